@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names and sets of adapters, domains and queues.
+//!
+//! Owns the numbering of the AP architecture: an adapter is named by its APID, a domain by its
+//! APQI, and a queue by the pair of both, the APQN. Sets of them are 256-bit masks in AP bit order,
+//! as they stand in QCI information, in the APCB and in the kernel's `unsigned long[4]`.
+//!
+//! Part of the functional core: pure, without any dependency on the kernel.
+
+use core::{
+    fmt,
+    marker::PhantomData,
+    ops::{
+        BitAnd,
+        BitOr,
+        Sub, //
+    },
+};
+
+/// Number of adapters, and of domains, that the architecture can name.
+pub const IDS: usize = 256;
+
+/// An adapter number (APID).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Apid(pub u8);
+
+/// A domain number (APQI).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Apqi(pub u8);
+
+impl From<u8> for Apid {
+    fn from(id: u8) -> Self {
+        Self(id)
+    }
+}
+
+impl From<u8> for Apqi {
+    fn from(id: u8) -> Self {
+        Self(id)
+    }
+}
+
+impl From<Apid> for u8 {
+    fn from(id: Apid) -> Self {
+        id.0
+    }
+}
+
+impl From<Apqi> for u8 {
+    fn from(id: Apqi) -> Self {
+        id.0
+    }
+}
+
+/// The name of a queue (APQN): the domain `apqi` of the adapter `apid`.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Apqn {
+    /// The adapter.
+    pub apid: Apid,
+    /// The domain.
+    pub apqi: Apqi,
+}
+
+impl Apqn {
+    /// Combines an adapter and a domain.
+    pub const fn new(apid: Apid, apqi: Apqi) -> Self {
+        Self { apid, apqi }
+    }
+
+    /// Splits the number that the AP instructions and the AP bus use: the APID in the upper byte,
+    /// the APQI in the lower one.
+    pub const fn from_raw(raw: u16) -> Self {
+        let [apid, apqi] = raw.to_be_bytes();
+        Self::new(Apid(apid), Apqi(apqi))
+    }
+
+    /// The number that the AP instructions use.
+    pub const fn to_raw(self) -> u16 {
+        u16::from_be_bytes([self.apid.0, self.apqi.0])
+    }
+}
+
+/// `01.0003`, as everywhere in sysfs and in kernel messages.
+impl fmt::Display for Apqn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}.{:04x}", self.apid.0, self.apqi.0)
+    }
+}
+
+/// A set of adapters or domains in AP bit order: number 0 is the leftmost bit of the first word.
+///
+/// On s390 the memory of a mask is that of the architecture's 256-bit fields and of the kernel's
+/// `unsigned long[4]`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct Mask<I> {
+    words: [u64; 4],
+    id: PhantomData<I>,
+}
+
+impl<I> Mask<I> {
+    /// The empty set.
+    pub const EMPTY: Self = Self::from_words([0; 4]);
+
+    /// All 256 numbers.
+    pub const ALL: Self = Self::from_words([!0; 4]);
+
+    /// The set with the given bits.
+    pub const fn from_words(words: [u64; 4]) -> Self {
+        Self {
+            words,
+            id: PhantomData,
+        }
+    }
+
+    /// The bits of the set.
+    pub const fn words(&self) -> &[u64; 4] {
+        &self.words
+    }
+
+    /// Whether there is nothing in the set.
+    pub const fn is_empty(&self) -> bool {
+        let [a, b, c, d] = self.words;
+        a | b | c | d == 0
+    }
+
+    /// The number of members.
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// The numbers from 0 to `last`.
+    pub fn up_to(last: u8) -> Self {
+        let (word, bit) = (usize::from(last / 64), last % 64);
+        let mut words = [0; 4];
+        words[..word].fill(!0);
+        words[word] = !0 << (63 - bit);
+        Self::from_words(words)
+    }
+
+    fn zip(self, other: Self, op: impl Fn(u64, u64) -> u64) -> Self {
+        Self::from_words(core::array::from_fn(|i| op(self.words[i], other.words[i])))
+    }
+}
+
+impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
+    /// The set of which `id` is the only member.
+    pub fn only(id: I) -> Self {
+        let mut mask = Self::EMPTY;
+        mask.insert(id);
+        mask
+    }
+
+    fn place(id: I) -> (usize, u64) {
+        let id: u8 = id.into();
+        (usize::from(id / 64), 1 << (63 - id % 64))
+    }
+
+    /// Whether `id` is in the set.
+    pub fn contains(&self, id: I) -> bool {
+        let (word, bit) = Self::place(id);
+        self.words[word] & bit != 0
+    }
+
+    /// Puts `id` into the set.
+    pub fn insert(&mut self, id: I) {
+        let (word, bit) = Self::place(id);
+        self.words[word] |= bit;
+    }
+
+    /// Takes `id` out of the set.
+    pub fn remove(&mut self, id: I) {
+        let (word, bit) = Self::place(id);
+        self.words[word] &= !bit;
+    }
+
+    /// Whether all members are in `other` as well.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        (*self - *other).is_empty()
+    }
+
+    /// The members in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = I> {
+        let mut rest = self.words;
+        let mut word = 0;
+        core::iter::from_fn(move || {
+            while *rest.get(word)? == 0 {
+                word += 1;
+            }
+            let bit = rest[word].leading_zeros();
+            rest[word] &= !(1 << (63 - bit));
+            // There are four words of 64 bits: the sum is below 256.
+            Some(I::from((word as u32 * 64 + bit) as u8))
+        })
+    }
+
+    /// The members for which `keep` holds.
+    pub fn filter(&self, mut keep: impl FnMut(I) -> bool) -> Self {
+        let mut kept = *self;
+        for id in self.iter() {
+            if !keep(id) {
+                kept.remove(id);
+            }
+        }
+        kept
+    }
+}
+
+impl<I> Default for Mask<I> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl<I> BitAnd for Mask<I> {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        self.zip(other, |a, b| a & b)
+    }
+}
+
+impl<I> BitOr for Mask<I> {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.zip(other, |a, b| a | b)
+    }
+}
+
+/// The members of the first set that are not in the second one.
+impl<I> Sub for Mask<I> {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a & !b)
+    }
+}
+
+/// `0x` and 64 digits, as in `apmask` and `ap_config`.
+impl<I> fmt::Display for Mask<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d] = self.words;
+        write!(f, "{a:#018x}{b:016x}{c:016x}{d:016x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bit_zero_is_the_leftmost() {
+        assert_eq!(Mask::only(Apid(0)).words(), &[1 << 63, 0, 0, 0]);
+        assert_eq!(Mask::only(Apid(255)).words(), &[0, 0, 0, 1]);
+        assert_eq!(Mask::only(Apqi(64)).words(), &[0, 1 << 63, 0, 0]);
+    }
+
+    #[test]
+    fn iterates_in_order() {
+        let ids = [0, 1, 63, 64, 127, 200, 255];
+        let mut mask = Mask::<Apid>::EMPTY;
+        for id in ids {
+            mask.insert(Apid(id));
+        }
+        assert!(mask.iter().map(|id| id.0).eq(ids));
+        assert_eq!(mask.len(), ids.len());
+        assert_eq!(Mask::<Apid>::EMPTY.iter().next(), None);
+    }
+
+    #[test]
+    fn up_to_includes_its_bound() {
+        for last in [0, 15, 63, 64, 191, 255] {
+            let mask = Mask::<Apqi>::up_to(last);
+            assert!(mask.iter().map(|id| id.0).eq(0..=last));
+        }
+    }
+
+    #[test]
+    fn set_operations() {
+        let (a, b) = (Mask::<Apid>::up_to(100), Mask::only(Apid(100)));
+        assert_eq!(a - b, Mask::up_to(99));
+        assert_eq!((a - b) | b, a);
+        assert_eq!(a & b, b);
+        assert!(b.is_subset(&a) && !a.is_subset(&b));
+        assert_eq!(Mask::<Apid>::ALL.filter(|id| id.0 <= 100), a);
+    }
+
+    #[test]
+    fn names_are_those_of_sysfs() {
+        let apqn = Apqn::from_raw(0x0a2b);
+        assert_eq!((apqn.apid, apqn.apqi), (Apid(0x0a), Apqi(0x2b)));
+        assert_eq!(apqn.to_raw(), 0x0a2b);
+        assert_eq!(apqn.to_string(), "0a.002b");
+        assert_eq!(
+            Mask::only(Apid(1)).to_string(),
+            format!("0x4{}", "0".repeat(63))
+        );
+    }
+}

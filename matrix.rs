@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a guest may have.
+//!
+//! Owns the rules that make guest masks a function of the present and not of history:
+//!
+//! > guest masks = f(assigned matrix, host configuration, usable queues)
+//!
+//! and what follows when they change: which queues a guest loses, and what has to wait for the end
+//! of an AP bus scan.
+//!
+//! The architecture gives a guest every queue in the product of its adapters and its domains. So a
+//! queue that it must not have can only be kept from it by taking away the whole adapter or the
+//! whole domain; here it is always the adapter, which is a piece of hardware that one can point at.
+//!
+//! Part of the functional core: pure, without any dependency on the kernel.
+
+use crate::{
+    mask::{
+        Apid,
+        Apqi,
+        Apqn,
+        Mask, //
+    },
+    queues::Queues, //
+};
+
+/// Adapters, usage domains and control domains: of the host, assigned to an mdev, or in an APCB.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Matrix {
+    /// Adapters (APM).
+    pub apm: Mask<Apid>,
+    /// Usage domains (AQM).
+    pub aqm: Mask<Apqi>,
+    /// Control domains (ADM).
+    pub adm: Mask<Apqi>,
+}
+
+impl Matrix {
+    /// Nothing at all.
+    pub const EMPTY: Self = Self {
+        apm: Mask::EMPTY,
+        aqm: Mask::EMPTY,
+        adm: Mask::EMPTY,
+    };
+
+    /// Whether the queue is in the product of adapters and usage domains.
+    pub fn has_queue(&self, apqn: Apqn) -> bool {
+        self.apm.contains(apqn.apid) && self.aqm.contains(apqn.apqi)
+    }
+
+    /// What is in both.
+    pub fn intersect(&self, other: &Self) -> Self {
+        Self {
+            apm: self.apm & other.apm,
+            aqm: self.aqm & other.aqm,
+            adm: self.adm & other.adm,
+        }
+    }
+
+    /// Whether all of it is in `other` as well.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.intersect(other) == *self
+    }
+
+    /// The adapters and domains whose product is in both, or nothing if no queue is.
+    pub fn shared_queues(&self, other: &Self) -> Option<Product> {
+        let both = self.intersect(other);
+        Product::new(both.apm, both.aqm)
+    }
+
+    /// The queues that are in the product of this matrix and not in that of `old`.
+    pub fn new_queues(&self, old: &Self) -> impl Iterator<Item = Product> {
+        [
+            Product::new(self.apm - old.apm, self.aqm),
+            Product::new(self.apm & old.apm, self.aqm - old.aqm),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// All queues of some adapters with some domains; there is at least one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Product {
+    /// The adapters.
+    pub apm: Mask<Apid>,
+    /// The domains.
+    pub aqm: Mask<Apqi>,
+}
+
+impl Product {
+    fn new(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Option<Self> {
+        (!apm.is_empty() && !aqm.is_empty()).then_some(Self { apm, aqm })
+    }
+
+    /// Each queue.
+    pub fn queues(self) -> impl Iterator<Item = Apqn> {
+        self.apm
+            .iter()
+            .flat_map(move |apid| self.aqm.iter().map(move |apqi| Apqn::new(apid, apqi)))
+    }
+}
+
+/// The greatest numbers that can be assigned.
+///
+/// Source: PQAP(QCI) as in `struct ap_config_info` of `arch/s390/include/asm/ap.h`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// The greatest APID.
+    pub apid: u8,
+    /// The greatest APQI, and the greatest number of a control domain.
+    pub apqi: u8,
+}
+
+impl Limits {
+    /// Without the extended addressing facility (APXA) there are 64 adapters and 16 domains.
+    pub const WITHOUT_APXA: Self = Self { apid: 63, apqi: 15 };
+
+    /// Whether all of the matrix can be assigned.
+    pub fn allow(&self, matrix: &Matrix) -> bool {
+        let domains = Mask::up_to(self.apqi);
+        matrix.apm.is_subset(&Mask::up_to(self.apid))
+            && matrix.aqm.is_subset(&domains)
+            && matrix.adm.is_subset(&domains)
+    }
+}
+
+/// All that decides, except for what is assigned: the host configuration, and the queues.
+pub struct Host<Q> {
+    /// What the host has, as PQAP(QCI) tells.
+    pub config: Matrix,
+    /// The queues that are bound to the driver.
+    pub queues: Q,
+    /// The AP bus has announced a change of the configuration and has not finished the scan that
+    /// goes with it.
+    pub scanning: bool,
+}
+
+impl<Q: core::ops::Deref<Target = Queues>> Host<Q> {
+    /// What a guest may have of what is assigned to it: the one rule.
+    pub fn permitted(&self, assigned: &Matrix) -> Matrix {
+        let mut matrix = assigned.intersect(&self.config);
+        matrix.apm = matrix
+            .apm
+            .filter(|apid| matrix.aqm.is_subset(&self.queues.usable(apid)));
+        matrix
+    }
+
+    /// What a guest keeps while a scan is going on: what it has, except for what is no longer
+    /// assigned and for the adapters of queues that are gone though the host still has them.
+    ///
+    /// All else waits for the end of the scan, when all its changes reach the guest in one commit.
+    /// Until then it does no harm that an APCB names what the host configuration no longer has: the
+    /// machine gives a guest only what is in both.
+    fn kept_in_scan(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
+        let mut matrix = has.intersect(assigned);
+        let aqm = matrix.aqm & self.config.aqm;
+        matrix.apm = matrix.apm.filter(|apid| {
+            !self.config.apm.contains(apid) || aqm.is_subset(&self.queues.usable(apid))
+        });
+        matrix
+    }
+}
+
+/// The masks of one mdev.
+///
+/// # Invariants
+///
+/// `granted` is changed together with the APCB only, and empty as long as no guest is attached.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Masks {
+    /// What the administrator has assigned.
+    pub assigned: Matrix,
+    /// What is in the APCB of the guest, and in its CRYCB for SIE to see.
+    pub granted: Matrix,
+    /// Whether a guest is attached that is to have what is assigned.
+    pub attached: bool,
+}
+
+impl Masks {
+    /// What the APCB of the guest has to be now.
+    pub fn due<Q>(&self, host: &Host<Q>) -> Matrix
+    where
+        Q: core::ops::Deref<Target = Queues>,
+    {
+        if !self.attached {
+            Matrix::EMPTY
+        } else if host.scanning {
+            host.kept_in_scan(&self.granted, &self.assigned)
+        } else {
+            host.permitted(&self.assigned)
+        }
+    }
+
+    /// What a guest has, or what it would have if there were one.
+    pub fn guest<Q>(&self, host: &Host<Q>) -> Matrix
+    where
+        Q: core::ops::Deref<Target = Queues>,
+    {
+        if self.attached {
+            self.granted
+        } else {
+            host.permitted(&self.assigned)
+        }
+    }
+}
+
+/// The queues that a guest loses by a change of its APCB.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    before: Matrix,
+    after: Matrix,
+}
+
+impl Lost {
+    /// By a change from `before` to `after`.
+    pub fn new(before: Matrix, after: Matrix) -> Self {
+        Self { before, after }
+    }
+
+    /// For each adapter that loses queues, their domains.
+    pub fn rows(self) -> impl Iterator<Item = (Apid, Mask<Apqi>)> {
+        self.before
+            .apm
+            .iter()
+            .map(move |apid| {
+                let kept = if self.after.apm.contains(apid) {
+                    self.after.aqm
+                } else {
+                    Mask::EMPTY
+                };
+                (apid, self.before.aqm - kept)
+            })
+            .filter(|(_, row)| !row.is_empty())
+    }
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queues that are bound to the driver, and their resets.
+//!
+//! Owns what is known of each queue, as one row of 256 bits per adapter and property: so an adapter
+//! is judged by a few operations on words, however many queues there are. Owns also the rules of a
+//! reset: when a queue may be passed on, when to look again, when to ask again.
+//!
+//! A queue that is bound is in one of these states:
+//!
+//! | state    | meaning                                                             | may be passed on |
+//! |----------|---------------------------------------------------------------------|------------------|
+//! | usable   | its last reset has finished                                         | yes              |
+//! | held     | taken from a guest whose APCB may still name it; not reset yet      | no               |
+//! | pending  | a reset is wanted or under way                                      | no               |
+//! | failed   | its last reset ended with an error                                  | no               |
+//!
+//! A reset on behalf of the guest that has the queue (`VFIO_DEVICE_RESET`) leaves it usable while
+//! it is pending: the guest keeps its own queue.
+//!
+//! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
+
+use crate::{
+    mask::{
+        Apid,
+        Apqi,
+        Apqn,
+        Mask,
+        IDS, //
+    },
+    matrix::Lost, //
+};
+
+/// Response codes of the AP instructions that a reset has to do with.
+///
+/// Source: `drivers/s390/crypto/ap_bus.h`.
+pub mod response {
+    /// The function was performed.
+    pub const NORMAL: u8 = 0x00;
+    /// The queue does not exist for this machine.
+    pub const NOT_AVAILABLE: u8 = 0x01;
+    /// The queue is being reset.
+    pub const RESET_IN_PROGRESS: u8 = 0x02;
+    /// The adapter is in the configuration, but deconfigured.
+    pub const DECONFIGURED: u8 = 0x03;
+    /// The adapter is in check stop.
+    pub const CHECKSTOPPED: u8 = 0x04;
+    /// The machine is busy; nothing was done.
+    pub const BUSY: u8 = 0x05;
+    /// The state of the queue is being changed; nothing was done.
+    pub const STATE_CHANGE_IN_PROGRESS: u8 = 0x0a;
+    /// The association with a secret was not unique: a reset is needed.
+    pub const ASSOC_SECRET_NOT_UNIQUE: u8 = 0x35;
+    /// The association with a secret failed: a reset is needed.
+    pub const ASSOC_FAILED: u8 = 0x36;
+}
+
+/// The two instructions that a reset consists of; the result is the response code.
+pub trait Instructions {
+    /// PQAP(ZAPQ): reset the queue and zeroize what it holds.
+    fn zapq(&mut self, apqn: Apqn) -> u8;
+    /// PQAP(TAPQ): test the queue.
+    fn tapq(&mut self, apqn: Apqn) -> u8;
+}
+
+/// What one look at a reset has found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// Not finished: look again later.
+    Pending,
+    /// Finished: the queue holds nothing of its last user.
+    Done,
+    /// Ended with this response code: the queue must not be passed on.
+    Failed(u8),
+}
+
+/// The queues of one adapter: a set of domains for each property.
+///
+/// # Invariants
+///
+/// All sets are subsets of `bound`. No queue is both failed and usable, or failed and pending.
+#[derive(Clone, Copy)]
+struct Adapter {
+    bound: Mask<Apqi>,
+    usable: Mask<Apqi>,
+    pending: Mask<Apqi>,
+    /// The machine has accepted the pending reset: only its end is to be seen.
+    accepted: Mask<Apqi>,
+    failed: Mask<Apqi>,
+    /// Already pending at the last call of [`Queues::overdue`].
+    aged: Mask<Apqi>,
+    /// Already reported by [`Queues::overdue`].
+    told: Mask<Apqi>,
+}
+
+impl Adapter {
+    const NONE: Self = Self {
+        bound: Mask::EMPTY,
+        usable: Mask::EMPTY,
+        pending: Mask::EMPTY,
+        accepted: Mask::EMPTY,
+        failed: Mask::EMPTY,
+        aged: Mask::EMPTY,
+        told: Mask::EMPTY,
+    };
+
+    /// Takes every property but `bound` from the queues in `row`.
+    fn clear(&mut self, row: Mask<Apqi>) {
+        self.usable = self.usable - row;
+        self.failed = self.failed - row;
+        self.end(row);
+    }
+
+    /// The resets of the queues in `row` are over.
+    fn end(&mut self, row: Mask<Apqi>) {
+        self.pending = self.pending - row;
+        self.accepted = self.accepted - row;
+        self.aged = self.aged - row;
+        self.told = self.told - row;
+    }
+
+    /// Begins a reset of the bound queues in `row`, whatever came before.
+    fn want_reset(&mut self, row: Mask<Apqi>) {
+        let row = row & self.bound;
+        self.failed = self.failed - row;
+        self.end(row);
+        self.pending = self.pending | row;
+    }
+
+    /// The queues that have been taken from a guest and are not reset yet.
+    fn held(&self) -> Mask<Apqi> {
+        self.bound - (self.usable | self.pending | self.failed)
+    }
+
+    /// A reset is an execution of ZAPQ that the machine accepts, and then its end as TAPQ sees it.
+    /// An answer that a reset is in progress already does not count: that one may have begun before
+    /// the last user put its last message into the queue.
+    fn step(&mut self, apqn: Apqn, ap: &mut impl Instructions) -> Progress {
+        use response::*;
+
+        if !self.accepted.contains(apqn.apqi) {
+            match ap.zapq(apqn) {
+                NORMAL => self.accepted.insert(apqn.apqi),
+                RESET_IN_PROGRESS | BUSY | STATE_CHANGE_IN_PROGRESS => return Progress::Pending,
+                // Out of everybody's reach, and reset by the machine before it comes back.
+                DECONFIGURED | CHECKSTOPPED => return Progress::Done,
+                code => return Progress::Failed(code),
+            }
+        }
+        match ap.tapq(apqn) {
+            NORMAL | DECONFIGURED | CHECKSTOPPED => Progress::Done,
+            RESET_IN_PROGRESS | BUSY => Progress::Pending,
+            ASSOC_SECRET_NOT_UNIQUE | ASSOC_FAILED => {
+                self.accepted.remove(apqn.apqi);
+                Progress::Pending
+            }
+            code => Progress::Failed(code),
+        }
+    }
+}
+
+/// The state of all queues. Large: to be kept on the heap.
+pub struct Queues {
+    adapters: [Adapter; IDS],
+    /// The adapters that have a pending queue.
+    busy: Mask<Apid>,
+}
+
+impl Queues {
+    /// No queue is bound.
+    pub const NONE: Self = Self {
+        adapters: [Adapter::NONE; IDS],
+        busy: Mask::EMPTY,
+    };
+
+    fn adapter(&self, apid: Apid) -> &Adapter {
+        &self.adapters[usize::from(apid.0)]
+    }
+
+    /// Changes one adapter and keeps `busy` true.
+    fn change<R>(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter) -> R) -> R {
+        let adapter = &mut self.adapters[usize::from(apid.0)];
+        let result = change(adapter);
+        if adapter.pending.is_empty() {
+            self.busy.remove(apid);
+        } else {
+            self.busy.insert(apid);
+        }
+        result
+    }
+
+    /// The domains of an adapter whose queues may be passed to a guest.
+    pub fn usable(&self, apid: Apid) -> Mask<Apqi> {
+        self.adapter(apid).usable
+    }
+
+    /// The domains of an adapter whose queues are bound to the driver.
+    pub fn bound(&self, apid: Apid) -> Mask<Apqi> {
+        self.adapter(apid).bound
+    }
+
+    /// The domains of an adapter whose queues have a reset that is wanted or under way.
+    pub fn pending(&self, apid: Apid) -> Mask<Apqi> {
+        self.adapter(apid).pending
+    }
+
+    /// The domains of an adapter whose queues could not be reset.
+    pub fn failed(&self, apid: Apid) -> Mask<Apqi> {
+        self.adapter(apid).failed
+    }
+
+    /// A queue was bound to the driver. Whoever had it before, it is reset first.
+    pub fn bind(&mut self, apqn: Apqn) {
+        let row = Mask::only(apqn.apqi);
+        self.change(apqn.apid, |adapter| {
+            adapter.bound.insert(apqn.apqi);
+            adapter.clear(row);
+            adapter.want_reset(row);
+        });
+    }
+
+    /// A queue is no longer bound to the driver.
+    pub fn unbind(&mut self, apqn: Apqn) {
+        self.change(apqn.apid, |adapter| {
+            adapter.clear(Mask::only(apqn.apqi));
+            adapter.bound.remove(apqn.apqi);
+        });
+    }
+
+    /// Queues are about to be taken from a guest: from now on nobody may get them.
+    pub fn hold(&mut self, lost: &Lost) {
+        for (apid, row) in lost.rows() {
+            self.change(apid, |adapter| adapter.clear(row));
+        }
+    }
+
+    /// The guest has lost these queues: begins the resets of those that are still held for that.
+    pub fn reset_held(&mut self, lost: &Lost) {
+        for (apid, row) in lost.rows() {
+            self.change(apid, |adapter| adapter.want_reset(row & adapter.held()));
+        }
+    }
+
+    /// Begins resets of queues that stay where they are.
+    pub fn reset_in_place(&mut self, apid: Apid, row: Mask<Apqi>) {
+        self.change(apid, |adapter| adapter.want_reset(row));
+    }
+
+    /// Tries once more to reset those queues whose last reset failed.
+    pub fn retry_failed(&mut self) {
+        for apid in Mask::<Apid>::ALL.iter() {
+            if !self.adapter(apid).failed.is_empty() {
+                self.change(apid, |adapter| adapter.want_reset(adapter.failed));
+            }
+        }
+    }
+
+    /// Whether a reset of one of these queues is wanted or under way.
+    pub fn any_pending_of(&self, lost: &Lost) -> bool {
+        lost.rows()
+            .any(|(apid, row)| !(self.pending(apid) & row).is_empty())
+    }
+
+    /// The adapters that have a queue whose reset is wanted or under way.
+    pub fn busy(&self) -> Mask<Apid> {
+        self.busy
+    }
+
+    /// Takes the pending resets of one adapter as far as possible without waiting.
+    ///
+    /// `report` hears of each queue whose reset has ended.
+    pub fn step(
+        &mut self,
+        apid: Apid,
+        ap: &mut impl Instructions,
+        mut report: impl FnMut(Apqn, Progress),
+    ) {
+        self.change(apid, |adapter| {
+            for apqi in adapter.pending.iter() {
+                let apqn = Apqn::new(apid, apqi);
+                let progress = adapter.step(apqn, ap);
+                match progress {
+                    Progress::Pending => continue,
+                    Progress::Done => adapter.usable.insert(apqi),
+                    Progress::Failed(_) => {
+                        adapter.usable.remove(apqi);
+                        adapter.failed.insert(apqi);
+                    }
+                }
+                adapter.end(Mask::only(apqi));
+                report(apqn, progress);
+            }
+        });
+    }
+
+    /// Tells `report`, once for each reset, of the queues that have been pending for the whole time
+    /// since the last call.
+    pub fn overdue(&mut self, mut report: impl FnMut(Apqn)) {
+        for apid in self.busy.iter() {
+            self.change(apid, |adapter| {
+                let overdue = (adapter.pending & adapter.aged) - adapter.told;
+                for apqi in overdue.iter() {
+                    report(Apqn::new(apid, apqi));
+                }
+                adapter.told = adapter.told | overdue;
+                adapter.aged = adapter.pending;
+            });
+        }
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver's functional core, built and tested on any machine.
+//!
+//! These are the very files that the kernel module is made of; nothing is copied.
+
+#[path = "../../../mask.rs"]
+pub mod mask;
+#[path = "../../../matrix.rs"]
+pub mod matrix;
+#[path = "../../../queues.rs"]
+pub mod queues;
+#[path = "../../../text.rs"]
+pub mod text;

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rules of what a guest may have, as properties: whatever the order of events, the same state
+//! gives the same masks, and what was filtered comes back when its reason is gone.
+//!
+//! A small universe (three adapters, three domains, two mdevs) is driven by random events through
+//! the core in the same steps that the kernel module takes, with a hardware whose resets finish
+//! late, and compared with a specification that is as naive as possible.
+
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use vfio_ap_core::{
+    mask::{Apid, Apqi, Apqn, Mask},
+    matrix::{Host, Lost, Masks, Matrix},
+    queues::{Instructions, Progress, Queues, response},
+};
+
+const N: u8 = 3;
+
+/// A host with queues whose resets need a number of looks.
+struct World {
+    host: Host<Box<Queues>>,
+    mdevs: [Masks; 2],
+    hardware: Hardware,
+    commits: [u32; 2],
+    /// Queues that a guest could have used since their last reset.
+    dirty: BTreeSet<u16>,
+}
+
+#[derive(Default)]
+struct Hardware {
+    looks: u32,
+    resetting: std::collections::BTreeMap<u16, u32>,
+    zapped: Vec<Apqn>,
+}
+
+impl Instructions for Hardware {
+    fn zapq(&mut self, apqn: Apqn) -> u8 {
+        if self.resetting.contains_key(&apqn.to_raw()) {
+            return response::RESET_IN_PROGRESS;
+        }
+        self.zapped.push(apqn);
+        if self.looks > 0 {
+            self.resetting.insert(apqn.to_raw(), self.looks);
+        }
+        response::NORMAL
+    }
+
+    fn tapq(&mut self, apqn: Apqn) -> u8 {
+        match self.resetting.get_mut(&apqn.to_raw()) {
+            Some(looks) if *looks > 0 => {
+                *looks -= 1;
+                response::RESET_IN_PROGRESS
+            }
+            _ => {
+                self.resetting.remove(&apqn.to_raw());
+                response::NORMAL
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Bind(u8, u8),
+    Unbind(u8, u8),
+    Assign(usize, Matrix),
+    Attach(usize, bool),
+    Look,
+}
+
+impl World {
+    fn new(looks: u32) -> Self {
+        Self {
+            host: Host {
+                config: matrix(0x7, 0x7, 0x7),
+                queues: Box::new(Queues::NONE),
+                scanning: false,
+            },
+            mdevs: [Masks::default(); 2],
+            hardware: Hardware {
+                looks,
+                ..Default::default()
+            },
+            commits: [0; 2],
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// The step in which every event ends.
+    fn settle(&mut self, n: usize) {
+        let mdev = &mut self.mdevs[n];
+        let due = mdev.due(&self.host);
+        if due == mdev.granted {
+            return;
+        }
+        let lost = Lost::new(mdev.granted, due);
+        self.host.queues.hold(&lost);
+        mdev.granted = due;
+        self.commits[n] += 1;
+        for apqn in queues(&due) {
+            self.dirty.insert(apqn.to_raw());
+        }
+        self.host.queues.reset_held(&lost);
+        self.check();
+    }
+
+    fn look(&mut self) {
+        for apid in self.host.queues.busy().iter() {
+            let dirty = &mut self.dirty;
+            self.host
+                .queues
+                .step(apid, &mut self.hardware, |apqn, progress| {
+                    assert_eq!(progress, Progress::Done);
+                    dirty.remove(&apqn.to_raw());
+                });
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match *event {
+            Event::Bind(a, q) => {
+                if !self.host.queues.bound(Apid(a)).contains(Apqi(q)) {
+                    self.host.queues.bind(apqn(a, q));
+                }
+            }
+            Event::Unbind(a, q) => {
+                self.host.queues.unbind(apqn(a, q));
+                self.settle(0);
+                self.settle(1);
+                // The driver resets a queue before it lets go of it.
+                self.dirty.remove(&apqn(a, q).to_raw());
+                self.hardware.resetting.remove(&apqn(a, q).to_raw());
+            }
+            Event::Assign(n, assigned) => {
+                if assigned
+                    .shared_queues(&self.mdevs[1 - n].assigned)
+                    .is_none()
+                {
+                    self.mdevs[n].assigned = assigned;
+                    self.settle(n);
+                }
+            }
+            Event::Attach(n, attached) => {
+                self.mdevs[n].attached = attached;
+                self.settle(n);
+            }
+            Event::Look => {}
+        }
+        self.look();
+        self.settle(0);
+        self.settle(1);
+        self.check();
+    }
+
+    /// What must hold at every moment.
+    fn check(&self) {
+        for (n, mdev) in self.mdevs.iter().enumerate() {
+            let other = &self.mdevs[1 - n];
+            assert!(mdev.granted.is_subset(&mdev.assigned));
+            assert!(mdev.granted.shared_queues(&other.granted).is_none());
+            assert!(mdev.attached || mdev.granted == Matrix::EMPTY);
+        }
+        // A queue that nobody has, and that somebody has used, is not to be had without a reset.
+        for raw in &self.dirty {
+            let apqn = Apqn::from_raw(*raw);
+            if !self.mdevs.iter().any(|m| m.granted.has_queue(apqn)) {
+                assert!(!self.host.queues.usable(apqn.apid).contains(apqn.apqi));
+            }
+        }
+    }
+
+    fn quiesce(&mut self) {
+        for _ in 0..=self.hardware.looks {
+            self.event(&Event::Look);
+        }
+        assert!(self.host.queues.busy().is_empty());
+    }
+}
+
+fn apqn(a: u8, q: u8) -> Apqn {
+    Apqn::new(Apid(a), Apqi(q))
+}
+
+/// Masks from the bits of numbers: bit 0 is number 0.
+fn matrix(apm: u8, aqm: u8, adm: u8) -> Matrix {
+    fn mask<I: Copy + From<u8> + Into<u8>>(bits: u8) -> Mask<I> {
+        Mask::ALL.filter(|id: I| {
+            let id: u8 = id.into();
+            id < N && bits >> id & 1 != 0
+        })
+    }
+    Matrix {
+        apm: mask(apm),
+        aqm: mask(aqm),
+        adm: mask(adm),
+    }
+}
+
+fn queues(matrix: &Matrix) -> Vec<Apqn> {
+    let (apm, aqm) = (matrix.apm, matrix.aqm);
+    apm.iter()
+        .flat_map(|a| aqm.iter().map(move |q| Apqn::new(a, q)))
+        .collect()
+}
+
+/// The specification, one bit at a time.
+fn specified(assigned: &Matrix, config: &Matrix, bound: &BTreeSet<u16>) -> Matrix {
+    let mut result = Matrix::EMPTY;
+    for d in 0..N {
+        if assigned.aqm.contains(Apqi(d)) && config.aqm.contains(Apqi(d)) {
+            result.aqm.insert(Apqi(d));
+        }
+        if assigned.adm.contains(Apqi(d)) && config.adm.contains(Apqi(d)) {
+            result.adm.insert(Apqi(d));
+        }
+    }
+    for a in 0..N {
+        let whole = (0..N)
+            .filter(|d| result.aqm.contains(Apqi(*d)))
+            .all(|d| bound.contains(&apqn(a, d).to_raw()));
+        if whole && assigned.apm.contains(Apid(a)) && config.apm.contains(Apid(a)) {
+            result.apm.insert(Apid(a));
+        }
+    }
+    result
+}
+
+fn any_matrix() -> impl Strategy<Value = Matrix> {
+    (0u8..8, 0u8..8, 0u8..8).prop_map(|(a, q, d)| matrix(a, q, d))
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..N, 0..N).prop_map(|(a, q)| Event::Bind(a, q)),
+        2 => (0..N, 0..N).prop_map(|(a, q)| Event::Unbind(a, q)),
+        4 => (0usize..2, any_matrix()).prop_map(|(n, m)| Event::Assign(n, m)),
+        2 => (0usize..2, any::<bool>()).prop_map(|(n, on)| Event::Attach(n, on)),
+        1 => Just(Event::Look),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..Default::default() })]
+
+    /// When all has come to rest, a guest has what the specification says, whatever happened.
+    #[test]
+    fn the_present_decides(events in prop::collection::vec(any_event(), 0..60), looks in 0u32..4) {
+        let mut world = World::new(looks);
+        let mut bound = BTreeSet::new();
+        for event in &events {
+            world.event(event);
+            match *event {
+                Event::Bind(a, q) => { bound.insert(apqn(a, q).to_raw()); }
+                Event::Unbind(a, q) => { bound.remove(&apqn(a, q).to_raw()); }
+                _ => {}
+            }
+        }
+        world.quiesce();
+        for mdev in &world.mdevs {
+            let expected = specified(&mdev.assigned, &world.host.config, &bound);
+            prop_assert_eq!(mdev.guest(&world.host), expected);
+        }
+        // Nothing changes any more, and so nothing is committed.
+        let commits = world.commits;
+        world.quiesce();
+        prop_assert_eq!(world.commits, commits);
+    }
+
+    /// All changes of a scan reach a guest in at most one commit, and it has the same in the end.
+    #[test]
+    fn one_commit_per_scan(
+        before in (any_matrix(), any_matrix()),
+        config in any_matrix(),
+        keep in 0u16..512,
+    ) {
+        let mut world = World::new(0);
+        let all = |w: &mut World, m: &Matrix| for apqn in queues(m) {
+            if !w.host.queues.bound(apqn.apid).contains(apqn.apqi) {
+                w.host.queues.bind(apqn);
+            }
+        };
+        world.host.config = before.0;
+        all(&mut world, &before.0);
+        world.event(&Event::Assign(0, before.1));
+        world.event(&Event::Attach(0, true));
+        let commits = world.commits[0];
+        let granted = world.mdevs[0].granted;
+
+        // The scan: the configuration changes, queues that left it go, new ones come one by one,
+        // though perhaps not all of them.
+        world.host.scanning = true;
+        world.host.config = config;
+        for apqn in queues(&before.0) {
+            if !config.has_queue(apqn) {
+                world.host.queues.unbind(apqn);
+                world.event(&Event::Look);
+            }
+        }
+        for (i, apqn) in queues(&config).into_iter().enumerate() {
+            if keep >> (i % 9) & 1 != 0 && !before.0.has_queue(apqn) {
+                world.host.queues.bind(apqn);
+                world.event(&Event::Look);
+            }
+        }
+        prop_assert_eq!(world.commits[0], commits, "commits within the scan");
+        world.host.scanning = false;
+        world.event(&Event::Look);
+        let changed = u32::from(world.mdevs[0].granted != granted);
+        prop_assert_eq!(world.commits[0] - commits, changed);
+    }
+
+    /// A queue that goes while the host configuration keeps it is taken away at once, also within
+    /// a scan, and the rest of the guest is left alone.
+    #[test]
+    fn a_lost_queue_takes_its_adapter_at_once(assigned in any_matrix(), a in 0..N, q in 0..N) {
+        let mut world = World::new(1);
+        let config = world.host.config;
+        for apqn in queues(&config) {
+            world.host.queues.bind(apqn);
+        }
+        world.event(&Event::Assign(0, assigned));
+        world.event(&Event::Attach(0, true));
+        world.quiesce();
+        let had = world.mdevs[0].granted;
+        world.host.scanning = true;
+        world.event(&Event::Unbind(a, q));
+        let has = world.mdevs[0].granted;
+        if had.has_queue(apqn(a, q)) {
+            prop_assert_eq!(has.apm, had.apm - Mask::only(Apid(a)));
+        } else {
+            prop_assert_eq!(has.apm, had.apm);
+        }
+        prop_assert_eq!((has.aqm, has.adm), (had.aqm, had.adm));
+    }
+
+    /// More of anything never takes an adapter away, with the one exception of more domains.
+    #[test]
+    fn more_gives_more(assigned in any_matrix(), config in any_matrix(), bound in 0u16..512, more in 0u16..512) {
+        let mut world = World::new(0);
+        let bind = |w: &mut World, set: u16| for i in 0..9 {
+            let (a, q) = (i / N, i % N);
+            if set >> i & 1 != 0 && !w.host.queues.bound(Apid(a)).contains(Apqi(q)) {
+                w.event(&Event::Bind(a, q));
+            }
+        };
+        world.host.config = config;
+        bind(&mut world, bound);
+        let less = world.host.permitted(&assigned);
+        bind(&mut world, more);
+        prop_assert!(less.is_subset(&world.host.permitted(&assigned)));
+        world.host.config.apm = Mask::up_to(N - 1);
+        world.host.config.adm = Mask::up_to(N - 1);
+        prop_assert!(less.is_subset(&world.host.permitted(&assigned)));
+    }
+}
+
+/// The counterexample from the review of the C driver: four orders, one result.
+#[test]
+fn every_order_of_assignment_gives_the_same() {
+    let parts = [matrix(1, 0, 0), matrix(2, 0, 0), matrix(0, 1, 0), matrix(0, 2, 0)];
+    let mut results = BTreeSet::new();
+    for order in permutations(&[0, 1, 2, 3]) {
+        let mut world = World::new(0);
+        for (a, q) in [(0, 0), (0, 1), (1, 0)] {
+            world.event(&Event::Bind(a, q));
+        }
+        world.event(&Event::Attach(0, true));
+        let mut assigned = Matrix::EMPTY;
+        for part in order {
+            assigned.apm = assigned.apm | parts[part].apm;
+            assigned.aqm = assigned.aqm | parts[part].aqm;
+            world.event(&Event::Assign(0, assigned));
+        }
+        results.insert(format!("{:?}", world.mdevs[0].granted));
+        assert_eq!(world.mdevs[0].granted, matrix(1, 3, 0));
+        // The hole is filled: what was filtered is back by itself.
+        world.event(&Event::Bind(1, 1));
+        assert_eq!(world.mdevs[0].granted, matrix(3, 3, 0));
+        // And it comes again the other way, and goes with the domain.
+        world.event(&Event::Unbind(1, 1));
+        assert_eq!(world.mdevs[0].granted, matrix(1, 3, 0));
+        assigned.aqm = assigned.aqm - matrix(0, 2, 0).aqm;
+        world.event(&Event::Assign(0, assigned));
+        assert_eq!(world.mdevs[0].granted, matrix(3, 1, 0));
+    }
+    assert_eq!(results.len(), 1);
+}
+
+fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
+    if items.is_empty() {
+        return vec![vec![]];
+    }
+    let mut all = vec![];
+    for (i, item) in items.iter().enumerate() {
+        let mut rest = items.to_vec();
+        rest.remove(i);
+        for mut tail in permutations(&rest) {
+            tail.insert(0, *item);
+            all.push(tail);
+        }
+    }
+    all
+}
