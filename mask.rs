@@ -125,11 +125,6 @@ impl<I> Mask<I> {
         a | b | c | d == 0
     }
 
-    /// The number of members.
-    pub fn len(&self) -> usize {
-        self.words.iter().map(|w| w.count_ones() as usize).sum()
-    }
-
     /// The numbers from 0 to `last`.
     pub fn up_to(last: u8) -> Self {
         let (word, bit) = (usize::from(last / 64), last % 64);
@@ -173,6 +168,15 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
     pub fn remove(&mut self, id: I) {
         let (word, bit) = Self::place(id);
         self.words[word] &= !bit;
+    }
+
+    /// Puts `id` into the set or takes it out.
+    pub fn set(&mut self, id: I, member: bool) {
+        if member {
+            self.insert(id);
+        } else {
+            self.remove(id);
+        }
     }
 
     /// Whether all members are in `other` as well.
@@ -265,7 +269,6 @@ mod tests {
             mask.insert(Apid(id));
         }
         assert!(mask.iter().map(|id| id.0).eq(ids));
-        assert_eq!(mask.len(), ids.len());
         assert_eq!(Mask::<Apid>::EMPTY.iter().next(), None);
     }
 

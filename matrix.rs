@@ -22,7 +22,10 @@ use crate::{
         Apqn,
         Mask, //
     },
-    queues::Queues, //
+    queues::{
+        Queues,
+        Storage, //
+    },
 };
 
 /// Adapters, usage domains and control domains: of the host, assigned to an mdev, or in an APCB.
@@ -58,17 +61,6 @@ impl Matrix {
         }
     }
 
-    /// Whether all of it is in `other` as well.
-    pub fn is_subset(&self, other: &Self) -> bool {
-        self.intersect(other) == *self
-    }
-
-    /// The adapters and domains whose product is in both, or nothing if no queue is.
-    pub fn shared_queues(&self, other: &Self) -> Option<Product> {
-        let both = self.intersect(other);
-        Product::new(both.apm, both.aqm)
-    }
-
     /// The queues that are in the product of this matrix and not in that of `old`.
     pub fn new_queues(&self, old: &Self) -> impl Iterator<Item = Product> {
         [
@@ -90,8 +82,14 @@ pub struct Product {
 }
 
 impl Product {
-    fn new(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Option<Self> {
+    /// The product, if it is not empty.
+    pub fn new(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Option<Self> {
         (!apm.is_empty() && !aqm.is_empty()).then_some(Self { apm, aqm })
+    }
+
+    /// The queues that a matrix has as well.
+    pub fn intersect(&self, matrix: &Matrix) -> Option<Self> {
+        Self::new(self.apm & matrix.apm, self.aqm & matrix.aqm)
     }
 
     /// Each queue.
@@ -127,17 +125,17 @@ impl Limits {
 }
 
 /// All that decides, except for what is assigned: the host configuration, and the queues.
-pub struct Host<Q> {
+pub struct Host<S> {
     /// What the host has, as PQAP(QCI) tells.
     pub config: Matrix,
     /// The queues that are bound to the driver.
-    pub queues: Q,
+    pub queues: Queues<S>,
     /// The AP bus has announced a change of the configuration and has not finished the scan that
     /// goes with it.
     pub scanning: bool,
 }
 
-impl<Q: core::ops::Deref<Target = Queues>> Host<Q> {
+impl<S: Storage> Host<S> {
     /// What a guest may have of what is assigned to it: the one rule.
     pub fn permitted(&self, assigned: &Matrix) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
@@ -163,45 +161,48 @@ impl<Q: core::ops::Deref<Target = Queues>> Host<Q> {
     }
 }
 
+/// Who uses an mdev.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum User {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// A guest that is to have what it may have.
+    Guest,
+    /// A guest that has been asked to give the mdev back, and has nothing until it does.
+    Leaving,
+}
+
 /// The masks of one mdev.
 ///
 /// # Invariants
 ///
-/// `granted` is changed together with the APCB only, and empty as long as no guest is attached.
+/// `granted` is changed together with the APCB only, and empty as long as there is no guest.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Masks {
     /// What the administrator has assigned.
     pub assigned: Matrix,
-    /// What is in the APCB of the guest, and in its CRYCB for SIE to see.
+    /// What is in the APCB of the guest, for SIE to see.
     pub granted: Matrix,
-    /// Whether a guest is attached that is to have what is assigned.
-    pub attached: bool,
+    /// For whom.
+    pub user: User,
 }
 
 impl Masks {
     /// What the APCB of the guest has to be now.
-    pub fn due<Q>(&self, host: &Host<Q>) -> Matrix
-    where
-        Q: core::ops::Deref<Target = Queues>,
-    {
-        if !self.attached {
-            Matrix::EMPTY
-        } else if host.scanning {
-            host.kept_in_scan(&self.granted, &self.assigned)
-        } else {
-            host.permitted(&self.assigned)
+    pub fn due<S: Storage>(&self, host: &Host<S>) -> Matrix {
+        match self.user {
+            User::Nobody | User::Leaving => Matrix::EMPTY,
+            User::Guest if host.scanning => host.kept_in_scan(&self.granted, &self.assigned),
+            User::Guest => host.permitted(&self.assigned),
         }
     }
 
-    /// What a guest has, or what it would have if there were one.
-    pub fn guest<Q>(&self, host: &Host<Q>) -> Matrix
-    where
-        Q: core::ops::Deref<Target = Queues>,
-    {
-        if self.attached {
-            self.granted
-        } else {
-            host.permitted(&self.assigned)
+    /// What the guest has, or what a guest would have if there were one.
+    pub fn visible<S: Storage>(&self, host: &Host<S>) -> Matrix {
+        match self.user {
+            User::Nobody => host.permitted(&self.assigned),
+            User::Guest | User::Leaving => self.granted,
         }
     }
 }

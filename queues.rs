@@ -20,13 +20,14 @@
 //!
 //! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
 
+use core::ops::DerefMut;
+
 use crate::{
     mask::{
         Apid,
         Apqi,
         Apqn,
-        Mask,
-        IDS, //
+        Mask, //
     },
     matrix::Lost, //
 };
@@ -74,17 +75,54 @@ pub enum Progress {
     Failed(u8),
 }
 
+/// A reset of one queue.
+///
+/// It is an execution of ZAPQ that the machine accepts, and then its end as TAPQ sees it. An answer
+/// that a reset is in progress already does not count: that one may have begun before the last user
+/// put its last message into the queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reset {
+    /// The machine has accepted it: only its end is to be seen.
+    accepted: bool,
+}
+
+impl Reset {
+    /// Takes the reset as far as possible without waiting.
+    pub fn step(&mut self, apqn: Apqn, ap: &mut impl Instructions) -> Progress {
+        use response::*;
+
+        if !self.accepted {
+            match ap.zapq(apqn) {
+                NORMAL => self.accepted = true,
+                RESET_IN_PROGRESS | BUSY | STATE_CHANGE_IN_PROGRESS => return Progress::Pending,
+                // Out of everybody's reach, and reset by the machine before it comes back.
+                DECONFIGURED | CHECKSTOPPED => return Progress::Done,
+                code => return Progress::Failed(code),
+            }
+        }
+        match ap.tapq(apqn) {
+            NORMAL | DECONFIGURED | CHECKSTOPPED => Progress::Done,
+            RESET_IN_PROGRESS | BUSY => Progress::Pending,
+            ASSOC_SECRET_NOT_UNIQUE | ASSOC_FAILED => {
+                self.accepted = false;
+                Progress::Pending
+            }
+            code => Progress::Failed(code),
+        }
+    }
+}
+
 /// The queues of one adapter: a set of domains for each property.
 ///
 /// # Invariants
 ///
 /// All sets are subsets of `bound`. No queue is both failed and usable, or failed and pending.
 #[derive(Clone, Copy)]
-struct Adapter {
+pub struct Adapter {
     bound: Mask<Apqi>,
     usable: Mask<Apqi>,
     pending: Mask<Apqi>,
-    /// The machine has accepted the pending reset: only its end is to be seen.
+    /// The pending resets that the machine has accepted.
     accepted: Mask<Apqi>,
     failed: Mask<Apqi>,
     /// Already pending at the last call of [`Queues::overdue`].
@@ -94,7 +132,8 @@ struct Adapter {
 }
 
 impl Adapter {
-    const NONE: Self = Self {
+    /// No queue of the adapter is bound.
+    pub const NONE: Self = Self {
         bound: Mask::EMPTY,
         usable: Mask::EMPTY,
         pending: Mask::EMPTY,
@@ -131,47 +170,28 @@ impl Adapter {
     fn held(&self) -> Mask<Apqi> {
         self.bound - (self.usable | self.pending | self.failed)
     }
-
-    /// A reset is an execution of ZAPQ that the machine accepts, and then its end as TAPQ sees it.
-    /// An answer that a reset is in progress already does not count: that one may have begun before
-    /// the last user put its last message into the queue.
-    fn step(&mut self, apqn: Apqn, ap: &mut impl Instructions) -> Progress {
-        use response::*;
-
-        if !self.accepted.contains(apqn.apqi) {
-            match ap.zapq(apqn) {
-                NORMAL => self.accepted.insert(apqn.apqi),
-                RESET_IN_PROGRESS | BUSY | STATE_CHANGE_IN_PROGRESS => return Progress::Pending,
-                // Out of everybody's reach, and reset by the machine before it comes back.
-                DECONFIGURED | CHECKSTOPPED => return Progress::Done,
-                code => return Progress::Failed(code),
-            }
-        }
-        match ap.tapq(apqn) {
-            NORMAL | DECONFIGURED | CHECKSTOPPED => Progress::Done,
-            RESET_IN_PROGRESS | BUSY => Progress::Pending,
-            ASSOC_SECRET_NOT_UNIQUE | ASSOC_FAILED => {
-                self.accepted.remove(apqn.apqi);
-                Progress::Pending
-            }
-            code => Progress::Failed(code),
-        }
-    }
 }
 
-/// The state of all queues. Large: to be kept on the heap.
-pub struct Queues {
-    adapters: [Adapter; IDS],
+/// Where the state of the queues is kept: [`IDS`](crate::mask::IDS) adapters, which is much for a kernel's stack.
+pub trait Storage: DerefMut<Target = [Adapter]> {}
+
+impl<S: DerefMut<Target = [Adapter]>> Storage for S {}
+
+/// The state of all queues.
+pub struct Queues<S> {
+    adapters: S,
     /// The adapters that have a pending queue.
     busy: Mask<Apid>,
 }
 
-impl Queues {
-    /// No queue is bound.
-    pub const NONE: Self = Self {
-        adapters: [Adapter::NONE; IDS],
-        busy: Mask::EMPTY,
-    };
+impl<S: Storage> Queues<S> {
+    /// No queue is bound. `adapters` has [`IDS`](crate::mask::IDS) times [`Adapter::NONE`].
+    pub fn new(adapters: S) -> Self {
+        Self {
+            adapters,
+            busy: Mask::EMPTY,
+        }
+    }
 
     fn adapter(&self, apid: Apid) -> &Adapter {
         &self.adapters[usize::from(apid.0)]
@@ -194,19 +214,10 @@ impl Queues {
         self.adapter(apid).usable
     }
 
-    /// The domains of an adapter whose queues are bound to the driver.
-    pub fn bound(&self, apid: Apid) -> Mask<Apqi> {
-        self.adapter(apid).bound
-    }
-
-    /// The domains of an adapter whose queues have a reset that is wanted or under way.
-    pub fn pending(&self, apid: Apid) -> Mask<Apqi> {
-        self.adapter(apid).pending
-    }
-
-    /// The domains of an adapter whose queues could not be reset.
-    pub fn failed(&self, apid: Apid) -> Mask<Apqi> {
-        self.adapter(apid).failed
+    /// The domains of an adapter whose queues are reset, and not about to be so again.
+    pub fn reset(&self, apid: Apid) -> Mask<Apqi> {
+        let adapter = self.adapter(apid);
+        adapter.usable - adapter.pending
     }
 
     /// A queue was bound to the driver. Whoever had it before, it is reset first.
@@ -258,7 +269,7 @@ impl Queues {
     /// Whether a reset of one of these queues is wanted or under way.
     pub fn any_pending_of(&self, lost: &Lost) -> bool {
         lost.rows()
-            .any(|(apid, row)| !(self.pending(apid) & row).is_empty())
+            .any(|(apid, row)| !(self.adapter(apid).pending & row).is_empty())
     }
 
     /// The adapters that have a queue whose reset is wanted or under way.
@@ -278,9 +289,15 @@ impl Queues {
         self.change(apid, |adapter| {
             for apqi in adapter.pending.iter() {
                 let apqn = Apqn::new(apid, apqi);
-                let progress = adapter.step(apqn, ap);
+                let mut reset = Reset {
+                    accepted: adapter.accepted.contains(apqi),
+                };
+                let progress = reset.step(apqn, ap);
                 match progress {
-                    Progress::Pending => continue,
+                    Progress::Pending => {
+                        adapter.accepted.set(apqi, reset.accepted);
+                        continue;
+                    }
                     Progress::Done => adapter.usable.insert(apqi),
                     Progress::Failed(_) => {
                         adapter.usable.remove(apqi);

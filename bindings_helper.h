@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The headers that bindings are made from; see bindgen_parameters for what is
+ * taken out of them.
+ */
+#include <linux/hrtimer_types.h>
+#include <linux/module.h>
+#include <linux/device.h>
+#include <linux/device-id/ap.h>
+#include <linux/eventfd.h>
+#include <linux/kvm_host.h>
+#include <linux/mdev.h>
+#include <linux/vfio.h>
+#include <asm/ap.h>
+#include <asm/debug.h>
+#include "ap_bus.h"
+
+/* bindgen has no representation for what is packed and aligned at once. */
+const size_t VFIO_AP_RS_SIE_GPSW = offsetof(struct kvm_s390_sie_block, gpsw);

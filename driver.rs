@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state that all of the driver shares, and the step in which every event ends.
+//!
+//! An event (a queue is bound, the host configuration changes, a reset ends …) changes the state
+//! under the lock and then calls [`Driver::proceed`]: resets go on as far as they can without
+//! waiting, and every guest whose APCB is not what it has to be gets one commit. So no event needs
+//! to know what another one did before it.
+//!
+//! Nothing here waits for hardware but [`Driver::wait_for_resets`], which holds no lock.
+//! See `Documentation/locking.rst` for the order of locks.
+
+use core::ops::ControlFlow;
+
+use kernel::{
+    alloc::KVVec,
+    fmt,
+    impl_has_delayed_work,
+    new_condvar,
+    new_delayed_work,
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+    time::{
+        msecs_to_jiffies,
+        Instant,
+        Monotonic, //
+    },
+    workqueue::{
+        self,
+        DelayedWork,
+        WorkItem, //
+    }, //
+};
+
+use crate::{
+    guest::MatrixMdev,
+    mask::{
+        Apqn,
+        IDS, //
+    },
+    matrix::{
+        Host,
+        Limits,
+        Lost,
+        Matrix, //
+    },
+    pqap,
+    queues::{
+        Adapter,
+        Progress,
+        Queues, //
+    },
+    vfio, //
+};
+
+/// A mediated device.
+pub(crate) type Mdev = vfio::Device<MatrixMdev>;
+
+/// Time between two looks at pending resets, in milliseconds.
+const LOOK_INTERVAL: u32 = 20;
+
+/// Looks until a reset that goes on is reported: one second.
+const LOOKS_UNTIL_OVERDUE: u32 = 50;
+
+/// For how long a user waits for resets, in milliseconds. The architecture sets no limit: what is
+/// not reset by then stays out of everybody's reach, but does not hold up anybody.
+const PATIENCE: i64 = 10_000;
+
+/// What [`Driver::state`] protects.
+pub(crate) struct State {
+    /// The host configuration and the queues.
+    pub(crate) host: Host<KVVec<Adapter>>,
+    /// The greatest numbers that can be assigned.
+    pub(crate) limits: Limits,
+    mdevs: KVec<ARef<Mdev>>,
+    looks: u32,
+}
+
+impl State {
+    /// All mdevs.
+    pub(crate) fn mdevs(&self) -> &[ARef<Mdev>] {
+        &self.mdevs
+    }
+
+    /// Makes an mdev known.
+    pub(crate) fn add_mdev(&mut self, mdev: ARef<Mdev>) -> Result {
+        self.mdevs.push(mdev, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Forgets an mdev.
+    pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
+        let i = self.mdevs.iter().position(|m| core::ptr::eq(&**m, mdev))?;
+        self.mdevs.remove(i).ok()
+    }
+
+    /// The first mdev from number `from` on whose guest does not have what it has to have.
+    fn find_unsettled(&self, from: usize) -> Option<(usize, ARef<Mdev>)> {
+        self.mdevs
+            .iter()
+            .enumerate()
+            .skip(from)
+            .find(|(_, mdev)| {
+                let masks = mdev.masks(self);
+                masks.due(&self.host) != masks.granted
+            })
+            .map(|(i, mdev)| (i, mdev.clone()))
+    }
+}
+
+/// The driver.
+#[pin_data]
+pub(crate) struct Driver {
+    /// Innermost lock. Held for a bounded time, never while waiting for anything.
+    #[pin]
+    pub(crate) state: Mutex<State>,
+    /// Notified after each look at pending resets.
+    #[pin]
+    looked: CondVar,
+    #[pin]
+    look_again: DelayedWork<Driver>,
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self> for Driver { self.look_again }
+}
+
+impl WorkItem for Driver {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.report_overdue();
+        this.proceed();
+    }
+}
+
+impl Driver {
+    /// A driver without any queues and mdevs.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let (config, limits) = match pqap::qci() {
+            Some(info) => (info.matrix(), info.limits()),
+            // Without QCI it is not known what the machine has: nothing can be passed on.
+            None => (Matrix::EMPTY, Limits::WITHOUT_APXA),
+        };
+        let mut adapters = KVVec::with_capacity(IDS, GFP_KERNEL)?;
+        for _ in 0..IDS {
+            adapters.push(Adapter::NONE, GFP_KERNEL)?;
+        }
+        let state = State {
+            host: Host {
+                config,
+                queues: Queues::new(adapters),
+                scanning: false,
+            },
+            limits,
+            mdevs: KVec::new(),
+            looks: 0,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_mutex!(state, "vfio_ap::state"),
+                looked <- new_condvar!("vfio_ap::looked"),
+                look_again <- new_delayed_work!("vfio_ap::look_again"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The step in which every event ends.
+    ///
+    /// Must be called without any lock of an mdev.
+    pub(crate) fn proceed(self: &Arc<Self>) {
+        loop {
+            self.look();
+            if self.settle().is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Takes pending resets further, and sees to it that this goes on if any remain.
+    fn look(self: &Arc<Self>) {
+        let busy = self.state.lock().host.queues.busy();
+        if busy.is_empty() {
+            return;
+        }
+        for apid in busy.iter() {
+            // The lock is given back after each adapter, for others to get on.
+            let queues = &mut self.state.lock().host.queues;
+            queues.step(apid, &mut pqap::Machine, report_end);
+        }
+        self.looked.notify_all();
+        if !self.state.lock().host.queues.busy().is_empty() {
+            // If it is queued already, then so much the better.
+            let _ = workqueue::system_long()
+                .enqueue_delayed(self.clone(), msecs_to_jiffies(LOOK_INTERVAL));
+        }
+    }
+
+    /// Commits what is due to each guest. Goes on if that could have led to new resets.
+    fn settle(&self) -> ControlFlow<()> {
+        let mut from = 0;
+        let mut result = ControlFlow::Break(());
+        loop {
+            let unsettled = self.state.lock().find_unsettled(from);
+            match unsettled {
+                Some((i, mdev)) => {
+                    mdev.settle();
+                    result = ControlFlow::Continue(());
+                    from = i + 1;
+                }
+                None if from == 0 => return result,
+                // The list may have changed: all are settled if one pass has found nothing.
+                None => from = 0,
+            }
+        }
+    }
+
+    /// Waits until these queues are reset, or until one should not wait any longer.
+    ///
+    /// Must be called without any lock.
+    pub(crate) fn wait_for_resets(&self, lost: &Lost) {
+        let start = Instant::<Monotonic>::now();
+        let mut state = self.state.lock();
+        while state.host.queues.any_pending_of(lost) && start.elapsed().as_millis() < PATIENCE {
+            self.looked.wait(&mut state);
+        }
+    }
+
+    fn report_overdue(&self) {
+        let mut state = self.state.lock();
+        state.looks += 1;
+        if state.looks % LOOKS_UNTIL_OVERDUE == 0 {
+            state
+                .host
+                .queues
+                .overdue(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
+        }
+    }
+}
+
+/// Lets kernel messages name queues.
+impl fmt::Display for Apqn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+fn report_end(apqn: Apqn, progress: Progress) {
+    if let Progress::Failed(code) = progress {
+        pr_warn!("reset of queue {apqn} failed with response code {code:02x}: not passed to guests\n");
+    }
+}

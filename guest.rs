@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One mdev and the guest that uses it.
+//!
+//! Owns the attachment to a virtual machine, the commits to its APCB, and the order of things when
+//! queues change hands: first nobody may get them, then the guest loses them, then they are reset.
+
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc,
+        LockedBy,
+        Mutex, //
+    },
+    uaccess::UserPtr, //
+};
+
+use crate::{
+    ap_bus::{
+        self,
+        Reservations, //
+    },
+    attributes,
+    driver::{
+        Driver,
+        Mdev,
+        State, //
+    },
+    eventfd::EventFd,
+    ioctl,
+    kvm::{
+        Hook,
+        Kvm,
+        PqapHandler,
+        Request, //
+    },
+    matrix::{
+        Lost,
+        Masks,
+        Matrix,
+        Product,
+        User, //
+    },
+    mdev,
+    module_global,
+    pqap::Status,
+    queues::response,
+    sysfs,
+    vfio, //
+};
+
+/// Queues named in messages about one refused request; there can be thousands.
+const NAMED_QUEUES: usize = 16;
+
+/// What the users of an mdev have set up.
+#[derive(Default)]
+pub(crate) struct Session {
+    hook: Option<Hook<ARef<Mdev>>>,
+    /// Signalled when the mdev is wanted back.
+    pub(crate) request: Option<EventFd>,
+    /// Signalled when the AP configuration of the guest has changed.
+    pub(crate) config_changed: Option<EventFd>,
+}
+
+/// The data of an mdev.
+#[pin_data]
+pub(crate) struct MatrixMdev {
+    /// The driver that it belongs to.
+    pub(crate) driver: Arc<Driver>,
+    /// Serialises the commits to the guest and all changes of `masks`.
+    #[pin]
+    session: Mutex<Session>,
+    masks: LockedBy<Masks, State>,
+}
+
+/// Proof that nobody else changes an mdev.
+type SessionGuard<'a> = Guard<'a, Session, MutexBackend>;
+
+impl MatrixMdev {
+    /// What is assigned and granted.
+    pub(crate) fn masks<'a>(&'a self, state: &'a State) -> &'a Masks {
+        self.masks.access(state)
+    }
+
+    /// The settings of the users.
+    pub(crate) fn session(&self) -> SessionGuard<'_> {
+        self.session.lock()
+    }
+
+    /// Commits what is due.
+    pub(crate) fn settle(&self) {
+        self.update(&self.session(), |_| {});
+    }
+
+    /// Changes the masks and makes the APCB follow; returns the queues that the guest has lost.
+    ///
+    /// The caller has to call [`Driver::proceed`] after giving back the session.
+    fn update(&self, session: &SessionGuard<'_>, change: impl FnOnce(&mut Masks)) -> Lost {
+        self.update_by(session, change, |due| session.commit(due))
+    }
+
+    /// As [`Self::update`], with another way to commit.
+    fn update_by(
+        &self,
+        _session: &SessionGuard<'_>,
+        change: impl FnOnce(&mut Masks),
+        commit: impl FnOnce(&Matrix),
+    ) -> Lost {
+        let (due, lost) = {
+            let mut state = self.driver.state.lock();
+            let mut masks = *self.masks.access(&state);
+            change(&mut masks);
+            let due = masks.due(&state.host);
+            let lost = Lost::new(masks.granted, due);
+            let unchanged = masks.granted == due;
+            masks.granted = due;
+            *self.masks.access_mut(&mut state) = masks;
+            if unchanged {
+                return lost;
+            }
+            state.host.queues.hold(&lost);
+            (due, lost)
+        };
+        commit(&due);
+        self.driver.state.lock().host.queues.reset_held(&lost);
+        lost
+    }
+
+    /// Assigns another matrix, after validating what is new in it.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRNOTAVAIL` if a queue is reserved for the host's drivers, `EADDRINUSE` if it is
+    /// assigned to another mdev, `ENODEV` if a number is beyond what this machine can have.
+    pub(crate) fn assign(
+        mdev: &Mdev,
+        reservations: Reservations,
+        edit: impl FnOnce(&mut Matrix),
+    ) -> Result {
+        let session = mdev.session();
+        // The session keeps it as it is.
+        let old = mdev.masks(&mdev.driver.state.lock()).assigned;
+        let mut new = old;
+        edit(&mut new);
+
+        for queues in new.new_queues(&old) {
+            if ap_bus::any_reserved(&reservations, &queues)? {
+                return Err(EADDRNOTAVAIL);
+            }
+        }
+        let lost = {
+            let state = mdev.driver.state.lock();
+            for queues in new.new_queues(&old) {
+                check_not_shared(mdev, &state, &queues)?;
+            }
+            if !state.limits.allow(&new) {
+                return Err(ENODEV);
+            }
+            drop(state);
+            mdev.update(&session, |masks| masks.assigned = new)
+        };
+        drop(session);
+        drop(reservations);
+        mdev.driver.proceed();
+        mdev.driver.wait_for_resets(&lost);
+        Ok(())
+    }
+
+    /// Resets the queues of the guest, which keeps them.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if one of them cannot be reset, or not in time.
+    pub(crate) fn reset(&self) -> Result {
+        let queues = {
+            let mut state = self.driver.state.lock();
+            let queues = Lost::new(self.masks(&state).granted, Matrix::EMPTY);
+            for (apid, row) in queues.rows() {
+                state.host.queues.reset_in_place(apid, row);
+            }
+            queues
+        };
+        self.driver.proceed();
+        self.driver.wait_for_resets(&queues);
+        let state = self.driver.state.lock();
+        let all_reset = queues
+            .rows()
+            .all(|(apid, row)| row.is_subset(&state.host.queues.reset(apid)));
+        if all_reset {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+}
+
+fn check_not_shared(mdev: &Mdev, state: &State, queues: &Product) -> Result {
+    for other in state.mdevs() {
+        if core::ptr::eq(&**other, mdev) {
+            continue;
+        }
+        if let Some(shared) = queues.intersect(&other.masks(state).assigned) {
+            for apqn in shared.queues().take(NAMED_QUEUES) {
+                dev_warn!(
+                    mdev.parent(),
+                    "Userspace may not assign queue {apqn} to mdev: already assigned to {}\n",
+                    other.parent().name()
+                );
+            }
+            return Err(EADDRINUSE);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to reserve queues that are assigned to an mdev.
+///
+/// # Errors
+///
+/// `EADDRINUSE` if one is.
+pub(crate) fn check_not_assigned(state: &State, queues: &Product) -> Result {
+    for mdev in state.mdevs() {
+        if let Some(assigned) = queues.intersect(&mdev.masks(state).assigned) {
+            for apqn in assigned.queues().take(NAMED_QUEUES) {
+                dev_warn!(
+                    mdev.parent(),
+                    "Can not reserve queue {apqn} for host driver: in use by mdev\n"
+                );
+            }
+            return Err(EADDRINUSE);
+        }
+    }
+    Ok(())
+}
+
+impl Session {
+    fn commit(&self, matrix: &Matrix) {
+        if let Some(hook) = &self.hook {
+            hook.kvm().set_masks(matrix);
+            if let Some(eventfd) = &self.config_changed {
+                eventfd.signal();
+            }
+        }
+    }
+}
+
+impl PqapHandler for Mdev {
+    fn pqap(&self, _request: &Request) -> Status {
+        Status::with_code(response::NOT_AVAILABLE)
+    }
+}
+
+impl vfio::Driver for MatrixMdev {
+    const NAME: &'static CStr = c"vfio_ap";
+
+    fn new() -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            let driver = module_global::get().ok_or(ENODEV)?;
+            Ok(try_pin_init!(Self {
+                masks: LockedBy::new(&driver.state, Masks::default()),
+                driver,
+                session <- new_mutex!(Session::default(), "vfio_ap::session"),
+            }))
+        })
+    }
+
+    fn open(mdev: &Mdev, kvm: Option<Kvm>) -> Result {
+        let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
+        let mut session = mdev.session();
+        session.hook = Some(hook);
+        mdev.update(&session, |masks| masks.user = User::Guest);
+        drop(session);
+        mdev.driver.proceed();
+        Ok(())
+    }
+
+    fn close(mdev: &Mdev) {
+        let mut session = mdev.session();
+        let Session { hook, .. } = core::mem::take(&mut *session);
+        let lost = mdev.update_by(
+            &session,
+            |masks| masks.user = User::Nobody,
+            |_| {
+                if let Some(hook) = &hook {
+                    hook.kvm().clear_masks();
+                }
+            },
+        );
+        drop(session);
+        drop(hook);
+        mdev.driver.proceed();
+        mdev.driver.wait_for_resets(&lost);
+    }
+
+    fn ioctl(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result<isize> {
+        ioctl::execute(mdev, cmd, arg).map(|()| 0)
+    }
+
+    fn dma_unmap(_mdev: &Mdev, _iova: u64, _length: u64) {}
+
+    fn request(mdev: &Mdev, count: u32) {
+        let session = mdev.session();
+        mdev.update(&session, |masks| {
+            if masks.user == User::Guest {
+                masks.user = User::Leaving;
+            }
+        });
+        if let Some(eventfd) = &session.request {
+            if count % 10 == 0 {
+                dev_notice!(mdev.parent(), "Relaying device request to user (#{count})\n");
+            }
+            eventfd.signal();
+        } else if count == 0 {
+            dev_notice!(
+                mdev.parent(),
+                "No device request registered, blocked until released by user\n"
+            );
+        }
+        drop(session);
+        mdev.driver.proceed();
+    }
+}
+
+impl mdev::Driver for MatrixMdev {
+    const API: &'static CStr = c"vfio-ap";
+    const TYPE_NAME: &'static CStr = c"passthrough";
+    const PRETTY_NAME: &'static CStr = c"VFIO AP Passthrough Device";
+    /// As many as there are queues.
+    const MAX_INSTANCES: u32 = 65536;
+
+    fn attributes() -> &'static sysfs::Groups {
+        &attributes::MDEV
+    }
+
+    fn created(mdev: &ARef<Mdev>) -> Result {
+        mdev.driver.state.lock().add_mdev(mdev.clone())
+    }
+
+    fn removed(mdev: &ARef<Mdev>) {
+        let removed = mdev.driver.state.lock().remove_mdev(mdev);
+        drop(removed);
+    }
+}

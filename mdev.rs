@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mediated devices, each of which is a VFIO device.
+//!
+//! Owns the registration of a driver for them, of the type and of the parent, and the callbacks.
+//! Knows nothing about what the driver does.
+//!
+//! C header: [`include/linux/mdev.h`](srctree/include/linux/mdev.h)
+
+use core::marker::PhantomData;
+
+use kernel::{
+    bindings,
+    error::{
+        from_result,
+        to_result, //
+    },
+    ffi,
+    prelude::*,
+    sync::aref::ARef,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    }, //
+};
+
+use crate::{
+    bindings as b,
+    matrix_device::MatrixDevice,
+    sysfs,
+    vfio, //
+};
+
+/// A driver for mediated devices.
+pub(crate) trait Driver: vfio::Driver {
+    /// The kind of VFIO device, for `device_api`.
+    const API: &'static CStr;
+
+    /// The name of the type, behind that of the parent's driver.
+    const TYPE_NAME: &'static CStr;
+
+    /// The name of the type for people.
+    const PRETTY_NAME: &'static CStr;
+
+    /// The greatest number of devices.
+    const MAX_INSTANCES: u32;
+
+    /// The attributes of a device.
+    fn attributes() -> &'static sysfs::Groups;
+
+    /// A device was created, which users cannot open yet.
+    fn created(device: &ARef<vfio::Device<Self>>) -> Result;
+
+    /// A device that was created, and that nobody can open any more, is being removed.
+    fn removed(device: &ARef<vfio::Device<Self>>);
+}
+
+impl<T: Driver> sysfs::DeviceData for vfio::Device<T> {
+    unsafe fn from_device<'a>(dev: *mut bindings::device) -> &'a Self {
+        // SAFETY: `probe` has set it, and attributes exist after that and before `remove` only.
+        let registration: &'a vfio::Registration<T> =
+            unsafe { KBox::borrow(bindings::dev_get_drvdata(dev)) };
+        registration.device()
+    }
+}
+
+/// The registration of a driver, until this is dropped.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<T: Driver> {
+    #[pin]
+    driver: Opaque<b::mdev_driver>,
+    _driver: PhantomData<T>,
+}
+
+// SAFETY: Nothing can be done with a shared reference.
+unsafe impl<T: Driver> Sync for Registration<T> {}
+// SAFETY: It can be unregistered from any thread.
+unsafe impl<T: Driver> Send for Registration<T> {}
+
+impl<T: Driver> Registration<T> {
+    /// Registers the driver.
+    pub(crate) fn new(
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            driver <- Opaque::try_ffi_init(move |slot: *mut b::mdev_driver| {
+                let mut driver: b::mdev_driver = pin_init::zeroed();
+                driver.device_api = T::API.as_char_ptr();
+                driver.max_instances = T::MAX_INSTANCES;
+                driver.probe = Some(Self::probe);
+                driver.remove = Some(Self::remove);
+                driver.driver.name = name.as_char_ptr();
+                driver.driver.owner = module.as_ptr();
+                driver.driver.mod_name =
+                    <crate::LocalModule as kernel::ModuleMetadata>::NAME.as_char_ptr();
+                driver.driver.dev_groups = T::attributes().get().cast();
+                // SAFETY: The slot can be written to, and stays pinned until it is dropped.
+                unsafe {
+                    slot.write(driver);
+                    to_result(b::mdev_register_driver(slot))
+                }
+            }),
+            _driver: PhantomData,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// This and `remove` are only to be called by the mdev core.
+    unsafe extern "C" fn probe(mdev: *mut b::mdev_device) -> ffi::c_int {
+        from_result(|| {
+            // SAFETY: The device is valid, and `remove` comes before it goes away.
+            let (dev, device) = unsafe {
+                let dev = &raw mut (*mdev).dev;
+                (dev, vfio::Device::<T>::new(dev)?)
+            };
+            T::created(&device)?;
+            let registration = vfio::Registration::new(device.clone())
+                .and_then(|registration| Ok(KBox::new(registration, GFP_KERNEL)?))
+                .inspect_err(|_| T::removed(&device))?;
+            // SAFETY: The device is valid.
+            unsafe { bindings::dev_set_drvdata(dev, registration.into_foreign()) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn remove(mdev: *mut b::mdev_device) {
+        // SAFETY: `probe` has set it.
+        let registration: KBox<vfio::Registration<T>> =
+            unsafe { KBox::from_foreign(bindings::dev_get_drvdata(&raw mut (*mdev).dev)) };
+        let device = registration.device().clone();
+        drop(registration);
+        T::removed(&device);
+    }
+}
+
+#[pinned_drop]
+impl<T: Driver> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Registered by `new`.
+        unsafe { b::mdev_unregister_driver(self.driver.get()) }
+    }
+}
+
+/// A parent of mediated devices of one type, until this is dropped.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Parent<T: Driver> {
+    #[pin]
+    kind: Opaque<b::mdev_type>,
+    /// What the parent wants as an array of types.
+    #[pin]
+    kinds: Opaque<*mut b::mdev_type>,
+    #[pin]
+    parent: Opaque<b::mdev_parent>,
+    _driver: PhantomData<T>,
+}
+
+// SAFETY: Nothing can be done with a shared reference.
+unsafe impl<T: Driver> Sync for Parent<T> {}
+// SAFETY: It can be unregistered from any thread.
+unsafe impl<T: Driver> Send for Parent<T> {}
+
+impl<T: Driver> Parent<T> {
+    /// Makes the device `matrix` a parent.
+    ///
+    /// Both have to outlive this.
+    pub(crate) fn new(
+        dev: &MatrixDevice,
+        driver: Pin<&Registration<T>>,
+    ) -> impl PinInit<Self, Error> {
+        let (dev, driver) = (dev.as_raw(), driver.driver.get());
+        try_pin_init!(&this in Self {
+            kind <- Opaque::ffi_init(|slot: *mut b::mdev_type| {
+                let mut kind: b::mdev_type = pin_init::zeroed();
+                kind.sysfs_name = T::TYPE_NAME.as_char_ptr();
+                kind.pretty_name = T::PRETTY_NAME.as_char_ptr();
+                // SAFETY: The slot can be written to.
+                unsafe { slot.write(kind) }
+            }),
+            kinds <- Opaque::ffi_init(move |slot: *mut *mut b::mdev_type| {
+                // SAFETY: The slot can be written to, and `kind` stays where it is.
+                unsafe { slot.write((*this.as_ptr()).kind.get()) }
+            }),
+            parent <- Opaque::try_ffi_init(move |slot: *mut b::mdev_parent| {
+                // SAFETY: The slot can be written to; the array has one element; the caller sees to
+                // it that device and driver stay.
+                unsafe {
+                    slot.write(pin_init::zeroed());
+                    to_result(b::mdev_register_parent(
+                        slot,
+                        dev,
+                        driver,
+                        (*this.as_ptr()).kinds.get(),
+                        1,
+                    ))
+                }
+            }),
+            _driver: PhantomData,
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: Driver> PinnedDrop for Parent<T> {
+    /// Removes all mediated devices.
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Registered by `new`.
+        unsafe { b::mdev_unregister_parent(self.parent.get()) }
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the AP bus tells the driver: queues that come and go, and the host configuration.
+
+use kernel::{
+    device,
+    fmt::Write,
+    prelude::*,
+    sync::Arc,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+use crate::{
+    ap_bus::{
+        self,
+        QueueData, //
+    },
+    driver::Driver,
+    guest,
+    mask::{
+        Apid,
+        Apqi,
+        Apqn,
+        Mask, //
+    },
+    matrix::Product,
+    module_global,
+    pqap::{
+        self,
+        ConfigInfo, //
+    },
+    queues::{
+        Progress,
+        Reset, //
+    },
+    sysfs, //
+};
+
+/// For how long the bus may have to wait for the last reset of a queue, in milliseconds: longer
+/// than a reset takes on any hardware that works.
+const RELEASE_PATIENCE: i64 = 1_000;
+
+/// A queue that is bound to the driver.
+pub(crate) struct Queue {
+    apqn: Apqn,
+    driver: Arc<Driver>,
+}
+
+/// The driver as the bus sees it.
+pub(crate) struct QueueDriver;
+
+impl ap_bus::Driver for QueueDriver {
+    type Data = Queue;
+
+    fn attributes() -> &'static sysfs::Groups {
+        &ATTRIBUTES
+    }
+
+    fn prepare(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
+        Ok(Queue {
+            apqn: queue.apqn(),
+            driver: module_global::get().ok_or(ENODEV)?,
+        })
+    }
+
+    fn bound(queue: &Queue) {
+        queue.driver.state.lock().host.queues.bind(queue.apqn);
+        queue.driver.proceed();
+    }
+
+    fn unbound(queue: &Queue) {
+        let still_there = {
+            let host = &mut queue.driver.state.lock().host;
+            host.queues.unbind(queue.apqn);
+            host.config.has_queue(queue.apqn)
+        };
+        queue.driver.proceed();
+        // No guest has it any more. What is not in the host configuration cannot be reset by us,
+        // and needs not: the machine does that before anybody gets it.
+        if still_there {
+            reset_before_release(queue.apqn);
+        }
+    }
+
+    fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {
+        match (module_global::get(), Product::new(apm, aqm)) {
+            (Some(driver), Some(queues)) => {
+                guest::check_not_assigned(&driver.state.lock(), &queues)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn config_changed(config: &ConfigInfo) {
+        if let Some(driver) = module_global::get() {
+            let host = &mut driver.state.lock().host;
+            host.config = config.matrix();
+            host.scanning = true;
+        }
+    }
+
+    fn scan_complete(config: &ConfigInfo) {
+        if let Some(driver) = module_global::get() {
+            {
+                let host = &mut driver.state.lock().host;
+                host.config = config.matrix();
+                host.scanning = false;
+                host.queues.retry_failed();
+            }
+            driver.proceed();
+        }
+    }
+}
+
+/// Resets a queue before the bus may give it to another driver.
+fn reset_before_release(apqn: Apqn) {
+    let start = Instant::<Monotonic>::now();
+    let mut reset = Reset::default();
+    loop {
+        match reset.step(apqn, &mut pqap::Machine) {
+            Progress::Done => return,
+            Progress::Pending if start.elapsed().as_millis() < RELEASE_PATIENCE => {
+                fsleep(Delta::from_millis(20));
+            }
+            Progress::Pending => {
+                pr_warn!("queue {apqn} released before its reset has finished\n");
+                return;
+            }
+            Progress::Failed(code) => {
+                pr_warn!(
+                    "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
+                );
+                return;
+            }
+        }
+    }
+}
+
+sysfs::attribute_groups! {
+    static ATTRIBUTES = { text: [Status], long: [] };
+}
+
+/// Whether an mdev has the queue, and a guest.
+struct Status;
+
+#[vtable]
+impl sysfs::Attribute for Status {
+    type Device = QueueData<Queue>;
+
+    const NAME: &'static CStr = c"status";
+
+    fn show(queue: &QueueData<Queue>, page: &mut sysfs::Page<'_>) -> Result {
+        let state = queue.driver.state.lock();
+        let owner = state
+            .mdevs()
+            .iter()
+            .map(|mdev| mdev.masks(&state))
+            .find(|masks| masks.assigned.has_queue(queue.apqn));
+        page.write_str(match owner {
+            None => "unassigned\n",
+            Some(masks) if masks.granted.has_queue(queue.apqn) => "in use\n",
+            Some(_) => "assigned\n",
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VFIO AP: hands queues of IBM crypto adapters to KVM guests.
+//!
+//! The whole life of the driver is on this page: what is registered, in which order, and how it goes
+//! away again. Where to read on:
+//!
+//! - the functional core, without any dependency on the kernel: [`mask`], [`matrix`], [`queues`],
+//!   [`text`];
+//! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
+//!   [`attributes`], [`ioctl`];
+//! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`delayed_work`], [`eventfd`],
+//!   [`kvm`], [`matrix_device`], [`mdev`], [`module_global`], [`pqap`], [`sysfs`], [`vfio`].
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+mod ap_bus;
+mod attributes;
+mod bindings;
+mod delayed_work;
+mod driver;
+mod eventfd;
+mod guest;
+mod ioctl;
+mod kvm;
+pub mod mask;
+pub mod matrix;
+mod matrix_device;
+mod mdev;
+mod module_global;
+mod pqap;
+mod queue;
+pub mod queues;
+mod sysfs;
+pub mod text;
+mod vfio;
+
+module! {
+    type: VfioAp,
+    // That of the C driver, which this one replaces: the two cannot be loaded together, and KVM
+    // exports some of its functions to this name only.
+    name: "vfio_ap",
+    authors: ["The vfio_ap_rs developers"],
+    description: "VFIO AP device driver in Rust",
+    license: "GPL",
+}
+
+/// All that is registered, in the order in which it goes away.
+#[pin_data]
+struct VfioAp {
+    /// No more mdevs: the last users have gone.
+    #[pin]
+    _parent: mdev::Parent<guest::MatrixMdev>,
+    #[pin]
+    _mdev_driver: mdev::Registration<guest::MatrixMdev>,
+    /// No more queues: they have been reset, and go to the host's drivers.
+    #[pin]
+    _queue_driver: kernel::driver::Registration<ap_bus::Adapter<queue::QueueDriver>>,
+    _matrix_device: matrix_device::MatrixDevice,
+    /// Nobody is left to call: no callback without context, no delayed work.
+    _published: module_global::Published,
+    _work: PendingWork,
+}
+
+impl kernel::InPlaceModule for VfioAp {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            if !pqap::installed() {
+                pr_err!("no AP instructions on this machine\n");
+                return Err(ENODEV);
+            }
+            let driver = driver::Driver::new()?;
+            Ok(try_pin_init!(Self {
+                _work: PendingWork(driver.clone()),
+                _published: module_global::Published::new(driver)?,
+                _matrix_device: matrix_device::MatrixDevice::new(module)?,
+                _queue_driver <- kernel::driver::Registration::new(c"vfio_ap", module),
+                _mdev_driver <- mdev::Registration::new(c"vfio_ap_mdev", module),
+                _parent <- mdev::Parent::new(_matrix_device, _mdev_driver.as_ref()),
+            }))
+        })
+    }
+}
+
+/// The work of a driver, which ends when this is dropped.
+struct PendingWork(Arc<driver::Driver>);
+
+impl Drop for PendingWork {
+    fn drop(&mut self) {
+        delayed_work::cancel_sync(&self.0);
+    }
+}
