@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The AP instructions: PQAP, NQAP, DQAP on registers.
+//!
+//! Sources: the register layouts are those of arch/s390/include/asm/ap.h; the
+//! specification exceptions those that KVM raises for a guest
+//! (arch/s390/kvm/s390/priv.c, `handle_pqap`) and that the AP bus takes care to
+//! avoid (drivers/s390/crypto/ap_bus.c, `ap_queue_info`).
+//!
+//! Storage and condition code are the caller's business: what is to be stored comes
+//! back in the answer.
+
+use crate::adapter::{Adapter, State};
+use crate::function::Function;
+use crate::ids::Apqn;
+use crate::interruption::Interruption;
+use crate::machine::Machine;
+use crate::message::{MAX_MESSAGE, Reply};
+use crate::qci;
+use crate::queue::Queue;
+use crate::status::{ProgramInterruption, ResponseCode, Status};
+
+/// What PQAP finds in the general registers.
+#[derive(Clone, Copy, Debug)]
+pub struct Pqap {
+    /// Register 0: function code, flags and queue number.
+    pub gr0: u64,
+    /// Register 1.
+    pub gr1: u64,
+    /// Register 2.
+    pub gr2: u64,
+    /// Could a byte be stored at the absolute address in register 2? AQIC asks.
+    pub gr2_is_storage: bool,
+}
+
+/// What comes of PQAP.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PqapAnswer {
+    /// A status for general register 1, and perhaps a new general register 2.
+    Status(Status, Option<u64>),
+    /// QCI: this is to be stored where general register 2 points; condition code 0.
+    Configuration([u8; qci::LENGTH]),
+}
+
+/// What comes of DQAP.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum DqapAnswer {
+    /// No reply.
+    Status(Status),
+    /// The rest of a reply, or all of it.
+    Reply {
+        /// For general register 1.
+        status: Status,
+        /// The message that was answered.
+        psmid: u64,
+        /// For the buffer.
+        data: Vec<u8>,
+    },
+    /// The buffer was too short: condition code 1, and no status.
+    Partial {
+        /// For the buffer.
+        data: Vec<u8>,
+        /// For general register 2: bytes still to be received.
+        residual: u64,
+    },
+}
+
+/// Bits of general register 0 (numbered from the left, as in the architecture).
+mod gr0 {
+    /// Bit 33, NQAP: the last part of the message.
+    pub(super) const LAST_PART: u64 = 1 << 30;
+    /// Bit 40, TAPQ: test facilities.
+    pub(super) const T: u64 = 1 << 23;
+    /// Bit 41, RAPQ, ZAPQ and QACT: a modifier.
+    pub(super) const F: u64 = 1 << 22;
+    /// Bits 41-47.
+    pub(super) const RESERVED: u64 = 0x007f_0000;
+    /// What of a queue number only APXA gives a meaning.
+    pub(super) const EXTENDED: u64 = 0xc0f0;
+}
+
+/// How an instruction on a queue goes on.
+enum Access<'a> {
+    /// This is the answer; the adapter is given if there is one to speak of.
+    Answered(Status, Option<&'a Adapter>),
+    /// The queue works.
+    Open(&'a Adapter, &'a mut Queue),
+}
+
+impl Machine {
+    /// Execute PQAP.
+    ///
+    /// # Errors
+    ///
+    /// The program interruption that the instruction ends in.
+    pub fn pqap(&mut self, operands: &Pqap) -> Result<PqapAnswer, ProgramInterruption> {
+        let limits = self.limits;
+        if !limits.ap {
+            return Err(ProgramInterruption::Operation);
+        }
+        let [_, _, _, _, code, ..] = operands.gr0.to_be_bytes();
+        let function = Function::from_pqap(code)
+            .filter(|function| match function {
+                Function::Qci => limits.qci,
+                Function::Aqic => limits.aqic,
+                Function::Qact => limits.qact,
+                _ => true,
+            })
+            .ok_or(ProgramInterruption::Specification)?;
+        let t = operands.gr0 & gr0::T != 0;
+        let defined = match function {
+            Function::Rapq | Function::Zapq | Function::Qact => gr0::F,
+            _ => 0,
+        };
+        if operands.gr0 & gr0::RESERVED & !defined != 0
+            || t && !(limits.apft && function == Function::Tapq)
+        {
+            return Err(ProgramInterruption::Specification);
+        }
+        if function == Function::Qci {
+            self.counters.count(function, None);
+            return Ok(PqapAnswer::Configuration(qci::block(
+                &limits, self.apm, self.aqm, self.adm,
+            )));
+        }
+        if limits.apxa && t && self.beyond_limits(operands.gr0) {
+            self.counters
+                .count(function, Some(Apqn::from_gr0(operands.gr0)));
+            let status = Status::bare(ResponseCode::NOT_AVAILABLE);
+            return Ok(PqapAnswer::Status(status, None));
+        }
+        let answer = match (function, self.access(function, operands.gr0)?) {
+            (Function::Tapq, Access::Answered(status, adapter)) => {
+                // Where there is no queue there is nothing to tell about it.
+                let known = status.rc != ResponseCode::NOT_AVAILABLE;
+                let info = adapter.filter(|_| known).map(|a| a.hardware_info(&limits));
+                PqapAnswer::Status(status, info)
+            }
+            (_, Access::Answered(status, _)) => PqapAnswer::Status(status, None),
+            (function, Access::Open(adapter, queue)) => {
+                let depth = adapter.depth;
+                let mut gr2 = None;
+                let rc = match function {
+                    Function::Rapq | Function::Zapq => {
+                        queue.reset();
+                        ResponseCode::NORMAL
+                    }
+                    Function::Aqic => aqic(queue, operands),
+                    Function::Qact => {
+                        gr2 = Some(qact(adapter, operands.gr1));
+                        ResponseCode::NORMAL
+                    }
+                    _ => {
+                        gr2 = Some(adapter.hardware_info(&limits));
+                        ResponseCode::NORMAL
+                    }
+                };
+                PqapAnswer::Status(queue.status(depth, rc), gr2)
+            }
+        };
+        Ok(answer)
+    }
+
+    /// Execute NQAP: put message `psmid` of `length` bytes on the queue that `gr0`
+    /// names.
+    ///
+    /// A message has to come in one part; none of the adapters of this machine takes
+    /// one in several.
+    ///
+    /// # Errors
+    ///
+    /// The program interruption that the instruction ends in.
+    pub fn nqap(
+        &mut self,
+        gr0: u64,
+        psmid: u64,
+        length: u64,
+    ) -> Result<Status, ProgramInterruption> {
+        Ok(match self.access(Function::Nqap, gr0)? {
+            Access::Answered(status, _) => status,
+            Access::Open(adapter, queue) => {
+                let rc = if gr0 & gr0::LAST_PART == 0 {
+                    ResponseCode::FACILITY_NOT_INSTALLED
+                } else if length > MAX_MESSAGE {
+                    ResponseCode::MESSAGE_TOO_BIG
+                } else {
+                    queue.put(Reply::error(psmid), adapter.depth)
+                };
+                queue.status(adapter.depth, rc)
+            }
+        })
+    }
+
+    /// Execute DQAP: receive a reply, or a part of it, into a buffer of `space` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The program interruption that the instruction ends in.
+    pub fn dqap(&mut self, gr0: u64, space: u64) -> Result<DqapAnswer, ProgramInterruption> {
+        Ok(match self.access(Function::Dqap, gr0)? {
+            Access::Answered(status, _) => DqapAnswer::Status(status),
+            Access::Open(adapter, queue) => match queue.take(space) {
+                None => {
+                    DqapAnswer::Status(queue.status(adapter.depth, ResponseCode::NO_PENDING_REPLY))
+                }
+                Some(taken) if taken.residual != 0 => DqapAnswer::Partial {
+                    data: taken.data,
+                    residual: taken.residual as u64,
+                },
+                Some(taken) => DqapAnswer::Reply {
+                    status: queue.status(adapter.depth, ResponseCode::NORMAL),
+                    psmid: taken.psmid,
+                    data: taken.data,
+                },
+            },
+        })
+    }
+
+    /// Does `gr0` name a queue that this machine can not have?
+    fn beyond_limits(&self, gr0: u64) -> bool {
+        let apqn = Apqn::from_gr0(gr0);
+        if self.limits.apxa {
+            apqn.apid.0 > self.limits.na || apqn.apqi.0 > self.limits.nd
+        } else {
+            gr0 & gr0::EXTENDED != 0
+        }
+    }
+
+    /// What every function on a queue has in common: it is counted; what is forced
+    /// goes before everything else; then configuration, state and a reset under way.
+    fn access(&mut self, function: Function, gr0: u64) -> Result<Access<'_>, ProgramInterruption> {
+        if !self.limits.ap {
+            return Err(ProgramInterruption::Operation);
+        }
+        if self.beyond_limits(gr0) {
+            return Err(ProgramInterruption::Specification);
+        }
+        let apqn = Apqn::from_gr0(gr0);
+        self.counters.count(function, Some(apqn));
+        let configured = self.has(apqn);
+        let Some(adapter) = self.adapters.get(&apqn.apid) else {
+            let status = Status::bare(ResponseCode::NOT_AVAILABLE);
+            return Ok(Access::Answered(status, None));
+        };
+        let queue = self.queues.entry(apqn).or_default();
+        let resetting = queue.begin();
+        if let Some(fault) = queue.take_fault(function) {
+            let status = Status {
+                asynchronous: fault.asynchronous,
+                ..queue.status(adapter.depth, fault.rc)
+            };
+            return Ok(Access::Answered(status, Some(adapter)));
+        }
+        if !configured {
+            let status = Status::bare(ResponseCode::NOT_AVAILABLE);
+            return Ok(Access::Answered(status, None));
+        }
+        let state = match adapter.state {
+            State::Online => queue.settings.state,
+            state => state,
+        };
+        let rc = match state {
+            State::Deconfigured => ResponseCode::DECONFIGURED,
+            State::Checkstopped => ResponseCode::CHECKSTOPPED,
+            // QACT asks about the adapter, which a reset of the queue does not change.
+            State::Online if resetting && function != Function::Qact => {
+                ResponseCode::RESET_IN_PROGRESS
+            }
+            State::Online => return Ok(Access::Open(adapter, queue)),
+        };
+        let status = queue.status(adapter.depth, rc);
+        Ok(Access::Answered(status, Some(adapter)))
+    }
+}
+
+fn aqic(queue: &mut Queue, operands: &Pqap) -> ResponseCode {
+    match Interruption::decode(operands.gr1, operands.gr2) {
+        Err(rc) => rc,
+        Ok(Some(_)) if !operands.gr2_is_storage => ResponseCode::INVALID_ADDRESS,
+        Ok(to) => queue.control_interruption(to),
+    }
+}
+
+/// QACT: of the wanted category in `gr1` and the type of the adapter the lower one;
+/// everything else comes back as it was given (`union ap_qact_ap_info`).
+fn qact(adapter: &Adapter, gr1: u64) -> u64 {
+    const CATEGORY: u64 = 0xff00_0000;
+    let wanted = (gr1 & CATEGORY) >> 24;
+    gr1 & !CATEGORY | wanted.min(u64::from(adapter.kind.0)) << 24
+}
+
+#[cfg(test)]
+#[path = "execute_tests.rs"]
+mod tests;

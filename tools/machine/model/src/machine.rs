@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The machine: hardware, host configuration, queues, and what its control
+//! interface may change about them.
+//!
+//! The instructions are in [`crate::execute`]; the language in [`crate::control`].
+
+use crate::adapter::{Adapter, AdapterType, Mode, State};
+use crate::counters::Counters;
+use crate::ids::{Apid, Apqn};
+use crate::limits::Limits;
+use crate::mask::Mask;
+use crate::queue::Queue;
+use std::collections::BTreeMap;
+
+/// An AP configuration with all its state.
+///
+/// # Invariants
+///
+/// - No adapter and no mask goes beyond the limits.
+/// - A queue outside the host configuration, or not online, is clear.
+/// - Only queues of installed adapters are in `queues`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Machine {
+    pub(crate) limits: Limits,
+    pub(crate) adapters: BTreeMap<Apid, Adapter>,
+    pub(crate) apm: Mask,
+    pub(crate) aqm: Mask,
+    pub(crate) adm: Mask,
+    pub(crate) queues: BTreeMap<Apqn, Queue>,
+    pub(crate) counters: Counters,
+}
+
+/// What became of an SCLP command that configures or deconfigures an adapter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SclpAnswer {
+    /// The state was changed.
+    Changed,
+    /// The adapter already was in that state.
+    Unchanged,
+    /// There is no such adapter.
+    NoAdapter,
+}
+
+impl Machine {
+    /// A machine with AP instructions but without adapters and with empty masks: what
+    /// a configuration file starts from.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::default()
+    }
+
+    /// What one gets without a configuration file: an adapter of each mode, and four
+    /// domains.
+    #[must_use]
+    pub fn preset() -> Self {
+        let adapter = |kind, mode| Adapter {
+            kind: AdapterType(kind),
+            mode,
+            depth: Adapter::DEFAULT_DEPTH,
+            state: State::Online,
+        };
+        let domains = Mask::up_to(3);
+        Self {
+            adapters: BTreeMap::from([
+                (Apid(0), adapter(14, Mode::Cca)),
+                (Apid(1), adapter(14, Mode::Ep11)),
+                (Apid(2), adapter(13, Mode::Accelerator)),
+            ]),
+            apm: Mask::up_to(2),
+            aqm: domains,
+            adm: domains,
+            ..Self::bare()
+        }
+    }
+
+    /// The facilities and limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Executions so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Is `queue` in the host configuration, of an adapter that is installed?
+    pub(crate) fn has(&self, queue: Apqn) -> bool {
+        self.adapters.contains_key(&queue.apid)
+            && self.apm.contains(queue.apid.0)
+            && self.aqm.contains(queue.apqi.0)
+    }
+
+    /// Establish the invariants again after something was changed.
+    pub(crate) fn settle(&mut self) {
+        let adapters = &self.adapters;
+        self.queues
+            .retain(|apqn, _| adapters.contains_key(&apqn.apid));
+        for (apqn, queue) in &mut self.queues {
+            let usable = adapters[&apqn.apid].state == State::Online
+                && queue.settings.state == State::Online
+                && self.apm.contains(apqn.apid.0)
+                && self.aqm.contains(apqn.apqi.0);
+            if !usable {
+                queue.clear();
+            }
+        }
+    }
+
+    /// SCLP commands 0x001fXX01 and 0x001eXX01: configure (`to` online) or deconfigure
+    /// an adapter. What is checkstopped can be deconfigured, and comes back repaired.
+    pub fn sclp_configure(&mut self, apid: Apid, online: bool) -> SclpAnswer {
+        let Some(adapter) = self.adapters.get_mut(&apid) else {
+            return SclpAnswer::NoAdapter;
+        };
+        let to = match (adapter.state, online) {
+            (State::Deconfigured, true) => State::Online,
+            (State::Online | State::Checkstopped, false) => State::Deconfigured,
+            _ => return SclpAnswer::Unchanged,
+        };
+        adapter.state = to;
+        self.settle();
+        SclpAnswer::Changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sclp_moves_between_configured_and_deconfigured() {
+        let mut machine = Machine::preset();
+        let apid = Apid(1);
+        assert_eq!(machine.sclp_configure(apid, true), SclpAnswer::Unchanged);
+        assert_eq!(machine.sclp_configure(apid, false), SclpAnswer::Changed);
+        assert_eq!(machine.adapters[&apid].state, State::Deconfigured);
+        assert_eq!(machine.sclp_configure(apid, false), SclpAnswer::Unchanged);
+        assert_eq!(machine.sclp_configure(apid, true), SclpAnswer::Changed);
+        assert_eq!(machine.adapters[&apid].state, State::Online);
+        assert_eq!(machine.sclp_configure(Apid(9), true), SclpAnswer::NoAdapter);
+    }
+
+    #[test]
+    fn only_what_is_installed_and_in_both_masks_is_there() {
+        let mut machine = Machine::preset();
+        machine.apm.insert(7);
+        assert!(machine.has(Apqn::new(2, 3)));
+        assert!(!machine.has(Apqn::new(2, 4)), "domain not in the mask");
+        assert!(!machine.has(Apqn::new(7, 0)), "adapter not installed");
+        machine.apm = Mask::EMPTY;
+        assert!(!machine.has(Apqn::new(2, 3)), "adapter not in the mask");
+    }
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One AP queue as a state machine: messages, reset, interruptions, forced faults.
+//!
+//! Time is counted in polls: each AP instruction that is executed on the queue is
+//! one. A reset or an interruption change that takes N polls shows as under way to
+//! the next N instructions; the one after them sees it done. So a test decides how
+//! long things take, and nothing depends on a clock.
+//!
+//! What the queue does not know: its number, its adapter, the host configuration.
+
+use crate::adapter::State;
+use crate::function::Function;
+use crate::interruption::Interruption;
+use crate::message::{Reply, Taken};
+use crate::status::{ResponseCode, Status};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// How long something takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Polls {
+    /// It is seen as under way this many times.
+    Count(u32),
+    /// It never ends by itself.
+    Forever,
+}
+
+impl fmt::Display for Polls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(n) => write!(f, "{n}"),
+            Self::Forever => f.write_str("forever"),
+        }
+    }
+}
+
+/// A response that is answered in place of the function.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fault {
+    /// The response code.
+    pub rc: ResponseCode,
+    /// Also set the bit that says that an earlier function failed.
+    pub asynchronous: bool,
+    /// How many executions it still strikes; `None` for all.
+    pub times: Option<u32>,
+}
+
+impl fmt::Display for Fault {
+    /// As the control language takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rc={}", self.rc)?;
+        if let Some(times) = self.times {
+            write!(f, " times={times}")?;
+        }
+        if self.asynchronous {
+            write!(f, " async")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a test sets for a queue. It outlasts resets, type changes of the adapter
+/// and changes of the host configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// The queue's own state; that of its adapter goes before it.
+    pub state: State,
+    /// How long a reset takes.
+    pub reset_polls: Polls,
+    /// How long enabling or disabling interruptions takes.
+    pub irq_polls: Polls,
+    /// What is forced, by [`Function::index`].
+    pub faults: [Option<Fault>; Function::ALL.len()],
+}
+
+impl Default for Settings {
+    /// Nothing forced. What is asynchronous on hardware is seen to be so once.
+    fn default() -> Self {
+        Self {
+            state: State::Online,
+            reset_polls: Polls::Count(1),
+            irq_polls: Polls::Count(1),
+            faults: [None; Function::ALL.len()],
+        }
+    }
+}
+
+/// A change of the interruption state that is under way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Change {
+    left: Polls,
+    to: Option<Interruption>,
+}
+
+/// A queue.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Queue {
+    /// What is set for it.
+    pub settings: Settings,
+    reset: Option<Polls>,
+    interruption: Option<Interruption>,
+    change: Option<Change>,
+    replies: VecDeque<Reply>,
+}
+
+/// One poll of something that may be under way: is it still, for this instruction?
+/// `None` once it is done.
+fn poll(left: Polls) -> Option<Polls> {
+    match left {
+        Polls::Count(0) => None,
+        Polls::Count(n) => Some(Polls::Count(n - 1)),
+        Polls::Forever => Some(Polls::Forever),
+    }
+}
+
+impl Queue {
+    /// An instruction is about to be executed: let time pass. Returns whether a
+    /// reset is under way for it.
+    pub fn begin(&mut self) -> bool {
+        if let Some(left) = self.reset {
+            self.reset = poll(left);
+            if self.reset.is_none() {
+                self.clear();
+            }
+        } else if let Some(change) = &mut self.change {
+            match poll(change.left) {
+                Some(left) => change.left = left,
+                None => {
+                    self.interruption = change.to;
+                    self.change = None;
+                }
+            }
+        }
+        self.reset.is_some()
+    }
+
+    /// The response that is forced on `function`, if any; uses it up.
+    pub fn take_fault(&mut self, function: Function) -> Option<Fault> {
+        let slot = &mut self.settings.faults[function.index()];
+        let fault = (*slot)?;
+        *slot = match fault.times {
+            Some(0 | 1) => None,
+            times => Some(Fault {
+                times: times.map(|n| n - 1),
+                ..fault
+            }),
+        };
+        Some(fault)
+    }
+
+    /// The status of the queue, which holds `depth` messages, with response code `rc`.
+    #[must_use]
+    pub fn status(&self, depth: u8, rc: ResponseCode) -> Status {
+        Status {
+            queue_empty: self.replies.is_empty(),
+            replies_waiting: !self.replies.is_empty(),
+            queue_full: self.replies.len() >= usize::from(depth),
+            asynchronous: false,
+            irq_enabled: self.interruption.is_some(),
+            rc,
+        }
+    }
+
+    /// RAPQ and ZAPQ: begin a reset. Messages and interruptions are gone when it
+    /// has finished, not before.
+    pub fn reset(&mut self) {
+        match self.settings.reset_polls {
+            Polls::Count(0) => self.clear(),
+            left => self.reset = Some(left),
+        }
+    }
+
+    /// Set how long a reset takes, and let one that is under way take as long.
+    pub fn set_reset_polls(&mut self, polls: Polls) {
+        self.settings.reset_polls = polls;
+        if self.reset.is_some() {
+            self.reset();
+        }
+    }
+
+    /// The same for changes of the interruption state.
+    pub fn set_irq_polls(&mut self, polls: Polls) {
+        self.settings.irq_polls = polls;
+        if let Some(change) = self.change {
+            self.change_interruption(change.to);
+        }
+    }
+
+    /// AQIC: begin to enable interruptions as `to` says, or to disable them.
+    pub fn control_interruption(&mut self, to: Option<Interruption>) -> ResponseCode {
+        if self.change.is_some() {
+            ResponseCode::BUSY
+        } else if to.is_some() == self.interruption.is_some() {
+            ResponseCode::OTHERWISE_CHANGED
+        } else {
+            self.change_interruption(to);
+            ResponseCode::NORMAL
+        }
+    }
+
+    fn change_interruption(&mut self, to: Option<Interruption>) {
+        match self.settings.irq_polls {
+            Polls::Count(0) => {
+                self.interruption = to;
+                self.change = None;
+            }
+            left => self.change = Some(Change { left, to }),
+        }
+    }
+
+    /// NQAP: take the message that is answered by `reply`, if there is room.
+    pub fn put(&mut self, reply: Reply, depth: u8) -> ResponseCode {
+        if self.replies.len() >= usize::from(depth) {
+            return ResponseCode::QUEUE_FULL;
+        }
+        self.replies.push_back(reply);
+        ResponseCode::NORMAL
+    }
+
+    /// DQAP: give what of the oldest reply fits into `space` bytes. A reply stays
+    /// until all of it was given.
+    pub fn take(&mut self, space: u64) -> Option<Taken> {
+        let taken = self.replies.front_mut()?.take(space);
+        if taken.residual == 0 {
+            self.replies.pop_front();
+        }
+        Some(taken)
+    }
+
+    /// As after a finished reset: no messages, no interruptions, nothing under way.
+    pub fn clear(&mut self) {
+        self.reset = None;
+        self.interruption = None;
+        self.change = None;
+        self.replies.clear();
+    }
+
+    /// What goes on in the queue, for a person; `None` if nothing does.
+    #[must_use]
+    pub fn activity(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(left) = self.reset {
+            parts.push(format!("reset under way, polls left: {left}"));
+        }
+        if let Some(interruption) = self.interruption {
+            parts.push(format!("interruptions enabled: {interruption}"));
+        }
+        if let Some(change) = self.change {
+            let what = if change.to.is_some() {
+                "being enabled"
+            } else {
+                "being disabled"
+            };
+            parts.push(format!("interruptions {what}, polls left: {}", change.left));
+        }
+        if !self.replies.is_empty() {
+            parts.push(format!("replies waiting: {}", self.replies.len()));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IRQ: Interruption = Interruption {
+        nib: 0x1000,
+        isc: 3,
+        gisa: None,
+    };
+
+    fn busy_queue() -> Queue {
+        let mut queue = Queue::default();
+        queue.set_irq_polls(Polls::Count(0));
+        assert_eq!(queue.control_interruption(Some(IRQ)), ResponseCode::NORMAL);
+        assert_eq!(queue.put(Reply::error(7), 8), ResponseCode::NORMAL);
+        queue
+    }
+
+    fn flags(queue: &Queue) -> (bool, bool) {
+        let status = queue.status(8, ResponseCode::NORMAL);
+        (status.queue_empty, status.irq_enabled)
+    }
+
+    #[test]
+    fn a_reset_takes_effect_after_its_polls_and_not_before() {
+        let mut queue = busy_queue();
+        queue.set_reset_polls(Polls::Count(3));
+        queue.reset();
+        for _ in 0..3 {
+            assert!(queue.begin());
+            assert_eq!(flags(&queue), (false, true));
+        }
+        assert!(!queue.begin());
+        assert_eq!(flags(&queue), (true, false));
+    }
+
+    #[test]
+    fn a_reset_of_no_polls_is_done_at_once() {
+        let mut queue = busy_queue();
+        queue.set_reset_polls(Polls::Count(0));
+        queue.reset();
+        assert_eq!(flags(&queue), (true, false));
+        assert!(!queue.begin());
+    }
+
+    #[test]
+    fn a_reset_without_end_ends_when_it_is_given_one() {
+        let mut queue = busy_queue();
+        queue.set_reset_polls(Polls::Forever);
+        queue.reset();
+        for _ in 0..1000 {
+            assert!(queue.begin());
+        }
+        queue.set_reset_polls(Polls::Count(1));
+        assert!(queue.begin());
+        assert!(!queue.begin());
+    }
+
+    #[test]
+    fn interruptions_are_enabled_and_disabled_after_a_poll() {
+        let mut queue = Queue::default();
+        assert_eq!(
+            queue.control_interruption(None),
+            ResponseCode::OTHERWISE_CHANGED
+        );
+        assert_eq!(queue.control_interruption(Some(IRQ)), ResponseCode::NORMAL);
+        assert_eq!(queue.control_interruption(Some(IRQ)), ResponseCode::BUSY);
+        queue.begin();
+        assert!(!flags(&queue).1);
+        queue.begin();
+        assert!(flags(&queue).1);
+        assert_eq!(
+            queue.control_interruption(Some(IRQ)),
+            ResponseCode::OTHERWISE_CHANGED
+        );
+        assert_eq!(queue.control_interruption(None), ResponseCode::NORMAL);
+        queue.begin();
+        assert!(flags(&queue).1);
+        queue.begin();
+        assert!(!flags(&queue).1);
+    }
+
+    #[test]
+    fn a_change_without_end_ends_when_it_is_given_one() {
+        let mut queue = Queue::default();
+        queue.set_irq_polls(Polls::Forever);
+        queue.control_interruption(Some(IRQ));
+        queue.begin();
+        assert!(!flags(&queue).1);
+        queue.set_irq_polls(Polls::Count(0));
+        assert!(flags(&queue).1);
+    }
+
+    #[test]
+    fn a_fault_strikes_as_often_as_it_says() {
+        let mut queue = Queue::default();
+        let fault = |times| Fault {
+            rc: ResponseCode::BUSY,
+            asynchronous: false,
+            times,
+        };
+        queue.settings.faults[Function::Zapq.index()] = Some(fault(Some(2)));
+        assert!(queue.take_fault(Function::Rapq).is_none());
+        assert!(queue.take_fault(Function::Zapq).is_some());
+        assert!(queue.take_fault(Function::Zapq).is_some());
+        assert!(queue.take_fault(Function::Zapq).is_none());
+        queue.settings.faults[Function::Zapq.index()] = Some(fault(None));
+        for _ in 0..100 {
+            assert!(queue.take_fault(Function::Zapq).is_some());
+        }
+    }
+
+    #[test]
+    fn a_queue_takes_no_more_than_its_depth() {
+        let mut queue = Queue::default();
+        for psmid in 0..2 {
+            assert_eq!(queue.put(Reply::error(psmid), 2), ResponseCode::NORMAL);
+        }
+        assert!(queue.status(2, ResponseCode::NORMAL).queue_full);
+        assert_eq!(queue.put(Reply::error(2), 2), ResponseCode::QUEUE_FULL);
+        assert_eq!(queue.take(8).unwrap().psmid, 0);
+        assert_eq!(queue.put(Reply::error(3), 2), ResponseCode::NORMAL);
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The ways in which the machine is controlled while it runs: the back door for
+//! programs inside, and the socket for programs beside it. Both carry the language
+//! of [`ap_model::control`].
+
+use crate::cpu::Cpu;
+use crate::machine::{Machine, say};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// The longest request, in bytes.
+const MAX_REQUEST: usize = 64 * 1024;
+
+/// The back door, opcode B2FE0000, which works in the problem state too.
+///
+/// | register | before | after |
+/// |---|---|---|
+/// | 2 | address of the request | length of the reply that was stored |
+/// | 3 | length of the request | |
+/// | 4 | address of the buffer for the reply | |
+/// | 5 | length of the buffer | |
+///
+/// Condition code 0: the reply is the answer. Condition code 1: it tells what is wrong
+/// with the request, and nothing was changed. A reply that is too long is cut off.
+///
+/// The caller has to have touched both areas: what is not mapped reads as an error
+/// (request), or is not stored and has length 0 (reply).
+pub(crate) fn back_door(cpu: &mut impl Cpu, machine: &Machine) {
+    let [request, length, buffer, space] = [2, 3, 4, 5].map(|number| cpu.gr(number));
+    let result = usize::try_from(length)
+        .ok()
+        .filter(|&length| length <= MAX_REQUEST)
+        .ok_or_else(|| format!("the request is longer than {MAX_REQUEST} bytes"))
+        .and_then(|length| {
+            cpu.read(request, length)
+                .ok_or_else(|| "the request is not mapped".into())
+        })
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the request is no text".into()))
+        .and_then(|text| {
+            machine.trace(cpu.index(), || format!("control: {}", text.trim_end()));
+            machine.model().control(&text).map_err(|e| e.to_string())
+        });
+    let (cc, reply) = match result {
+        Ok(reply) => (0, reply),
+        Err(message) => (1, message + "\n"),
+    };
+    let fitting = usize::try_from(space).map_or(reply.len(), |space| space.min(reply.len()));
+    let stored = cpu.write(buffer, &reply.as_bytes()[..fitting]);
+    cpu.set_gr(2, if stored { fitting as u64 } else { 0 });
+    cpu.set_cc(cc);
+}
+
+/// The socket. Each line that comes in is a request; the answer is its reply, and then
+/// a line `ok` or `error: …`.
+pub(crate) struct Socket {
+    listener: UnixListener,
+}
+
+impl Socket {
+    /// Begin to listen at `path`. A socket that an earlier run left there is replaced;
+    /// anything else is not.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+            fs::remove_file(path)?;
+        }
+        let listener = UnixListener::bind(path)?;
+        Ok(Self { listener })
+    }
+
+    /// Serve from now on, on threads of our own.
+    pub(crate) fn serve(self, machine: &'static Machine) {
+        spawn("ap-control", move || {
+            for stream in self.listener.incoming() {
+                match stream {
+                    Ok(stream) => spawn("ap-client", move || {
+                        // A client that goes away is no error.
+                        let _ = converse(&stream, machine);
+                    }),
+                    Err(error) => {
+                        say(format_args!("control socket: {error}"));
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Remove the socket at `path` when QEMU ends.
+pub(crate) fn remove_socket(path: &PathBuf) {
+    // It may be gone already.
+    let _ = fs::remove_file(path);
+}
+
+/// Start a thread that gets no signals: QEMU expects them on threads of its own.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+    let result = thread::Builder::new().name(name.into()).spawn(move || {
+        block_signals();
+        work();
+    });
+    if let Err(error) = result {
+        say(format_args!("control socket: no thread: {error}"));
+    }
+}
+
+fn block_signals() {
+    let mut all = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigfillset() initialises the set that it is given; pthread_sigmask() reads
+    // it, changes the mask of this thread only, and takes no address for the old mask.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+fn converse(stream: &UnixStream, machine: &Machine) -> io::Result<()> {
+    let mut input = BufReader::new(stream);
+    let mut output = stream;
+    loop {
+        let mut line = String::new();
+        let count = input
+            .by_ref()
+            .take(MAX_REQUEST as u64)
+            .read_line(&mut line)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let answer = if count == MAX_REQUEST && !line.ends_with('\n') {
+            format!("error: the request is longer than {MAX_REQUEST} bytes\n")
+        } else {
+            match machine.model().control(&line) {
+                Ok(reply) => reply + "ok\n",
+                Err(error) => format!("error: {}\n", error.message),
+            }
+        };
+        output.write_all(answer.as_bytes())?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::fake::FakeCpu;
+
+    fn machine() -> Machine {
+        Machine::new(ap_model::Machine::preset(), false)
+    }
+
+    fn call(cpu: &mut FakeCpu, machine: &Machine, request: &str, space: u64) -> (u64, String) {
+        cpu.storage[0x1000..0x1000 + request.len()].copy_from_slice(request.as_bytes());
+        cpu.gr[2..6].copy_from_slice(&[0x1000, request.len() as u64, 0x2000, space]);
+        back_door(cpu, machine);
+        let length = usize::try_from(cpu.gr[2]).unwrap();
+        let reply = cpu.storage[0x2000..0x2000 + length].to_vec();
+        (cpu.cc(), String::from_utf8(reply).unwrap())
+    }
+
+    #[test]
+    fn the_back_door_answers_and_tells_errors() {
+        let mut cpu = FakeCpu::new();
+        let machine = machine();
+        cpu.psw_mask |= 1 << 48;
+        assert_eq!(call(&mut cpu, &machine, "apm = 0", 100), (0, "".into()));
+        let (cc, reply) = call(&mut cpu, &machine, "show", 0x1000);
+        assert!(cc == 0 && reply.contains("\napm = 0\n"), "{reply}");
+        let (cc, reply) = call(&mut cpu, &machine, "apm ! 1", 100);
+        assert_eq!(
+            (cc, reply.as_str()),
+            (1, "line 1: '=', '+' or '-' expected after 'apm'\n")
+        );
+        assert_eq!(
+            call(&mut cpu, &machine, "counters zapq", 1),
+            (0, "0".into())
+        );
+    }
+
+    #[test]
+    fn what_is_not_mapped_or_too_long_is_an_error() {
+        let mut cpu = FakeCpu::new();
+        let machine = machine();
+        cpu.gr[2..6].copy_from_slice(&[0x10_0000, 4, 0x2000, 100]);
+        back_door(&mut cpu, &machine);
+        assert_eq!(cpu.cc(), 1);
+        cpu.gr[2..6].copy_from_slice(&[0x1000, u64::MAX, 0x2000, 100]);
+        back_door(&mut cpu, &machine);
+        assert_eq!(cpu.cc(), 1);
+        cpu.storage[0x1000..0x1004].copy_from_slice(b"show");
+        cpu.gr[2..6].copy_from_slice(&[0x1000, 4, 0x10_0000, 100]);
+        back_door(&mut cpu, &machine);
+        assert_eq!(cpu.gr[2], 0);
+    }
+
+    #[test]
+    fn a_conversation_over_a_socket() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let server = thread::spawn(move || converse(&far, &machine()).unwrap());
+        (&near)
+            .write_all(b"apm - 1\ncounters zapq\nnonsense\n")
+            .unwrap();
+        near.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        (&near).read_to_string(&mut answer).unwrap();
+        server.join().unwrap();
+        assert_eq!(
+            answer,
+            "ok\n0\nok\nerror: unknown command 'nonsense'; see 'help'\n"
+        );
+    }
+}

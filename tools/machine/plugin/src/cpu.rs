@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What an emulated instruction sees of its CPU: registers, PSW, storage.
+//!
+//! [`Cpu`] is all that the rest of the plugin knows, so that it can be tested with a
+//! CPU of its own; [`Vcpu`] is the one that QEMU is running.
+
+use crate::ffi;
+use std::collections::HashMap;
+use std::ffi::{CStr, c_uint};
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+/// A CPU in the middle of an instruction.
+pub(crate) trait Cpu {
+    /// Its number, for messages.
+    fn index(&self) -> u32;
+    /// General register `number`.
+    fn gr(&self, number: u8) -> u64;
+    /// Set general register `number`.
+    fn set_gr(&mut self, number: u8, value: u64);
+    /// The left half of the PSW. Its condition code may be out of date.
+    fn psw_mask(&self) -> u64;
+    /// Set the condition code, 0 to 3.
+    fn set_cc(&mut self, cc: u8);
+    /// The prefix register.
+    fn prefix(&self) -> u64;
+    /// Storage at an address that is translated as the program's are; `None` if it is
+    /// not mapped. Protection is not looked at.
+    fn read(&self, address: u64, length: usize) -> Option<Vec<u8>>;
+    /// Store there; false if it is not mapped.
+    fn write(&mut self, address: u64, data: &[u8]) -> bool;
+    /// Where in absolute storage such an address is.
+    fn translate(&self, address: u64) -> Option<u64>;
+    /// Absolute storage.
+    fn read_absolute(&self, address: u64, length: usize) -> Option<Vec<u8>>;
+    /// Store there; false if there is no storage.
+    fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool;
+
+    /// Is the program in the problem state?
+    fn in_problem_state(&self) -> bool {
+        const PROBLEM_STATE: u64 = 1 << 48;
+        self.psw_mask() & PROBLEM_STATE != 0
+    }
+}
+
+/// The condition code in the left half of a PSW (bits 18 and 19).
+const CC_SHIFT: u32 = 44;
+
+/// The vCPU in whose callback we are.
+///
+/// # Invariants
+///
+/// Exists only during a callback of QEMU that may read and write registers, on the
+/// thread that it was called on, and the registers are known.
+pub(crate) struct Vcpu {
+    index: u32,
+    registers: &'static Registers,
+    // QEMU knows the current CPU by the thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+/// QEMU's handles of the registers. They are the same for all vCPUs.
+struct Registers(HashMap<String, Handle>);
+
+struct Handle(*mut ffi::Register);
+
+// SAFETY: A handle is a number in the guise of a pointer; QEMU never changes what it
+// stands for, and only looks at it in the functions below.
+unsafe impl Send for Handle {}
+// SAFETY: As above.
+unsafe impl Sync for Handle {}
+
+static REGISTERS: OnceLock<Registers> = OnceLock::new();
+
+/// A byte array of GLib, which is how QEMU takes and gives values.
+struct Bytes(*mut ffi::GByteArray);
+
+impl Bytes {
+    fn new(data: &[u8]) -> Self {
+        // SAFETY: No preconditions. GLib does not return when it has no memory.
+        let bytes = Self(unsafe { ffi::g_byte_array_new() });
+        let length = c_uint::try_from(data.len()).expect("values are short");
+        // SAFETY: The array is ours; `data` is readable for `length` bytes, which are
+        // copied.
+        unsafe { ffi::g_byte_array_append(bytes.0, data.as_ptr(), length) };
+        bytes
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        // SAFETY: The array is ours and alive.
+        let array = unsafe { &*self.0 };
+        if array.len == 0 {
+            return &[];
+        }
+        // SAFETY: GLib keeps `len` initialised bytes at `data`, and nobody changes them
+        // while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(array.data, array.len as usize) }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        // SAFETY: The only reference to the array is ours, and it ends here.
+        unsafe { ffi::g_byte_array_unref(self.0) };
+    }
+}
+
+/// Learn the registers. To be called from a callback in which a vCPU is current.
+pub(crate) fn learn_registers() {
+    REGISTERS.get_or_init(|| {
+        // SAFETY: A vCPU is current, as the caller has to see to; with none, QEMU
+        // returns an empty list.
+        let array = unsafe { ffi::qemu_plugin_get_registers() };
+        // SAFETY: QEMU returns an array of descriptors, which is ours.
+        let descriptors = unsafe {
+            std::slice::from_raw_parts(
+                (*array).data.cast::<ffi::RegisterDescriptor>(),
+                (*array).len as usize,
+            )
+        };
+        let registers = descriptors
+            .iter()
+            .filter(|descriptor| !descriptor.name.is_null())
+            .map(|descriptor| {
+                // SAFETY: A name that is not null is a C string that lives for ever.
+                let name = unsafe { CStr::from_ptr(descriptor.name) };
+                (
+                    name.to_string_lossy().into_owned(),
+                    Handle(descriptor.handle),
+                )
+            })
+            .collect();
+        // SAFETY: The array is ours, and `descriptors` is not used any more.
+        unsafe { ffi::g_array_unref(array) };
+        Registers(registers)
+    });
+}
+
+impl Vcpu {
+    /// The vCPU that QEMU calls us for.
+    ///
+    /// # Safety
+    ///
+    /// To be called only in a callback that QEMU makes for vCPU `index` and that was
+    /// registered to read and write registers, or needs no such registration; the
+    /// result must not outlive the callback.
+    pub(crate) unsafe fn current(index: c_uint) -> Self {
+        let registers = REGISTERS.get().expect("a vCPU runs before its start");
+        Self {
+            index,
+            registers,
+            _not_send: PhantomData,
+        }
+    }
+
+    fn register(&self, name: &str) -> *mut ffi::Register {
+        match self.registers.0.get(name) {
+            Some(handle) => handle.0,
+            None => panic!("this QEMU does not show register {name} to plugins"),
+        }
+    }
+
+    fn get(&self, name: &str) -> u64 {
+        let bytes = Bytes::new(&[]);
+        // SAFETY: By the type invariant registers can be read; the handle is QEMU's.
+        let ok = unsafe { ffi::qemu_plugin_read_register(self.register(name), bytes.0) };
+        assert!(ok, "register {name} can not be read");
+        bytes
+            .as_slice()
+            .iter()
+            .fold(0, |value, &byte| value << 8 | u64::from(byte))
+    }
+
+    /// `name` has to be a register of 64 bits.
+    fn set(&mut self, name: &str, value: u64) {
+        let bytes = Bytes::new(&value.to_be_bytes());
+        // SAFETY: By the type invariant registers can be written; the handle is QEMU's,
+        // and the value is as long as the register.
+        let ok = unsafe { ffi::qemu_plugin_write_register(self.register(name), bytes.0) };
+        assert!(ok, "register {name} can not be written");
+    }
+}
+
+/// Names of the general registers in QEMU's description of the CPU.
+const GR: [&str; 16] = [
+    "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
+];
+
+impl Cpu for Vcpu {
+    fn index(&self) -> u32 {
+        self.index
+    }
+
+    fn gr(&self, number: u8) -> u64 {
+        self.get(GR[usize::from(number)])
+    }
+
+    fn set_gr(&mut self, number: u8, value: u64) {
+        self.set(GR[usize::from(number)], value);
+    }
+
+    fn psw_mask(&self) -> u64 {
+        self.get("pswm")
+    }
+
+    fn set_cc(&mut self, cc: u8) {
+        let mask = self.psw_mask() & !(3 << CC_SHIFT);
+        self.set("pswm", mask | u64::from(cc) << CC_SHIFT);
+    }
+
+    fn prefix(&self) -> u64 {
+        self.get("prefix")
+    }
+
+    fn read(&self, address: u64, length: usize) -> Option<Vec<u8>> {
+        if length == 0 {
+            return Some(Vec::new());
+        }
+        let bytes = Bytes::new(&[]);
+        // SAFETY: By the type invariant a vCPU is current; QEMU makes the array as long
+        // as it has to be, and `length` is not 0.
+        let ok = unsafe { ffi::qemu_plugin_read_memory_vaddr(address, bytes.0, length) };
+        ok.then(|| bytes.as_slice().to_vec())
+    }
+
+    fn write(&mut self, address: u64, data: &[u8]) -> bool {
+        let bytes = Bytes::new(data);
+        // SAFETY: By the type invariant a vCPU is current; QEMU only reads the array.
+        data.is_empty() || unsafe { ffi::qemu_plugin_write_memory_vaddr(address, bytes.0) }
+    }
+
+    fn translate(&self, address: u64) -> Option<u64> {
+        let mut absolute = 0;
+        // SAFETY: By the type invariant a vCPU is current; the result is written to a
+        // variable of ours.
+        let ok = unsafe { ffi::qemu_plugin_translate_vaddr(address, &raw mut absolute) };
+        ok.then_some(absolute)
+    }
+
+    fn read_absolute(&self, address: u64, length: usize) -> Option<Vec<u8>> {
+        if length == 0 {
+            return Some(Vec::new());
+        }
+        let bytes = Bytes::new(&[]);
+        // SAFETY: As in `read`.
+        let result = unsafe { ffi::qemu_plugin_read_memory_hwaddr(address, bytes.0, length) };
+        (result == 0).then(|| bytes.as_slice().to_vec())
+    }
+
+    fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool {
+        let bytes = Bytes::new(data);
+        // SAFETY: As in `write`.
+        data.is_empty() || unsafe { ffi::qemu_plugin_write_memory_hwaddr(address, bytes.0) } == 0
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! A CPU for tests, with a page or two of storage that is mapped one to one.
+
+    use super::{CC_SHIFT, Cpu};
+
+    pub(crate) struct FakeCpu {
+        pub(crate) gr: [u64; 16],
+        pub(crate) psw_mask: u64,
+        pub(crate) storage: Vec<u8>,
+    }
+
+    impl FakeCpu {
+        /// Storage is 0 to 0x3fff.
+        pub(crate) fn new() -> Self {
+            Self {
+                gr: [0; 16],
+                psw_mask: 0x0400_2001_8000_0000,
+                storage: vec![0; 0x4000],
+            }
+        }
+
+        pub(crate) fn cc(&self) -> u64 {
+            self.psw_mask >> CC_SHIFT & 3
+        }
+    }
+
+    impl Cpu for FakeCpu {
+        fn index(&self) -> u32 {
+            0
+        }
+        fn gr(&self, number: u8) -> u64 {
+            self.gr[usize::from(number)]
+        }
+        fn set_gr(&mut self, number: u8, value: u64) {
+            self.gr[usize::from(number)] = value;
+        }
+        fn psw_mask(&self) -> u64 {
+            self.psw_mask
+        }
+        fn set_cc(&mut self, cc: u8) {
+            self.psw_mask = self.psw_mask & !(3 << CC_SHIFT) | u64::from(cc) << CC_SHIFT;
+        }
+        fn prefix(&self) -> u64 {
+            0x2000
+        }
+        fn read(&self, address: u64, length: usize) -> Option<Vec<u8>> {
+            let start = usize::try_from(address).ok()?;
+            Some(
+                self.storage
+                    .get(start..start.checked_add(length)?)?
+                    .to_vec(),
+            )
+        }
+        fn write(&mut self, address: u64, data: &[u8]) -> bool {
+            let Ok(start) = usize::try_from(address) else {
+                return false;
+            };
+            match self.storage.get_mut(start..start.wrapping_add(data.len())) {
+                Some(bytes) => {
+                    bytes.copy_from_slice(data);
+                    true
+                }
+                None => false,
+            }
+        }
+        fn translate(&self, address: u64) -> Option<u64> {
+            self.read(address, 1).map(|_| address)
+        }
+        fn read_absolute(&self, address: u64, length: usize) -> Option<Vec<u8>> {
+            self.read(address, length)
+        }
+        fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool {
+            self.write(address, data)
+        }
+    }
+}

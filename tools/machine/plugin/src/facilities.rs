@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the machine says about itself, so that Linux looks for AP and starts KVM.
+//!
+//! QEMU executes STFLE, SERVC and CHSC; the plugin amends what they stored. So each
+//! comes in two halves: the first looks at the operands before the instruction and
+//! says what is to be amended, the second does it once the instruction is finished.
+//! Where results go is remembered as absolute addresses: when the second half runs,
+//! an interruption may already have changed the address space.
+//!
+//! Sources: facility bits, Principles of Operation, chapter 4; blocks of SCLP, Linux,
+//! drivers/s390/char/sclp.h and sclp_ap.c; CHSC, drivers/s390/cio/chsc.c and
+//! arch/s390/include/asm/css_chars.h.
+
+use crate::cpu::Cpu;
+use crate::machine::Machine;
+use ap_model::{Apid, Limits, SclpAnswer};
+
+/// A result of QEMU's that is still to be amended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Amendment {
+    /// Set bits of bytes of a facility list: absolute address and bits.
+    Facilities(Vec<(u64, u8)>),
+    /// The block at this absolute address holds the answer to an SCLP command.
+    Sclp { command: u32, block: u64 },
+    /// The block at this absolute address holds the channel subsystem's
+    /// characteristics.
+    Characteristics { block: u64 },
+}
+
+/// STFLE is about to store at `base` and `displacement`.
+pub(crate) fn before_stfle(
+    cpu: &impl Cpu,
+    limits: &Limits,
+    base: u8,
+    displacement: u16,
+) -> Option<Amendment> {
+    let address = match base {
+        0 => 0,
+        base => cpu.gr(base),
+    }
+    .wrapping_add(u64::from(displacement));
+    let doublewords = (cpu.gr(0) & 0xff) + 1;
+    let bytes = facility_bytes(limits)
+        .filter(|&(offset, bits)| bits != 0 && offset < 8 * doublewords)
+        .filter_map(|(offset, bits)| Some((cpu.translate(address.wrapping_add(offset))?, bits)));
+    Some(Amendment::Facilities(bytes.collect()))
+}
+
+/// Which bits are to be set in which byte of the facility list.
+fn facility_bytes(limits: &Limits) -> impl Iterator<Item = (u64, u8)> {
+    let bit = |set: bool, number: u32| u8::from(limits.ap && set) << (7 - number % 8);
+    [
+        (1, bit(limits.qci, 12) | bit(limits.apft, 15)),
+        (8, bit(limits.aqic, 65)),
+    ]
+    .into_iter()
+}
+
+/// Commands of SCLP.
+mod sclp {
+    pub(super) const READ_CPU_INFO: u32 = 0x0001_0001;
+    pub(super) const READ_SCP_INFO: u32 = 0x0002_0001;
+    pub(super) const READ_SCP_INFO_FORCED: u32 = 0x0012_0001;
+    pub(super) const CONFIGURE_AP: u32 = 0x001f_0001;
+    pub(super) const DECONFIGURE_AP: u32 = 0x001e_0001;
+    /// Where a command that concerns an adapter has its number.
+    pub(super) const APID: u32 = 0x0000_ff00;
+}
+
+/// SERVC is about to be executed, with the command in `r1` and the block in `r2`.
+pub(crate) fn before_servc(cpu: &impl Cpu, r1: u8, r2: u8) -> Option<Amendment> {
+    let command = cpu.gr(r1) as u32;
+    let of_interest = matches!(
+        command,
+        sclp::READ_CPU_INFO | sclp::READ_SCP_INFO | sclp::READ_SCP_INFO_FORCED
+    ) || matches!(
+        command & !sclp::APID,
+        sclp::CONFIGURE_AP | sclp::DECONFIGURE_AP
+    );
+    // A real address of 31 bits; no block lies in the prefix area.
+    let block = cpu.gr(r2) & 0x7fff_ffff;
+    of_interest.then_some(Amendment::Sclp { command, block })
+}
+
+/// What CHSC asks for; each is a page that begins with length and code of the request.
+mod chsc {
+    /// Store channel-subsystem characteristics.
+    pub(super) const CHARACTERISTICS: u16 = 0x0010;
+    /// Set the guest information block.
+    pub(super) const SET_GIB: u16 = 0x0021;
+    /// Response code for what was done.
+    pub(super) const DONE: u16 = 0x0001;
+    /// Where the response of CHARACTERISTICS has its code, and byte 7 of the general
+    /// characteristics.
+    pub(super) const RESPONSE_CODE: u64 = 16 + 2;
+    pub(super) const GENERAL_7: u64 = 24 + 7;
+    /// Bit 61, adapter-interruption virtualization.
+    pub(super) const AIV: u8 = 0x04;
+}
+
+/// How CHSC goes on.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Chsc {
+    /// It was executed here; the condition code is set.
+    Executed,
+    /// QEMU executes it, and there may be something to amend.
+    Native(Option<Amendment>),
+}
+
+/// CHSC is about to be executed on the page that `r1` points to.
+pub(crate) fn before_chsc(cpu: &mut impl Cpu, r1: u8) -> Chsc {
+    let page = cpu.gr(r1);
+    let request = match cpu.read(page, 4) {
+        Some(header) if !cpu.in_problem_state() => (read_u16(&header, 0), read_u16(&header, 2)),
+        _ => return Chsc::Native(None),
+    };
+    match request {
+        (_, chsc::CHARACTERISTICS) => Chsc::Native(
+            cpu.translate(page)
+                .map(|block| Amendment::Characteristics { block }),
+        ),
+        (length, chsc::SET_GIB) => {
+            // QEMU does not know it, and Linux has no KVM with AIV unless it works.
+            let response = [[0, 8], chsc::DONE.to_be_bytes()].concat();
+            if cpu.write(page.wrapping_add(u64::from(length)), &response) {
+                cpu.set_cc(0);
+                Chsc::Executed
+            } else {
+                Chsc::Native(None)
+            }
+        }
+        _ => Chsc::Native(None),
+    }
+}
+
+/// PERFORM LOCKED OPERATION is about to be executed. KVM asks which functions there
+/// are; QEMU has none, and does not know the question. Returns whether it was that.
+pub(crate) fn plo(cpu: &mut impl Cpu) -> bool {
+    const TEST: u64 = 0x100;
+    let test = cpu.gr(0) & TEST != 0;
+    if test {
+        cpu.set_cc(3);
+    }
+    test
+}
+
+/// The instruction is finished: amend its result.
+pub(crate) fn amend(cpu: &mut impl Cpu, machine: &Machine, amendment: &Amendment) {
+    match amendment {
+        Amendment::Facilities(bytes) => {
+            for &(address, bits) in bytes {
+                set_bits(cpu, address, bits);
+            }
+        }
+        Amendment::Characteristics { block } => {
+            let code = cpu.read_absolute(block + chsc::RESPONSE_CODE, 2);
+            if code.is_some_and(|code| read_u16(&code, 0) == chsc::DONE) {
+                set_bits(cpu, block + chsc::GENERAL_7, chsc::AIV);
+            }
+        }
+        &Amendment::Sclp { command, block } => amend_sclp(cpu, machine, command, block),
+    }
+}
+
+fn set_bits(cpu: &mut impl Cpu, address: u64, bits: u8) {
+    if let Some(byte) = cpu.read_absolute(address, 1) {
+        cpu.write_absolute(address, &[byte[0] | bits]);
+    }
+}
+
+fn amend_sclp(cpu: &mut impl Cpu, machine: &Machine, command: u32, block: u64) {
+    let Some(header) = cpu.read_absolute(block, 8) else {
+        return;
+    };
+    if matches!(
+        command & !sclp::APID,
+        sclp::CONFIGURE_AP | sclp::DECONFIGURE_AP
+    ) {
+        let apid = Apid(((command & sclp::APID) >> 8) as u8);
+        let online = command & !sclp::APID == sclp::CONFIGURE_AP;
+        let answer = machine.model().sclp_configure(apid, online);
+        machine.trace(cpu.index(), || {
+            format!("SCLP {command:08x}: adapter {apid}: {answer:?}")
+        });
+        cpu.write_absolute(block + 6, &response_code(answer).to_be_bytes());
+        return;
+    }
+    let Some(mut data) = cpu.read_absolute(block, usize::from(read_u16(&header, 0))) else {
+        return;
+    };
+    if command == sclp::READ_CPU_INFO {
+        amend_cpu_info(&mut data);
+    } else {
+        amend_scp_info(&mut data, machine.model().limits());
+    }
+    cpu.write_absolute(block, &data);
+}
+
+fn response_code(answer: SclpAnswer) -> u16 {
+    match answer {
+        SclpAnswer::Changed => 0x0020,
+        SclpAnswer::Unchanged => 0x0120,
+        SclpAnswer::NoAdapter => 0x05f0,
+    }
+}
+
+/// The response codes of the two read commands when they have succeeded.
+fn is_filled(block: &[u8]) -> bool {
+    matches!(read_u16(block, 6), 0x0010 | 0x0020)
+}
+
+/// The block of a read-SCP-info (`struct read_info_sccb`).
+fn amend_scp_info(block: &mut [u8], limits: &Limits) {
+    if block.len() < 128 || !is_filled(block) {
+        return;
+    }
+    if limits.ap {
+        // Adapters can be configured and deconfigured (SCLP_HAS_AP_RECONFIG).
+        block[51] |= 0x01;
+    }
+    // Guest storage-limit suppression.
+    block[85] |= 0x80;
+    // The system control area can be anywhere, and extended: KVM's conditions for
+    // more than a few CPUs.
+    block[116] |= 0x80 | 0x08;
+    amend_cpus(block, read_u16(block, 16), read_u16(block, 18));
+}
+
+/// The block of a read-CPU-info (`struct read_cpu_info_sccb`).
+fn amend_cpu_info(block: &mut [u8]) {
+    if block.len() >= 12 && is_filled(block) {
+        amend_cpus(block, read_u16(block, 8), read_u16(block, 10));
+    }
+}
+
+/// The entries of `count` CPUs from `offset` on (`struct sclp_core_entry`): they have
+/// SIE format 2 with storage-key handling, and SIGP interpretation.
+fn amend_cpus(block: &mut [u8], count: u16, offset: u16) {
+    const LENGTH: usize = 16;
+    let Some(entries) = block.get_mut(usize::from(offset)..) else {
+        return;
+    };
+    for entry in entries.chunks_exact_mut(LENGTH).take(usize::from(count)) {
+        entry[2] |= 0x08 | 0x04;
+        entry[3] |= 0x10;
+    }
+}
+
+/// The halfword at `offset`. The callers know that there is one.
+fn read_u16(bytes: &[u8], offset: usize) -> u16 {
+    u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
+}
+
+#[cfg(test)]
+#[path = "facilities_tests.rs"]
+mod tests;

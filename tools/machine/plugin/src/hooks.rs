@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where QEMU calls us: translation, instructions of interest, and discontinuities.
+//!
+//! An instruction is handled in one of three ways ([`Effect`]):
+//!
+//! - It is executed here, and QEMU goes on behind it.
+//! - QEMU executes it, and its result is amended at the first opportunity after it:
+//!   before the next instruction of the same translation block, before the next block,
+//!   or at an interruption.
+//! - It ends in a program interruption. There is no way to ask for one; but QEMU knows
+//!   none of these instructions, and raises an operation exception. As soon as it has
+//!   stored the interruption's parameters, the code is replaced by the right one.
+//!
+//! What one instruction leaves for later is kept per vCPU. A scoreboard has a number
+//! for each vCPU that translated code can look at by itself; while it is 0, nothing is
+//! left, and blocks run without calling here.
+
+use crate::cpu::{Cpu, Vcpu, learn_registers};
+use crate::decode::Instruction;
+use crate::facilities::{self, Amendment, Chsc};
+use crate::machine::Machine;
+use crate::{ap, control, ffi};
+use ap_model::ProgramInterruption;
+use std::collections::HashMap;
+use std::ffi::{c_int, c_uint, c_void};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Where in the program an instruction of interest is.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+struct Site {
+    address: u64,
+    instruction: Instruction,
+}
+
+/// How an instruction goes on.
+enum Effect {
+    /// It was executed here.
+    Executed,
+    /// QEMU executes it.
+    Native,
+    /// QEMU executes it, and this is to be done about it afterwards.
+    Unfinished(Task),
+}
+
+/// What an instruction left to be done.
+enum Task {
+    /// Amend its result.
+    Amend(Amendment),
+    /// Replace the code of the operation exception that it ends in.
+    Interrupt(ProgramInterruption),
+}
+
+/// A task, and the address of the instruction that left it.
+struct Pending {
+    address: u64,
+    task: Task,
+}
+
+/// All that the callbacks know.
+struct Hooks {
+    machine: &'static Machine,
+    /// By vCPU.
+    pending: Vec<Mutex<Option<Pending>>>,
+    /// Not 0 for a vCPU for which something is pending.
+    gate: Gate,
+    /// Sites live as long as the code that refers to them, which is for ever. A program
+    /// that is translated again finds its own.
+    sites: Mutex<HashMap<Site, &'static Site>>,
+}
+
+static HOOKS: OnceLock<Hooks> = OnceLock::new();
+
+/// A number for each vCPU that translated code can test.
+struct Gate(ffi::U64);
+
+// SAFETY: The scoreboard is never freed, and QEMU allows a vCPU's number to be set from
+// any thread.
+unsafe impl Send for Gate {}
+// SAFETY: As above.
+unsafe impl Sync for Gate {}
+
+impl Gate {
+    fn new() -> Self {
+        // SAFETY: No preconditions.
+        let score = unsafe { ffi::qemu_plugin_scoreboard_new(size_of::<u64>()) };
+        Self(ffi::U64 { score, offset: 0 })
+    }
+
+    fn set(&self, vcpu: c_uint, open: bool) {
+        // SAFETY: The scoreboard is alive, and `vcpu` comes from QEMU.
+        unsafe { ffi::qemu_plugin_u64_set(self.0, vcpu, u64::from(open)) };
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hooks {
+    /// Execute, or prepare to amend, an instruction.
+    fn execute(&self, cpu: &mut Vcpu, instruction: Instruction) -> Effect {
+        let machine = self.machine;
+        let limits = *machine.model().limits();
+        let amend = |amendment: Option<Amendment>| match amendment {
+            Some(amendment) => Effect::Unfinished(Task::Amend(amendment)),
+            None => Effect::Native,
+        };
+        let result = match instruction {
+            Instruction::Pqap | Instruction::Nqap { .. } | Instruction::Dqap { .. }
+                if !limits.ap =>
+            {
+                return Effect::Native;
+            }
+            Instruction::Pqap => ap::pqap(cpu, machine),
+            Instruction::Nqap { r1, r2 } => ap::nqap(cpu, machine, r1, r2),
+            Instruction::Dqap { r1, r2 } => ap::dqap(cpu, machine, r1, r2),
+            Instruction::Stfle { base, displacement } => {
+                return amend(facilities::before_stfle(cpu, &limits, base, displacement));
+            }
+            Instruction::Servc { r1, r2 } => return amend(facilities::before_servc(cpu, r1, r2)),
+            Instruction::Chsc { r1 } => {
+                return match facilities::before_chsc(cpu, r1) {
+                    Chsc::Executed => Effect::Executed,
+                    Chsc::Native(amendment) => amend(amendment),
+                };
+            }
+            Instruction::Plo if facilities::plo(cpu) => Ok(()),
+            Instruction::Plo => return Effect::Native,
+            Instruction::BackDoor => {
+                control::back_door(cpu, machine);
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => Effect::Executed,
+            Err(interruption) => Effect::Unfinished(Task::Interrupt(interruption)),
+        }
+    }
+
+    fn leave(&self, vcpu: c_uint, pending: Pending) {
+        *lock(&self.pending[vcpu as usize]) = Some(pending);
+        self.gate.set(vcpu, true);
+    }
+
+    fn take(&self, vcpu: c_uint) -> Option<Pending> {
+        let pending = lock(&self.pending[vcpu as usize]).take();
+        if pending.is_some() {
+            self.gate.set(vcpu, false);
+        }
+        pending
+    }
+
+    /// The instruction that left something has finished, without an interruption.
+    fn finish(&self, cpu: &mut Vcpu, vcpu: c_uint) {
+        if let Some(Pending {
+            task: Task::Amend(amendment),
+            ..
+        }) = self.take(vcpu)
+        {
+            facilities::amend(cpu, self.machine, &amendment);
+        }
+    }
+
+    /// There was an interruption; `exception` if it was caused by the instruction at
+    /// `from`.
+    fn interrupted(&self, cpu: &mut Vcpu, vcpu: c_uint, exception: bool, from: u64) {
+        let Some(Pending { address, task }) = self.take(vcpu) else {
+            return;
+        };
+        let by_it = exception && from == address;
+        match task {
+            Task::Amend(amendment) if !by_it => {
+                facilities::amend(cpu, self.machine, &amendment);
+            }
+            // It did not come to a result: perhaps its operand has to be paged in.
+            Task::Amend(_) => {}
+            Task::Interrupt(interruption) if by_it => {
+                const CODE: u64 = 0x8e;
+                cpu.write_absolute(cpu.prefix() + CODE, &interruption.code().to_be_bytes());
+            }
+            Task::Interrupt(_) => {}
+        }
+    }
+
+    fn site(&self, site: Site) -> &'static Site {
+        lock(&self.sites)
+            .entry(site)
+            .or_insert_with(|| Box::leak(Box::new(site)))
+    }
+}
+
+/// Begin to be called by QEMU. To be called once.
+pub(crate) fn install(id: ffi::PluginId, machine: &'static Machine, max_vcpus: usize) {
+    let hooks = Hooks {
+        machine,
+        pending: (0..max_vcpus).map(|_| Mutex::default()).collect(),
+        gate: Gate::new(),
+        sites: Mutex::default(),
+    };
+    assert!(HOOKS.set(hooks).is_ok(), "the plugin is installed twice");
+    // SAFETY: `id` is ours; the callbacks have the types that QEMU calls, live as long as
+    // the plugin, which is never unloaded, and use no user data.
+    unsafe {
+        ffi::qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, ptr::null_mut());
+        ffi::qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, ptr::null_mut());
+        ffi::qemu_plugin_register_vcpu_discon_cb(
+            id,
+            ffi::DISCON_ALL,
+            on_discontinuity,
+            ptr::null_mut(),
+        );
+    }
+}
+
+fn hooks() -> &'static Hooks {
+    HOOKS.get().expect("called back before installed")
+}
+
+// A panic in an `extern "C"` function ends QEMU with its message: nothing unwinds into C.
+
+extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
+    learn_registers();
+}
+
+extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut c_void) {
+    let hooks = hooks();
+    // SAFETY: QEMU lends us `block` for this call. The callbacks have the right type and
+    // live for ever.
+    let count = unsafe {
+        ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
+            block,
+            on_next,
+            ffi::flags::RW_REGS,
+            ffi::COND_NE,
+            hooks.gate.0,
+            0,
+            ptr::null_mut(),
+        );
+        ffi::qemu_plugin_tb_n_insns(block)
+    };
+    let mut amended = false;
+    for index in 0..count {
+        let mut bytes = [0; Instruction::MAX_LENGTH];
+        // SAFETY: `index` is in range, the instruction lives as long as its block, and at
+        // most as many bytes are copied as there is room for.
+        let (instruction, address) = unsafe {
+            let instruction = ffi::qemu_plugin_tb_get_insn(block, index);
+            ffi::qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len());
+            (instruction, ffi::qemu_plugin_insn_vaddr(instruction))
+        };
+        if amended {
+            // Before what the instruction itself has to be called for.
+            // SAFETY: As for the block.
+            unsafe {
+                ffi::qemu_plugin_register_vcpu_insn_exec_cb(
+                    instruction,
+                    on_next,
+                    ffi::flags::RW_REGS,
+                    ptr::null_mut(),
+                );
+            }
+        }
+        let decoded = Instruction::decode(bytes);
+        amended = decoded.is_some_and(Instruction::is_amended);
+        if let Some(decoded) = decoded {
+            let site = hooks.site(Site {
+                address,
+                instruction: decoded,
+            });
+            // SAFETY: As for the block; the user data is a site, as `on_instruction` wants.
+            unsafe {
+                ffi::qemu_plugin_register_vcpu_insn_exec_cb(
+                    instruction,
+                    on_instruction,
+                    ffi::flags::RW_REGS_PC,
+                    ptr::from_ref(site).cast_mut().cast(),
+                );
+            }
+        }
+    }
+}
+
+/// `userdata` is a `&'static Site`.
+extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
+    // SAFETY: Registered with a reference to a site that lives for ever.
+    let site = unsafe { &*userdata.cast::<Site>() };
+    if let Some(next) = run(vcpu, *site) {
+        // SAFETY: Registered to set the program counter. This does not return: QEMU jumps
+        // over this frame, which owns nothing.
+        unsafe { ffi::qemu_plugin_set_pc(next) };
+    }
+}
+
+/// Run the instruction at `site`; returns where to go on if not with what QEMU does.
+fn run(vcpu: c_uint, site: Site) -> Option<u64> {
+    let hooks = hooks();
+    // SAFETY: Only called by a callback that may read and write registers.
+    let mut cpu = unsafe { Vcpu::current(vcpu) };
+    match hooks.execute(&mut cpu, site.instruction) {
+        Effect::Executed => Some(site.address.wrapping_add(site.instruction.length())),
+        Effect::Native => None,
+        Effect::Unfinished(task) => {
+            hooks.leave(
+                vcpu,
+                Pending {
+                    address: site.address,
+                    task,
+                },
+            );
+            None
+        }
+    }
+}
+
+/// Before the instruction or the block that follows one that left something.
+extern "C" fn on_next(vcpu: c_uint, _userdata: *mut c_void) {
+    // SAFETY: Registered to read and write registers.
+    let mut cpu = unsafe { Vcpu::current(vcpu) };
+    hooks().finish(&mut cpu, vcpu);
+}
+
+extern "C" fn on_discontinuity(
+    vcpu: c_uint,
+    kind: c_int,
+    from: u64,
+    _to: u64,
+    _userdata: *mut c_void,
+) {
+    // SAFETY: Discontinuity callbacks may access registers.
+    let mut cpu = unsafe { Vcpu::current(vcpu) };
+    hooks().interrupted(&mut cpu, vcpu, kind == ffi::DISCON_EXCEPTION, from);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The one machine that the plugin emulates, shared by all vCPUs and the socket.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The model, and whether what is done to it is printed.
+pub(crate) struct Machine {
+    model: Mutex<ap_model::Machine>,
+    trace: bool,
+}
+
+impl Machine {
+    pub(crate) fn new(model: ap_model::Machine, trace: bool) -> Self {
+        Self {
+            model: Mutex::new(model),
+            trace,
+        }
+    }
+
+    /// The model. AP instructions are rare, so one lock serves.
+    pub(crate) fn model(&self) -> MutexGuard<'_, ap_model::Machine> {
+        // Nothing leaves the model half changed: a control request works on a copy.
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Print what a CPU did, if that is wanted.
+    pub(crate) fn trace(&self, cpu: u32, what: impl FnOnce() -> String) {
+        if self.trace {
+            say(format_args!("cpu {cpu}: {}", what()));
+        }
+    }
+}
+
+/// Print a line for the person who runs QEMU.
+pub(crate) fn say(what: fmt::Arguments<'_>) {
+    eprintln!("ap-machine: {what}");
+}
