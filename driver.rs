@@ -27,7 +27,9 @@ use kernel::{
         Mutex, //
     },
     time::{
+        delay::fsleep,
         msecs_to_jiffies,
+        Delta,
         Instant,
         Monotonic, //
     },
@@ -47,7 +49,6 @@ use crate::{
     matrix::{
         Host,
         Limits,
-        Lost,
         Matrix, //
     },
     pqap,
@@ -65,12 +66,21 @@ pub(crate) type Mdev = vfio::Device<MatrixMdev>;
 /// Time between two looks at pending resets, in milliseconds.
 const LOOK_INTERVAL: u32 = 20;
 
-/// Looks until a reset that goes on is reported: one second.
-const LOOKS_UNTIL_OVERDUE: u32 = 50;
+/// Looks between two calls of [`Queues::grow_old`]: a reset is overdue after one to two seconds.
+const LOOKS_PER_AGE: u32 = 50;
 
-/// For how long a user waits for resets, in milliseconds. The architecture sets no limit: what is
-/// not reset by then stays out of everybody's reach, but does not hold up anybody.
-const PATIENCE: i64 = 10_000;
+/// For how long one waits for resets, in milliseconds.
+///
+/// The architecture sets no limit. What is not reset by then stays out of everybody's reach, but
+/// does not hold up anybody.
+#[derive(Clone, Copy)]
+#[repr(i64)]
+pub(crate) enum Patience {
+    /// The bus: longer than a reset takes on any hardware that works.
+    Bus = 1_000,
+    /// A user who has asked for it.
+    User = 10_000,
+}
 
 /// What [`Driver::state`] protects.
 pub(crate) struct State {
@@ -135,7 +145,7 @@ impl WorkItem for Driver {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.report_overdue();
+        this.grow_old();
         this.proceed();
     }
 }
@@ -222,25 +232,37 @@ impl Driver {
         }
     }
 
-    /// Waits until these queues are reset, or until one should not wait any longer.
+    /// Waits for resets: as long as `is_unfinished`, or until patience is at its end.
     ///
     /// Must be called without any lock.
-    pub(crate) fn wait_for_resets(&self, lost: &Lost) {
+    pub(crate) fn wait_while(
+        self: &Arc<Self>,
+        patience: Patience,
+        is_unfinished: impl Fn(&State) -> bool,
+    ) {
         let start = Instant::<Monotonic>::now();
+        // Most resets take less than the time until the next look.
+        while is_unfinished(&self.state.lock()) {
+            if start.elapsed().as_millis() >= i64::from(LOOK_INTERVAL) {
+                break;
+            }
+            fsleep(Delta::from_millis(1));
+            self.proceed();
+        }
         let mut state = self.state.lock();
-        while state.host.queues.any_pending_of(lost) && start.elapsed().as_millis() < PATIENCE {
+        while is_unfinished(&state) && start.elapsed().as_millis() < patience as i64 {
             self.looked.wait(&mut state);
         }
     }
 
-    fn report_overdue(&self) {
+    fn grow_old(&self) {
         let mut state = self.state.lock();
         state.looks += 1;
-        if state.looks % LOOKS_UNTIL_OVERDUE == 0 {
+        if state.looks % LOOKS_PER_AGE == 0 {
             state
                 .host
                 .queues
-                .overdue(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
+                .grow_old(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
         }
     }
 }

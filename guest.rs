@@ -30,6 +30,7 @@ use crate::{
     driver::{
         Driver,
         Mdev,
+        Patience,
         State, //
     },
     eventfd::EventFd,
@@ -132,6 +133,16 @@ impl MatrixMdev {
         lost
     }
 
+    /// Waits until these queues are reset, and those that the guest is about to get.
+    fn wait_for_resets(&self, lost: &Lost) {
+        self.driver.wait_while(Patience::User, |state| {
+            let masks = self.masks(state);
+            let is_guest = masks.user == User::Guest && !state.host.scanning;
+            state.host.queues.any_pending_of(lost)
+                || is_guest && state.host.is_unsettled(&masks.assigned)
+        });
+    }
+
     /// Assigns another matrix, after validating what is new in it.
     ///
     /// # Errors
@@ -168,7 +179,7 @@ impl MatrixMdev {
         drop(session);
         drop(reservations);
         mdev.driver.proceed();
-        mdev.driver.wait_for_resets(&lost);
+        mdev.wait_for_resets(&lost);
         Ok(())
     }
 
@@ -187,7 +198,7 @@ impl MatrixMdev {
             queues
         };
         self.driver.proceed();
-        self.driver.wait_for_resets(&queues);
+        self.wait_for_resets(&queues);
         let state = self.driver.state.lock();
         let all_reset = queues
             .rows()
@@ -277,6 +288,7 @@ impl vfio::Driver for MatrixMdev {
         mdev.update(&session, |masks| masks.user = User::Guest);
         drop(session);
         mdev.driver.proceed();
+        mdev.wait_for_resets(&Lost::NOTHING);
         Ok(())
     }
 
@@ -295,7 +307,7 @@ impl vfio::Driver for MatrixMdev {
         drop(session);
         drop(hook);
         mdev.driver.proceed();
-        mdev.driver.wait_for_resets(&lost);
+        mdev.wait_for_resets(&lost);
     }
 
     fn ioctl(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result<isize> {

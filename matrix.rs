@@ -145,13 +145,27 @@ impl<S: Storage> Host<S> {
         matrix
     }
 
-    /// What a guest keeps while a scan is going on: what it has, except for what is no longer
+    /// Whether it will be known soon only what a guest may have: a scan is going on, or resets of
+    /// queues that it may be about to get.
+    ///
+    /// A reset that takes too long is not waited for: until it ends, its queue is one that cannot be
+    /// passed on.
+    pub fn is_unsettled(&self, assigned: &Matrix) -> bool {
+        let matrix = assigned.intersect(&self.config);
+        self.scanning
+            || (matrix.apm & self.queues.busy())
+                .iter()
+                .any(|apid| !(self.queues.soon_usable(apid) & matrix.aqm).is_empty())
+    }
+
+    /// What a guest keeps while things are unsettled: what it has, except for what is no longer
     /// assigned and for the adapters of queues that are gone though the host still has them.
     ///
-    /// All else waits for the end of the scan, when all its changes reach the guest in one commit.
-    /// Until then it does no harm that an APCB names what the host configuration no longer has: the
-    /// machine gives a guest only what is in both.
-    fn kept_in_scan(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
+    /// All else waits, so that all changes of a scan reach the guest in one commit, and so that it
+    /// does not lose its adapters while a queue in a new domain is being reset. It does no harm that
+    /// an APCB names what the host configuration no longer has: the machine gives a guest only what
+    /// is in both.
+    fn kept(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
         let mut matrix = has.intersect(assigned);
         let aqm = matrix.aqm & self.config.aqm;
         matrix.apm = matrix.apm.filter(|apid| {
@@ -193,7 +207,9 @@ impl Masks {
     pub fn due<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
             User::Nobody | User::Leaving => Matrix::EMPTY,
-            User::Guest if host.scanning => host.kept_in_scan(&self.granted, &self.assigned),
+            User::Guest if host.is_unsettled(&self.assigned) => {
+                host.kept(&self.granted, &self.assigned)
+            }
             User::Guest => host.permitted(&self.assigned),
         }
     }
@@ -215,6 +231,12 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// No queue.
+    pub const NOTHING: Self = Self {
+        before: Matrix::EMPTY,
+        after: Matrix::EMPTY,
+    };
+
     /// By a change from `before` to `after`.
     pub fn new(before: Matrix, after: Matrix) -> Self {
         Self { before, after }

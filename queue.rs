@@ -20,7 +20,10 @@ use crate::{
         self,
         QueueData, //
     },
-    driver::Driver,
+    driver::{
+        Driver,
+        Patience, //
+    },
     guest,
     mask::{
         Apid,
@@ -40,10 +43,6 @@ use crate::{
     },
     sysfs, //
 };
-
-/// For how long the bus may have to wait for the last reset of a queue, in milliseconds: longer
-/// than a reset takes on any hardware that works.
-const RELEASE_PATIENCE: i64 = 1_000;
 
 /// A queue that is bound to the driver.
 pub(crate) struct Queue {
@@ -71,6 +70,10 @@ impl ap_bus::Driver for QueueDriver {
     fn bound(queue: &Queue) {
         queue.driver.state.lock().host.queues.bind(queue.apqn);
         queue.driver.proceed();
+        // Whoever binds a queue by hand expects it to be there. In a scan, resets go on in parallel.
+        queue.driver.wait_while(Patience::Bus, |state| {
+            !state.host.scanning && state.host.queues.is_pending(queue.apqn)
+        });
     }
 
     fn unbound(queue: &Queue) {
@@ -113,6 +116,12 @@ impl ap_bus::Driver for QueueDriver {
                 host.queues.retry_failed();
             }
             driver.proceed();
+            driver.wait_while(Patience::Bus, |state| {
+                state
+                    .mdevs()
+                    .iter()
+                    .any(|mdev| state.host.is_unsettled(&mdev.masks(state).assigned))
+            });
         }
     }
 }
@@ -124,7 +133,7 @@ fn reset_before_release(apqn: Apqn) {
     loop {
         match reset.step(apqn, &mut pqap::Machine) {
             Progress::Done => return,
-            Progress::Pending if start.elapsed().as_millis() < RELEASE_PATIENCE => {
+            Progress::Pending if start.elapsed().as_millis() < Patience::Bus as i64 => {
                 fsleep(Delta::from_millis(20));
             }
             Progress::Pending => {

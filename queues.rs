@@ -125,10 +125,10 @@ pub struct Adapter {
     /// The pending resets that the machine has accepted.
     accepted: Mask<Apqi>,
     failed: Mask<Apqi>,
-    /// Already pending at the last call of [`Queues::overdue`].
+    /// Already pending at the last call of [`Queues::grow_old`].
     aged: Mask<Apqi>,
-    /// Already reported by [`Queues::overdue`].
-    told: Mask<Apqi>,
+    /// Already pending at the call before.
+    overdue: Mask<Apqi>,
 }
 
 impl Adapter {
@@ -140,7 +140,7 @@ impl Adapter {
         accepted: Mask::EMPTY,
         failed: Mask::EMPTY,
         aged: Mask::EMPTY,
-        told: Mask::EMPTY,
+        overdue: Mask::EMPTY,
     };
 
     /// Takes every property but `bound` from the queues in `row`.
@@ -155,7 +155,7 @@ impl Adapter {
         self.pending = self.pending - row;
         self.accepted = self.accepted - row;
         self.aged = self.aged - row;
-        self.told = self.told - row;
+        self.overdue = self.overdue - row;
     }
 
     /// Begins a reset of the bound queues in `row`, whatever came before.
@@ -272,6 +272,18 @@ impl<S: Storage> Queues<S> {
             .any(|(apid, row)| !(self.adapter(apid).pending & row).is_empty())
     }
 
+    /// The domains of an adapter whose queues cannot be passed to a guest yet, but will be able to
+    /// when their resets have ended, which should be soon.
+    pub fn soon_usable(&self, apid: Apid) -> Mask<Apqi> {
+        let adapter = self.adapter(apid);
+        adapter.pending - (adapter.usable | adapter.overdue)
+    }
+
+    /// Whether a reset of this queue is wanted or under way.
+    pub fn is_pending(&self, apqn: Apqn) -> bool {
+        self.adapter(apqn.apid).pending.contains(apqn.apqi)
+    }
+
     /// The adapters that have a queue whose reset is wanted or under way.
     pub fn busy(&self) -> Mask<Apid> {
         self.busy
@@ -310,16 +322,16 @@ impl<S: Storage> Queues<S> {
         });
     }
 
-    /// Tells `report`, once for each reset, of the queues that have been pending for the whole time
-    /// since the last call.
-    pub fn overdue(&mut self, mut report: impl FnMut(Apqn)) {
+    /// Time has passed: what was pending at the last call and still is becomes overdue, of which
+    /// `report` hears.
+    pub fn grow_old(&mut self, mut report: impl FnMut(Apqn)) {
         for apid in self.busy.iter() {
             self.change(apid, |adapter| {
-                let overdue = (adapter.pending & adapter.aged) - adapter.told;
+                let overdue = (adapter.pending & adapter.aged) - adapter.overdue;
                 for apqi in overdue.iter() {
                     report(Apqn::new(apid, apqi));
                 }
-                adapter.told = adapter.told | overdue;
+                adapter.overdue = adapter.overdue | overdue;
                 adapter.aged = adapter.pending;
             });
         }
