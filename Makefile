@@ -1,11 +1,63 @@
 # SPDX-License-Identifier: GPL-2.0
+#
+# On an IBM Z: `make` and `make modules_install` build for the running kernel.
+# On any machine: `make demo` and `make test` set up all that they need.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
+testbed := tools/testbed
 
 .DEFAULT_GOAL := modules
-modules modules_install rust-analyzer:
-	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
-clean:
+
+##@ The module
+
+modules: check-kdir ## Build vfio_ap.ko for the kernel in KDIR (ARCH=, CROSS_COMPILE=, LLVM=1)
+modules_install: modules ## Install it into /lib/modules, where it comes before the in-tree driver
+modules modules_install:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
 
-.PHONY: modules modules_install rust-analyzer clean
+clean: ## Remove what was built here
+	@if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C $(KDIR) M=$(CURDIR) clean; fi
+
+check-kdir:
+	@$(testbed)/check-kdir.sh $(KDIR)
+
+##@ The emulated machine
+
+demo: ## Boot a machine with AP adapters and show the driver at work
+	@$(testbed)/vm demo
+
+test: ## Run all tests: the core, the tools, the driver and the C driver in machines
+	@$(testbed)/test.sh
+
+test-host: ## Run those tests that need no machine
+	@$(testbed)/test.sh host
+
+test-vm: ## Run the scenarios; FILTER=name to run some of them
+	@$(testbed)/vm test $(FILTER)
+
+run: ## Run one scenario and show its console: make run SCENARIO=demo [DRIVER=c]
+	@$(testbed)/vm run $(SCENARIO) --driver $(or $(DRIVER),rust)
+
+shell: ## A shell inside a machine with the driver loaded; DRIVER=c for the C driver
+	@$(testbed)/vm shell --driver $(or $(DRIVER),rust)
+
+lint: ## Check formatting, clippy, rustdoc and scripts
+	@$(testbed)/test.sh lint
+
+format: ## Format all Rust code
+	@$(testbed)/format.sh
+
+toolchain: ## Set up the toolchain only
+	@$(testbed)/toolchain.sh
+
+kernel: ## Build the kernel of the machines only
+	@$(testbed)/kernel.sh
+
+##@ Help
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: modules modules_install clean check-kdir demo test test-host test-vm run shell lint \
+	format toolchain kernel help

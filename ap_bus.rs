@@ -192,11 +192,7 @@ const fn queue_id(dev_type: u32) -> b::ap_device_id {
 }
 
 impl<T: Driver> Adapter<T> {
-    /// # Safety
-    ///
-    /// This and the other callbacks are only to be called by the bus, which serialises `probe` and
-    /// `remove` of a device.
-    unsafe extern "C" fn probe_callback(dev: *mut b::ap_device) -> ffi::c_int {
+    extern "C" fn probe_callback(dev: *mut b::ap_device) -> ffi::c_int {
         // SAFETY: The table of ids matches queues only.
         let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
         from_result(|| {
@@ -208,7 +204,7 @@ impl<T: Driver> Adapter<T> {
         })
     }
 
-    unsafe extern "C" fn remove_callback(dev: *mut b::ap_device) {
+    extern "C" fn remove_callback(dev: *mut b::ap_device) {
         // SAFETY: As in `probe_callback`.
         let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
         let dev: &device::Device<device::CoreInternal<'_>> = queue.as_ref();
@@ -216,10 +212,7 @@ impl<T: Driver> Adapter<T> {
         T::unbound(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
     }
 
-    unsafe extern "C" fn in_use_callback(
-        apm: *mut ffi::c_ulong,
-        aqm: *mut ffi::c_ulong,
-    ) -> ffi::c_int {
+    extern "C" fn in_use_callback(apm: *mut ffi::c_ulong, aqm: *mut ffi::c_ulong) -> ffi::c_int {
         // SAFETY: The bus gives masks of 256 bits each.
         let (apm, aqm) = unsafe { (*apm.cast(), *aqm.cast()) };
         from_result(|| {
@@ -228,7 +221,7 @@ impl<T: Driver> Adapter<T> {
         })
     }
 
-    unsafe extern "C" fn config_changed_callback(
+    extern "C" fn config_changed_callback(
         new: *mut b::ap_config_info,
         _old: *mut b::ap_config_info,
     ) {
@@ -236,7 +229,7 @@ impl<T: Driver> Adapter<T> {
         T::config_changed(unsafe { config(&*new) });
     }
 
-    unsafe extern "C" fn scan_complete_callback(
+    extern "C" fn scan_complete_callback(
         new: *mut b::ap_config_info,
         _old: *mut b::ap_config_info,
     ) {

@@ -34,10 +34,7 @@ mod generated {
     // SAFETY: This is a newtype around the storage; bindgen does not derive it.
     unsafe impl<Storage: Zeroable> Zeroable for __BindgenBitfieldUnit<Storage> {}
 
-    include!(concat!(
-        env!("VFIO_AP_RS_OBJ"),
-        "/bindings_generated.rs"
-    ));
+    include!(concat!(env!("VFIO_AP_RS_OBJ"), "/bindings_generated.rs"));
 }
 
 pub(crate) use generated::*;

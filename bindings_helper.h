@@ -4,6 +4,7 @@
  * taken out of them.
  */
 #include <linux/hrtimer_types.h>
+#include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/device.h>
 #include <linux/device-id/ap.h>
@@ -13,7 +14,12 @@
 #include <linux/vfio.h>
 #include <asm/ap.h>
 #include <asm/debug.h>
+#include <asm/uv.h>
 #include "ap_bus.h"
 
 /* bindgen has no representation for what is packed and aligned at once. */
-const size_t VFIO_AP_RS_SIE_GPSW = offsetof(struct kvm_s390_sie_block, gpsw);
+const size_t VFIO_AP_RS_SIE_ECA = offsetof(struct kvm_s390_sie_block, eca);
+
+/* What cannot be Rust; see helpers.c. */
+phys_addr_t vfio_ap_page_to_phys(struct page *page);
+phys_addr_t vfio_ap_virt_to_phys(void *address);

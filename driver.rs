@@ -42,6 +42,7 @@ use kernel::{
 
 use crate::{
     guest::MatrixMdev,
+    interrupts::Interruptions,
     mask::{
         Apqn,
         IDS, //
@@ -53,6 +54,7 @@ use crate::{
     },
     pqap,
     queues::{
+        response::NOT_AVAILABLE,
         Adapter,
         Progress,
         Queues, //
@@ -88,6 +90,8 @@ pub(crate) struct State {
     pub(crate) host: Host<KVVec<Adapter>>,
     /// The greatest numbers that can be assigned.
     pub(crate) limits: Limits,
+    /// What the machine needs for the interruptions that it may make.
+    pub(crate) interruptions: Interruptions,
     mdevs: KVec<ARef<Mdev>>,
     looks: u32,
 }
@@ -169,6 +173,7 @@ impl Driver {
                 scanning: false,
             },
             limits,
+            interruptions: Interruptions::new(),
             mdevs: KVec::new(),
             looks: 0,
         };
@@ -201,9 +206,23 @@ impl Driver {
             return;
         }
         for apid in busy.iter() {
+            // A reset has disabled interruptions. What they needed is dropped without the lock.
+            let mut released = Interruptions::new();
             // The lock is given back after each adapter, for others to get on.
-            let queues = &mut self.state.lock().host.queues;
-            queues.step(apid, &mut pqap::Machine, report_end);
+            let State {
+                host,
+                interruptions,
+                ..
+            } = &mut *self.state.lock();
+            host.queues
+                .step(apid, &mut pqap::Machine, |apqn, progress| {
+                    report_end(apqn, progress);
+                    if matches!(progress, Progress::Done | Progress::Failed(NOT_AVAILABLE)) {
+                        if let Some(node) = interruptions.remove_node(&apqn.to_raw()) {
+                            released.insert(node);
+                        }
+                    }
+                });
         }
         self.looked.notify_all();
         if !self.state.lock().host.queues.busy().is_empty() {
@@ -276,6 +295,8 @@ impl fmt::Display for Apqn {
 
 fn report_end(apqn: Apqn, progress: Progress) {
     if let Progress::Failed(code) = progress {
-        pr_warn!("reset of queue {apqn} failed with response code {code:02x}: not passed to guests\n");
+        pr_warn!(
+            "reset of queue {apqn} failed with response code {code:02x}: not passed to guests\n"
+        );
     }
 }

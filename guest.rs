@@ -34,12 +34,11 @@ use crate::{
         State, //
     },
     eventfd::EventFd,
+    interrupts,
     ioctl,
     kvm::{
         Hook,
-        Kvm,
-        PqapHandler,
-        Request, //
+        Kvm, //
     },
     matrix::{
         Lost,
@@ -50,8 +49,6 @@ use crate::{
     },
     mdev,
     module_global,
-    pqap::Status,
-    queues::response,
     sysfs,
     vfio, //
 };
@@ -78,6 +75,11 @@ pub(crate) struct MatrixMdev {
     #[pin]
     session: Mutex<Session>,
     masks: LockedBy<Masks, State>,
+    /// Held while a page is pinned: one at a time.
+    #[pin]
+    pub(crate) pinning: Mutex<()>,
+    /// The address of that page, until it is known to `State`.
+    pub(crate) pin_announced: LockedBy<Option<u64>, State>,
 }
 
 /// Proof that nobody else changes an mdev.
@@ -92,6 +94,11 @@ impl MatrixMdev {
     /// The settings of the users.
     pub(crate) fn session(&self) -> SessionGuard<'_> {
         self.session.lock()
+    }
+
+    /// Makes known that a page is about to be pinned.
+    pub(crate) fn announce_pin(&self, iova: Option<u64>) {
+        *self.pin_announced.access_mut(&mut self.driver.state.lock()) = iova;
     }
 
     /// Commits what is due.
@@ -261,12 +268,6 @@ impl Session {
     }
 }
 
-impl PqapHandler for Mdev {
-    fn pqap(&self, _request: &Request) -> Status {
-        Status::with_code(response::NOT_AVAILABLE)
-    }
-}
-
 impl vfio::Driver for MatrixMdev {
     const NAME: &'static CStr = c"vfio_ap";
 
@@ -275,6 +276,8 @@ impl vfio::Driver for MatrixMdev {
             let driver = module_global::get().ok_or(ENODEV)?;
             Ok(try_pin_init!(Self {
                 masks: LockedBy::new(&driver.state, Masks::default()),
+                pinning <- new_mutex!((), "vfio_ap::pinning"),
+                pin_announced: LockedBy::new(&driver.state, None),
                 driver,
                 session <- new_mutex!(Session::default(), "vfio_ap::session"),
             }))
@@ -308,13 +311,16 @@ impl vfio::Driver for MatrixMdev {
         drop(hook);
         mdev.driver.proceed();
         mdev.wait_for_resets(&lost);
+        interrupts::release_all(mdev);
     }
 
     fn ioctl(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result<isize> {
         ioctl::execute(mdev, cmd, arg).map(|()| 0)
     }
 
-    fn dma_unmap(_mdev: &Mdev, _iova: u64, _length: u64) {}
+    fn dma_unmap(mdev: &Mdev, iova: u64, length: u64) {
+        interrupts::unmap(mdev, iova, length);
+    }
 
     fn request(mdev: &Mdev, count: u32) {
         let session = mdev.session();
@@ -325,7 +331,10 @@ impl vfio::Driver for MatrixMdev {
         });
         if let Some(eventfd) = &session.request {
             if count % 10 == 0 {
-                dev_notice!(mdev.parent(), "Relaying device request to user (#{count})\n");
+                dev_notice!(
+                    mdev.parent(),
+                    "Relaying device request to user (#{count})\n"
+                );
             }
             eventfd.signal();
         } else if count == 0 {

@@ -8,12 +8,14 @@
 //! C header: [`arch/s390/include/asm/kvm_host_s390.h`](srctree/arch/s390/include/asm/kvm_host_s390.h)
 
 use core::{
+    marker::PhantomData,
     ops::Deref,
     ptr::NonNull, //
 };
 
 use kernel::{
     bindings,
+    error::to_result,
     ffi,
     prelude::*,
     sync::lock::{
@@ -96,22 +98,119 @@ impl Kvm {
         // SAFETY: As for `set_masks`.
         unsafe { b::kvm_arch_crypto_clear_masks(self.0.as_ptr()) }
     }
+
+    /// Whether a guest address is that of memory.
+    pub(crate) fn has_memory_at(&self, address: u64) -> bool {
+        // SAFETY: Valid by the type invariant. The callers are handlers of intercepted instructions,
+        // during which KVM keeps the memory slots.
+        unsafe { b::kvm_s390_is_gpa_in_memslot(self.0.as_ptr(), address) }
+    }
 }
 
-/// An intercepted PQAP instruction of a guest: what is in its general registers 0 to 2.
-pub(crate) struct Request {
-    /// The function and the APQN.
-    pub(crate) gr0: u64,
-    /// Operands of the function.
-    pub(crate) gr1: u64,
-    /// An address.
-    pub(crate) gr2: u64,
+/// The registration of an interruption subclass of a guest for alerts, until it is dropped.
+///
+/// # Invariants
+///
+/// `guest_isc` is registered with `kvm`, and one registration is ours.
+pub(crate) struct Gisc {
+    kvm: Kvm,
+    guest_isc: u8,
+    host_isc: u8,
+}
+
+impl Gisc {
+    /// Registers a subclass.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the VM has no guest interruption state area.
+    pub(crate) fn register(kvm: Kvm, guest_isc: u8) -> Result<Self> {
+        // SAFETY: Valid by the type invariant.
+        let isc = unsafe { b::kvm_s390_gisc_register(kvm.0.as_ptr(), guest_isc.into()) };
+        to_result(isc)?;
+        // INVARIANT: Registered just now.
+        Ok(Self {
+            kvm,
+            guest_isc,
+            host_isc: isc as u8,
+        })
+    }
+
+    /// The subclass of the guest.
+    pub(crate) fn guest_isc(&self) -> u8 {
+        self.guest_isc
+    }
+
+    /// The subclass of the host by which alerts come.
+    pub(crate) fn host_isc(&self) -> u8 {
+        self.host_isc
+    }
+
+    /// The absolute address of the guest interruption state area.
+    pub(crate) fn gisa(&self) -> u64 {
+        // SAFETY: Valid by the type invariant; there is an area, as a subclass could be registered,
+        // and it does not move.
+        unsafe {
+            let origin = (*self.kvm.0.as_ptr()).arch.gisa_int.origin;
+            b::vfio_ap_virt_to_phys(origin.cast())
+        }
+    }
+}
+
+impl Drop for Gisc {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { b::kvm_s390_gisc_unregister(self.kvm.0.as_ptr(), self.guest_isc.into()) };
+    }
+}
+
+/// A vCPU whose instruction was intercepted.
+///
+/// # Invariants
+///
+/// It is valid, and loaded by the current thread, which holds its mutex.
+pub(crate) struct Vcpu<'a>(NonNull<b::kvm_vcpu>, PhantomData<&'a ()>);
+
+impl Vcpu<'_> {
+    /// The VM.
+    pub(crate) fn kvm(&self) -> Kvm {
+        // SAFETY: By the type invariant. A VM exists as long as its vCPUs do.
+        unsafe { Kvm::get(NonNull::new_unchecked((*self.0.as_ptr()).kvm)) }
+    }
+
+    /// General registers 0 to 2.
+    pub(crate) fn gprs(&self) -> [u64; 3] {
+        // SAFETY: By the type invariant.
+        let gprs = unsafe { (*(*self.0.as_ptr()).run).s.regs.gprs };
+        [gprs[0], gprs[1], gprs[2]]
+    }
+
+    /// Whether interruptions of adapters can be made pending in the guest's state area.
+    pub(crate) fn has_adapter_interruptions(&self) -> bool {
+        // SAFETY: By the type invariant. The offset is that of a field of 32 bits in the SIE block.
+        let eca = unsafe {
+            (*self.0.as_ptr())
+                .arch
+                .sie_block
+                .byte_add(b::VFIO_AP_RS_SIE_ECA)
+                .cast::<u32>()
+                .read()
+        };
+        eca & b::ECA_AIV != 0
+    }
+
+    /// Whether the guest is protected from the host.
+    pub(crate) fn is_protected(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { b::kvm_s390_pv_cpu_is_protected(self.0.as_ptr()) }
+    }
 }
 
 /// Handles PQAP instructions that are intercepted.
 pub(crate) trait PqapHandler {
-    /// Executes the instruction on behalf of the guest.
-    fn pqap(&self, request: &Request) -> Status;
+    /// Executes the instruction on behalf of the guest; what comes back goes to general register 1
+    /// and to the condition code. [`None`] leaves the instruction to user space.
+    fn pqap(&self, vcpu: &Vcpu<'_>) -> Option<Status>;
 }
 
 /// What the C side points to, and what it leads to.
@@ -126,10 +225,10 @@ struct Hooked<H> {
 ///
 /// # Invariants
 ///
-/// `kvm` has `hooked` as its hook.
+/// `kvm` has `_hooked` as its hook.
 pub(crate) struct Hook<H> {
     kvm: Kvm,
-    hooked: Pin<KBox<Hooked<H>>>,
+    _hooked: Pin<KBox<Hooked<H>>>,
 }
 
 impl<H> Hook<H>
@@ -156,30 +255,28 @@ where
             return Err(EPERM);
         }
         // INVARIANT: Just installed.
-        Ok(Self { kvm, hooked })
+        Ok(Self {
+            kvm,
+            _hooked: hooked,
+        })
     }
 
-    /// # Safety
-    ///
-    /// Only to be called by KVM, with the semaphore of the hook held.
-    unsafe extern "C" fn callback(vcpu: *mut b::kvm_vcpu) -> ffi::c_int {
-        // SAFETY: The vCPU is valid and loaded. The hook is ours, as it led to here, and `Hook`
-        // does not go away while KVM holds the semaphore.
-        let (hooked, gprs) = unsafe {
-            let hook = (*(*vcpu).kvm).arch.crypto.pqap_hook;
-            (
-                &*hook.cast::<Hooked<H>>(),
-                &mut (*(*vcpu).run).s.regs.gprs,
-            )
+    extern "C" fn callback(vcpu: *mut b::kvm_vcpu) -> ffi::c_int {
+        // SAFETY: The vCPU is valid. The hook is ours, as it led to here, and `Hook` does not go
+        // away while KVM holds the semaphore.
+        let hooked = unsafe { &*(*(*vcpu).kvm).arch.crypto.pqap_hook.cast::<Hooked<H>>() };
+        let Some(valid) = NonNull::new(vcpu) else {
+            return -(bindings::EOPNOTSUPP as ffi::c_int);
         };
-        let status = hooked.handler.pqap(&Request {
-            gr0: gprs[0],
-            gr1: gprs[1],
-            gr2: gprs[2],
-        });
-        // KVM derives the condition code from it.
-        gprs[1] = status.word().into();
-        0
+        // INVARIANT: KVM calls the hook for a vCPU that the current thread has loaded.
+        match hooked.handler.pqap(&Vcpu(valid, PhantomData)) {
+            Some(status) => {
+                // SAFETY: As above. KVM derives the condition code from the register.
+                unsafe { (*(*vcpu).run).s.regs.gprs[1] = status.word().into() };
+                0
+            }
+            None => -(bindings::EOPNOTSUPP as ffi::c_int),
+        }
     }
 }
 
@@ -194,7 +291,6 @@ impl<H> Drop for Hook<H> {
     fn drop(&mut self) {
         // By the type invariant it is ours. A handler that is running is waited for.
         replace_hook(&self.kvm, |_| core::ptr::null_mut());
-        let _ = &self.hooked;
     }
 }
 

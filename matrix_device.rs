@@ -190,10 +190,7 @@ impl Matrix {
         }
     }
 
-    /// # Safety
-    ///
-    /// Only to be called by the driver core, for the device that `new` has made.
-    unsafe extern "C" fn release(device: *mut bindings::device) {
+    extern "C" fn release(device: *mut bindings::device) {
         // SAFETY: It came out of a box, and nobody has it any more.
         drop(unsafe { KBox::from_raw(device) });
     }

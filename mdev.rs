@@ -105,10 +105,7 @@ impl<T: Driver> Registration<T> {
         })
     }
 
-    /// # Safety
-    ///
-    /// This and `remove` are only to be called by the mdev core.
-    unsafe extern "C" fn probe(mdev: *mut b::mdev_device) -> ffi::c_int {
+    extern "C" fn probe(mdev: *mut b::mdev_device) -> ffi::c_int {
         from_result(|| {
             // SAFETY: The device is valid, and `remove` comes before it goes away.
             let (dev, device) = unsafe {
@@ -125,7 +122,7 @@ impl<T: Driver> Registration<T> {
         })
     }
 
-    unsafe extern "C" fn remove(mdev: *mut b::mdev_device) {
+    extern "C" fn remove(mdev: *mut b::mdev_device) {
         // SAFETY: `probe` has set it.
         let registration: KBox<vfio::Registration<T>> =
             unsafe { KBox::from_foreign(bindings::dev_get_drvdata(&raw mut (*mdev).dev)) };

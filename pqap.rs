@@ -28,6 +28,9 @@ const ZAPQ: u64 = 2 << 24;
 const AQIC: u64 = 3 << 24;
 const QCI: u64 = 4 << 24;
 
+/// In general register 1 of AQIC: interruptions are to be enabled (bit 16).
+const INTERRUPTIONS: u64 = 1 << 47;
+
 /// The status word that the instruction leaves in general register 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Status(u32);
@@ -82,6 +85,57 @@ pub(crate) fn tapq(apqn: Apqn) -> Status {
 /// PQAP(ZAPQ): reset a queue and zeroize what it holds.
 pub(crate) fn zapq(apqn: Apqn) -> Status {
     pqap(ZAPQ, apqn, 0, 0)
+}
+
+/// PQAP(AQIC): enables interruptions of a queue for a guest.
+///
+/// `nib` is the absolute address of the notification indicator byte; `gisa` that of the guest
+/// interruption state area, in which interruptions become pending for `guest_isc`; `host_isc` is the
+/// subclass of the alert if the guest does not run. Layout: `union ap_qirq_ctrl`.
+pub(crate) fn enable_interruptions(
+    apqn: Apqn,
+    nib: u64,
+    gisa: u64,
+    guest_isc: u8,
+    host_isc: u8,
+) -> Status {
+    const GISA_ORIGIN: u64 = 0x7fff_fff0;
+
+    let control = INTERRUPTIONS
+        | u64::from(guest_isc & 7) << 40
+        | gisa & GISA_ORIGIN
+        | u64::from(host_isc & 7);
+    pqap(AQIC, apqn, control, nib)
+}
+
+/// PQAP(AQIC): disables interruptions of a queue.
+pub(crate) fn disable_interruptions(apqn: Apqn) -> Status {
+    pqap(AQIC, apqn, 0, 0)
+}
+
+/// What a guest asks for by PQAP(AQIC).
+pub(crate) struct AqicRequest {
+    /// For which queue.
+    pub(crate) apqn: Apqn,
+    /// Whether interruptions are to be enabled, or else disabled.
+    pub(crate) enable: bool,
+    /// For which interruption subclass of the guest.
+    pub(crate) isc: u8,
+    /// The guest address of the notification indicator byte.
+    pub(crate) nib: u64,
+}
+
+impl AqicRequest {
+    /// Takes the request out of general registers 0 to 2.
+    pub(crate) fn new([gr0, gr1, gr2]: [u64; 3]) -> Self {
+        Self {
+            // The APQN is in the rightmost two bytes.
+            apqn: Apqn::from_raw(gr0 as u16),
+            enable: gr1 & INTERRUPTIONS != 0,
+            isc: (gr1 & 7) as u8,
+            nib: gr2,
+        }
+    }
 }
 
 /// The machine as [`queues::Queues::step`] wants it.

@@ -88,6 +88,11 @@ impl ap_bus::Driver for QueueDriver {
         if still_there {
             reset_before_release(queue.apqn);
         }
+        let interruption = {
+            let mut state = queue.driver.state.lock();
+            state.interruptions.remove(&queue.apqn.to_raw())
+        };
+        drop(interruption);
     }
 
     fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {

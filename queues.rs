@@ -32,7 +32,7 @@ use crate::{
     matrix::Lost, //
 };
 
-/// Response codes of the AP instructions that a reset has to do with.
+/// Response codes of the AP instructions.
 ///
 /// Source: `drivers/s390/crypto/ap_bus.h`.
 pub mod response {
@@ -46,6 +46,10 @@ pub mod response {
     pub const DECONFIGURED: u8 = 0x03;
     /// The adapter is in check stop.
     pub const CHECKSTOPPED: u8 = 0x04;
+    /// An address is not valid.
+    pub const INVALID_ADDRESS: u8 = 0x06;
+    /// Interruptions are enabled, or disabled, already.
+    pub const OTHERWISE_CHANGED: u8 = 0x07;
     /// The machine is busy; nothing was done.
     pub const BUSY: u8 = 0x05;
     /// The state of the queue is being changed; nothing was done.

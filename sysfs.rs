@@ -98,10 +98,7 @@ pub(crate) trait LongAttribute {
 struct Callbacks<A>(PhantomData<A>);
 
 impl<A: Attribute> Callbacks<A> {
-    /// # Safety
-    ///
-    /// Only to be called by sysfs, for a device of the kind `A::Device`.
-    unsafe extern "C" fn show(
+    extern "C" fn show(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *mut ffi::c_char,
@@ -117,10 +114,7 @@ impl<A: Attribute> Callbacks<A> {
         })
     }
 
-    /// # Safety
-    ///
-    /// As for [`Self::show`].
-    unsafe extern "C" fn store(
+    extern "C" fn store(
         dev: *mut bindings::device,
         _attr: *mut bindings::device_attribute,
         buf: *const ffi::c_char,
@@ -141,10 +135,7 @@ impl<A: Attribute> Callbacks<A> {
 struct LongCallbacks<A>(PhantomData<A>);
 
 impl<A: LongAttribute> LongCallbacks<A> {
-    /// # Safety
-    ///
-    /// Only to be called by sysfs, for a device of the kind `A::Device`.
-    unsafe extern "C" fn read(
+    extern "C" fn read(
         _file: *mut bindings::file,
         kobj: *mut bindings::kobject,
         _attr: *const bindings::bin_attribute,

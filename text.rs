@@ -200,7 +200,11 @@ mod tests {
                 "{text:?}"
             );
         }
-        for text in ["18446744073709551616", "0x10000000000000000", "99999999999999999999x"] {
+        for text in [
+            "18446744073709551616",
+            "0x10000000000000000",
+            "99999999999999999999x",
+        ] {
             assert_eq!(
                 parse_number(text.as_bytes()),
                 Err(ParseError::Overflow),
@@ -211,7 +215,8 @@ mod tests {
 
     fn matrix(apids: &[u8], apqis: &[u8], domains: &[u8]) -> Matrix {
         fn mask<I: Copy + From<u8> + Into<u8>>(ids: &[u8]) -> Mask<I> {
-            ids.iter().fold(Mask::EMPTY, |mask, &id| mask | Mask::only(id.into()))
+            ids.iter()
+                .fold(Mask::EMPTY, |mask, &id| mask | Mask::only(id.into()))
         }
         Matrix {
             apm: mask(apids),
@@ -245,8 +250,21 @@ mod tests {
     fn other_matrices_are_refused() {
         let long = "0".repeat(65);
         for text in [
-            "", "1", "1,2", "1,2,3,", "1,2,3,4", "1,2,", ",,", "1,2,3\n\n", "1\n2\n3", "1,2,3 ",
-            "0X1,2,3", "x1,2,3", "g,2,3", "-1,2,3", &format!("{long},0,0"),
+            "",
+            "1",
+            "1,2",
+            "1,2,3,",
+            "1,2,3,4",
+            "1,2,",
+            ",,",
+            "1,2,3\n\n",
+            "1\n2\n3",
+            "1,2,3 ",
+            "0X1,2,3",
+            "x1,2,3",
+            "g,2,3",
+            "-1,2,3",
+            &format!("{long},0,0"),
         ] {
             assert_eq!(
                 parse_matrix(text.as_bytes()),
@@ -279,7 +297,11 @@ mod tests {
             matrix(&[1, 2, 9], &[0, 5], &[]),
             matrix(&[1, 2], &[], &[]),
             matrix(&[], &[3, 4], &[]),
-            Matrix { apm: Mask::ALL, aqm: Mask::ALL, adm: Mask::EMPTY },
+            Matrix {
+                apm: Mask::ALL,
+                aqm: Mask::ALL,
+                adm: Mask::EMPTY,
+            },
         ] {
             let whole = listing(&m);
             for size in [1, 3, 7, 8, 4096] {

@@ -26,6 +26,7 @@ use kernel::{
         to_result, //
     },
     ffi,
+    page::PAGE_SIZE,
     prelude::*,
     sync::aref::{
         ARef,
@@ -130,10 +131,9 @@ impl<T: Driver> Callbacks<T> {
         unsafe { &*raw.cast() }
     }
 
-    // The safety requirement of all callbacks: only to be called by the VFIO core, as documented
-    // for `struct vfio_device_ops`.
+    // What the VFIO core promises to its callbacks is documented for `struct vfio_device_ops`.
 
-    unsafe extern "C" fn init(raw: *mut b::vfio_device) -> ffi::c_int {
+    extern "C" fn init(raw: *mut b::vfio_device) -> ffi::c_int {
         let slot = raw.cast::<Device<T>>();
         from_result(|| {
             // SAFETY: The allocation is of the size of `Device<T>`, pinned, and its rest is not
@@ -143,12 +143,12 @@ impl<T: Driver> Callbacks<T> {
         })
     }
 
-    unsafe extern "C" fn release(raw: *mut b::vfio_device) {
+    extern "C" fn release(raw: *mut b::vfio_device) {
         // SAFETY: The count is zero; the core frees the memory after this.
         unsafe { core::ptr::drop_in_place(&raw mut (*raw.cast::<Device<T>>()).data) };
     }
 
-    unsafe extern "C" fn open_device(raw: *mut b::vfio_device) -> ffi::c_int {
+    extern "C" fn open_device(raw: *mut b::vfio_device) -> ffi::c_int {
         // SAFETY: The device is registered; the core keeps the VM while the device is open.
         let (device, kvm) = unsafe {
             (
@@ -159,12 +159,12 @@ impl<T: Driver> Callbacks<T> {
         from_result(|| T::open(device, kvm).map(|()| 0))
     }
 
-    unsafe extern "C" fn close_device(raw: *mut b::vfio_device) {
+    extern "C" fn close_device(raw: *mut b::vfio_device) {
         // SAFETY: The device is open.
         T::close(unsafe { Self::device(raw) });
     }
 
-    unsafe extern "C" fn ioctl(
+    extern "C" fn ioctl(
         raw: *mut b::vfio_device,
         cmd: ffi::c_uint,
         arg: ffi::c_ulong,
@@ -174,12 +174,12 @@ impl<T: Driver> Callbacks<T> {
         from_result(|| T::ioctl(device, cmd, UserPtr::from_addr(arg)))
     }
 
-    unsafe extern "C" fn dma_unmap(raw: *mut b::vfio_device, iova: u64, length: u64) {
+    extern "C" fn dma_unmap(raw: *mut b::vfio_device, iova: u64, length: u64) {
         // SAFETY: The device is open.
         T::dma_unmap(unsafe { Self::device(raw) }, iova, length);
     }
 
-    unsafe extern "C" fn request(raw: *mut b::vfio_device, count: ffi::c_uint) {
+    extern "C" fn request(raw: *mut b::vfio_device, count: ffi::c_uint) {
         // SAFETY: The device is being unregistered, which waits for its users.
         T::request(unsafe { Self::device(raw) }, count);
     }
@@ -206,6 +206,85 @@ impl<T: Driver> Device<T> {
     pub(crate) fn parent(&self) -> &device::Device {
         // SAFETY: By the safety requirement of `new`, and as a user keeps the device registered.
         unsafe { device::Device::from_raw((*self.raw.get()).dev) }
+    }
+}
+
+/// A page of the user's memory that stays where it is, until this is dropped; which has to be before
+/// the user has closed the device.
+///
+/// # Invariants
+///
+/// The page at `iova` is pinned for `device`, and one pin is ours.
+pub(crate) struct PinnedPage<T: Driver> {
+    device: ARef<Device<T>>,
+    iova: u64,
+    address: u64,
+}
+
+impl<T: Driver> PinnedPage<T> {
+    /// Pins the page at an address of the user, for reading and writing.
+    ///
+    /// Takes locks of the IOMMU backend: must not be called with a lock that [`Driver::dma_unmap`]
+    /// takes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if there is no such page; others as the backend has it.
+    pub(crate) fn new(device: &Device<T>, iova: u64) -> Result<Self> {
+        let mut page = core::ptr::null_mut();
+        // SAFETY: The device is valid; there is room for the one page that is asked for.
+        let pinned = unsafe {
+            b::vfio_pin_pages(
+                device.raw.get(),
+                iova,
+                1,
+                (b::IOMMU_READ | b::IOMMU_WRITE) as ffi::c_int,
+                &mut page,
+            )
+        };
+        to_result(pinned)?;
+        if pinned != 1 {
+            return Err(EFAULT);
+        }
+        // INVARIANT: Pinned just now.
+        Ok(Self {
+            device: device.into(),
+            iova,
+            // SAFETY: The page is pinned, and so valid.
+            address: unsafe { b::vfio_ap_page_to_phys(page) } + iova % PAGE_SIZE as u64,
+        })
+    }
+
+    /// The address of the user.
+    pub(crate) fn iova(&self) -> u64 {
+        self.iova
+    }
+
+    /// The absolute address.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Whether it was pinned for this device.
+    pub(crate) fn is_of(&self, device: &Device<T>) -> bool {
+        core::ptr::eq(&*self.device, device)
+    }
+
+    /// Makes sure that a page of a protected guest is shared with the host.
+    ///
+    /// # Errors
+    ///
+    /// As the ultravisor has it: the page is not shared.
+    pub(crate) fn ensure_shared(&self) -> Result {
+        // SAFETY: The page is pinned.
+        to_result(unsafe { b::uv_pin_shared(self.address as usize & !(PAGE_SIZE - 1)) })
+    }
+}
+
+impl<T: Driver> Drop for PinnedPage<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { b::vfio_unpin_pages(self.device.raw.get(), self.iova, 1) }
     }
 }
 

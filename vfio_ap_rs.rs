@@ -8,7 +8,7 @@
 //! - the functional core, without any dependency on the kernel: [`mask`], [`matrix`], [`queues`],
 //!   [`text`];
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
-//!   [`attributes`], [`ioctl`];
+//!   [`interrupts`], [`attributes`], [`ioctl`];
 //! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`delayed_work`], [`eventfd`],
 //!   [`kvm`], [`matrix_device`], [`mdev`], [`module_global`], [`pqap`], [`sysfs`], [`vfio`].
 
@@ -24,6 +24,7 @@ mod delayed_work;
 mod driver;
 mod eventfd;
 mod guest;
+mod interrupts;
 mod ioctl;
 mod kvm;
 pub mod mask;

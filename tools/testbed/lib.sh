@@ -6,6 +6,7 @@
 set -euo pipefail
 
 testbed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034 # used by those who read this
 repo=$(cd "$testbed/../.." && pwd)
 cache=${VFIO_AP_RS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-ap-rs}
 mkdir -p "$cache"

@@ -24,6 +24,7 @@ need_host_tools() {
 
 # The Debian mirror of this machine, if it has one; mmdebstrap knows the default.
 mirror() {
+	# shellcheck disable=SC2016 # the format is for apt
 	apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 2>/dev/null |
 		awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
 }
@@ -35,7 +36,7 @@ build() {
 	say "toolchain: Debian $suite and backports, about 2.5 GB unpacked"
 	# Backports come from wherever mmdebstrap takes the release from. All goes
 	# in one transaction: two suites in two transactions do not fit together.
-	# shellcheck disable=SC2016,SC2046
+	# shellcheck disable=SC2016,SC2046,SC2329 # the hook and "no mirror" are for mmdebstrap
 	make_root() {
 		mmdebstrap --variant=apt --format=tar --include="$packages" \
 			--aptopt="APT::Default-Release \"$suite-backports\"" \
@@ -43,10 +44,10 @@ build() {
 			--dpkgopt='path-exclude=/usr/share/doc/*' \
 			--dpkgopt='path-exclude=/usr/share/man/*' \
 			--dpkgopt='path-exclude=/usr/share/locale/*' \
-			--setup-hook='sed -n "s/ '$suite' / '$suite'-backports /p" "$1"/etc/apt/sources.list \
+			--setup-hook='sed -n "s/ '"$suite"' / '"$suite"'-backports /p" "$1"/etc/apt/sources.list \
 				>"$1"/etc/apt/sources.list.d/backports.list' \
 			--skip=cleanup/apt/lists \
-			$suite - $(mirror) |
+			"$suite" - $(mirror) |
 			tar -x -C "$root" --no-same-owner --exclude='./dev/*'
 	}
 	progress "$cache/toolchain.log" toolchain make_root

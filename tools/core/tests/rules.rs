@@ -10,9 +10,9 @@
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vfio_ap_core::{
-    mask::{Apid, Apqi, Apqn, IDS, Mask},
+    mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Host, Lost, Masks, Matrix, Product, User},
-    queues::{Adapter, Instructions, Progress, Queues, response},
+    queues::{response, Adapter, Instructions, Progress, Queues},
 };
 
 const N: u8 = 3;
@@ -394,7 +394,12 @@ fn a_stuck_reset_filters_its_adapter_only() {
 /// The counterexample from the review of the C driver: four orders, one result.
 #[test]
 fn every_order_of_assignment_gives_the_same() {
-    let parts = [matrix(1, 0, 0), matrix(2, 0, 0), matrix(0, 1, 0), matrix(0, 2, 0)];
+    let parts = [
+        matrix(1, 0, 0),
+        matrix(2, 0, 0),
+        matrix(0, 1, 0),
+        matrix(0, 2, 0),
+    ];
     let mut results = BTreeSet::new();
     for order in permutations(&[0, 1, 2, 3]) {
         let mut world = World::new(0);

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is a macro or an inline function in C, and is needed in Rust.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+
+phys_addr_t vfio_ap_page_to_phys(struct page *page);
+phys_addr_t vfio_ap_virt_to_phys(void *address);
+
+phys_addr_t vfio_ap_page_to_phys(struct page *page)
+{
+	return page_to_phys(page);
+}
+
+phys_addr_t vfio_ap_virt_to_phys(void *address)
+{
+	return virt_to_phys(address);
+}

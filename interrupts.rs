@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interruptions of queues for guests: PQAP(AQIC).
+//!
+//! Owns what an interruption needs as long as the machine may make it: the page of the notification
+//! indicator byte, pinned, and the registration of the guest's interruption subclass. Both are owned
+//! values, which are given back on every way out. They go when interruptions have been disabled or
+//! the queue has been reset, and not before, with two exceptions that cannot wait: the page goes
+//! away, or the user does.
+//!
+//! Pages are pinned and unpinned without any lock that `dma_unmap` takes: the IOMMU backend calls it
+//! with locks held that pinning takes as well.
+
+use kernel::{
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+use crate::{
+    driver::{
+        Mdev,
+        State, //
+    },
+    guest::MatrixMdev,
+    kvm::{
+        Gisc,
+        PqapHandler,
+        Vcpu, //
+    },
+    mask::Apqn,
+    pqap::{
+        self,
+        AqicRequest,
+        Status, //
+    },
+    queues::response,
+    vfio::PinnedPage, //
+};
+
+/// How often one looks whether the machine has disabled interruptions, a millisecond apart.
+const LOOKS: u32 = 100;
+
+/// What the interruptions of one queue need.
+pub(crate) struct Interruption {
+    nib: PinnedPage<MatrixMdev>,
+    _gisc: Gisc,
+}
+
+/// What all queues with interruptions need, by APQN.
+pub(crate) type Interruptions = RBTree<u16, Interruption>;
+
+impl PqapHandler for Mdev {
+    fn pqap(&self, vcpu: &Vcpu<'_>) -> Option<Status> {
+        if !vcpu.has_adapter_interruptions() {
+            return None;
+        }
+        let request = AqicRequest::new(vcpu.gprs());
+        let status = if request.enable {
+            enable(self, vcpu, &request)
+        } else {
+            disable(self, &request)
+        };
+        Some(status)
+    }
+}
+
+/// Whether the guest has the queue now: others are not there, as far as it can tell.
+fn is_granted(mdev: &Mdev, state: &State, apqn: Apqn) -> bool {
+    mdev.masks(state).granted.has_queue(apqn)
+}
+
+fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
+    let AqicRequest { apqn, nib, isc, .. } = *request;
+
+    if !is_granted(mdev, &mdev.driver.state.lock(), apqn) {
+        return Status::with_code(response::NOT_AVAILABLE);
+    }
+    let Ok(slot) = RBTreeNodeReservation::new(GFP_KERNEL) else {
+        return Status::with_code(response::BUSY);
+    };
+    let one_at_a_time = mdev.pinning.lock();
+    mdev.announce_pin(Some(nib));
+    let prepared = prepare(mdev, vcpu, nib, isc);
+    let mut unused = None;
+    let status = {
+        let mut state = mdev.driver.state.lock();
+        *mdev.pin_announced.access_mut(&mut state) = None;
+        match prepared {
+            // All has its owner: nothing is left behind.
+            Err(_) => Status::with_code(response::INVALID_ADDRESS),
+            Ok((nib, gisc)) if is_granted(mdev, &state, apqn) => {
+                let status = pqap::enable_interruptions(
+                    apqn,
+                    nib.address(),
+                    gisc.gisa(),
+                    gisc.guest_isc(),
+                    gisc.host_isc(),
+                );
+                let new = slot.into_node(apqn.to_raw(), Interruption { nib, _gisc: gisc });
+                unused = if status.code() == response::NORMAL {
+                    // What there was before has been replaced in the machine, too.
+                    state.interruptions.insert(new)
+                } else {
+                    // What there was before is as it was.
+                    Some(new)
+                };
+                status
+            }
+            Ok((nib, gisc)) => {
+                unused = Some(slot.into_node(apqn.to_raw(), Interruption { nib, _gisc: gisc }));
+                Status::with_code(response::NOT_AVAILABLE)
+            }
+        }
+    };
+    drop(unused);
+    drop(one_at_a_time);
+    status
+}
+
+/// Gets all that is needed. Takes locks of the IOMMU backend.
+fn prepare(
+    mdev: &Mdev,
+    vcpu: &Vcpu<'_>,
+    nib: u64,
+    isc: u8,
+) -> Result<(PinnedPage<MatrixMdev>, Gisc)> {
+    let kvm = vcpu.kvm();
+    if nib == 0 || !kvm.has_memory_at(nib) {
+        return Err(EINVAL);
+    }
+    let page = PinnedPage::new(mdev, nib)?;
+    if vcpu.is_protected() {
+        page.ensure_shared()?;
+    }
+    Ok((page, Gisc::register(kvm, isc)?))
+}
+
+fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
+    let apqn = request.apqn;
+    // Nobody enables interruptions while this waits for their end.
+    let _one_at_a_time = mdev.pinning.lock();
+    let status = {
+        let state = mdev.driver.state.lock();
+        if !is_granted(mdev, &state, apqn) {
+            return Status::with_code(response::NOT_AVAILABLE);
+        }
+        pqap::disable_interruptions(apqn)
+    };
+    if matches!(
+        status.code(),
+        response::NORMAL | response::OTHERWISE_CHANGED
+    ) {
+        release_when_disabled(mdev, apqn, |_| true);
+    }
+    status
+}
+
+/// Gives back what the interruptions of a queue need, if it `is_meant`, as soon as the machine has
+/// disabled them. If it does not do so, this waits for the reset of the queue.
+fn release_when_disabled(mdev: &Mdev, apqn: Apqn, is_meant: impl Fn(&Interruption) -> bool) {
+    for _ in 0..LOOKS {
+        let mut state = mdev.driver.state.lock();
+        if !state
+            .interruptions
+            .get(&apqn.to_raw())
+            .is_some_and(&is_meant)
+        {
+            return;
+        }
+        if !pqap::tapq(apqn).irq_enabled() {
+            let released = state.interruptions.remove(&apqn.to_raw());
+            drop(state);
+            drop(released);
+            return;
+        }
+        drop(state);
+        fsleep(Delta::from_millis(1));
+    }
+}
+
+/// Gives back, now, what interruptions of an mdev need from pages for which `concerned` holds.
+///
+/// The user waits for it, and takes the pages away: interruptions are disabled first, but a machine
+/// that does not do so is not waited for.
+fn release_now(mdev: &Mdev, concerned: impl Fn(u64) -> bool) {
+    let is_meant = |interruption: &Interruption| {
+        interruption.nib.is_of(mdev) && concerned(interruption.nib.iova())
+    };
+    loop {
+        let apqn = {
+            let state = mdev.driver.state.lock();
+            let mut all = state.interruptions.iter();
+            match all.find(|(_, interruption)| is_meant(interruption)) {
+                Some((apqn, _)) => Apqn::from_raw(*apqn),
+                None => return,
+            }
+        };
+        pqap::disable_interruptions(apqn);
+        release_when_disabled(mdev, apqn, is_meant);
+
+        let mut state = mdev.driver.state.lock();
+        if state
+            .interruptions
+            .get(&apqn.to_raw())
+            .is_some_and(is_meant)
+        {
+            let left = state.interruptions.remove(&apqn.to_raw());
+            drop(state);
+            drop(left);
+            dev_warn!(
+                mdev.parent(),
+                "interruptions of queue {apqn} could not be disabled\n"
+            );
+        }
+    }
+}
+
+/// Gives back all that the user of an mdev has left behind.
+pub(crate) fn release_all(mdev: &Mdev) {
+    release_now(mdev, |_| true);
+}
+
+/// Addresses of the user go away.
+pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
+    let concerned = |nib: u64| nib >= iova && nib - iova < length;
+
+    // A pin that has just been made is not in the table yet. The backend calls again, a few times,
+    // as long as a page is pinned.
+    for _ in 0..LOOKS {
+        let state = mdev.driver.state.lock();
+        let announced = *mdev.pin_announced.access(&state);
+        drop(state);
+        if !announced.is_some_and(concerned) {
+            break;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    release_now(mdev, concerned);
+}

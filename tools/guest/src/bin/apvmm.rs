@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `apvmm [--vcpus N] [--unlinked] [--backend group|iommufd] UUID`: the smallest
+//! virtual machine monitor that uses vfio_ap.
+//!
+//! It creates a KVM virtual machine with AP interpretation, opens the mediated
+//! device UUID, says `ok`, and then obeys one command per line:
+//!
+//!     info                GET_INFO
+//!     irq-info N          GET_IRQ_INFO
+//!     reset               RESET
+//!     set-irq req|cfg eventfd|none
+//!     events              eventfd signals since last asked
+//!     masks               what KVM last put into the CRYCB
+//!     commits             how often KVM changed the CRYCB
+//!     history             each of these changes
+//!     open UUID [group|iommufd]   one more device for the same machine
+//!     close               close the device opened last; the machine stays
+//!     quit
+//!
+//! An answer ends in a line `ok`, or `STEP: error ERRNO`. If the first device
+//! cannot be opened, that line is all there is, and the exit status is 1.
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+
+use guest::crycb;
+use guest::error::{Result, Step};
+use guest::vm::{Backend, Device, Irq, Vm};
+use nix::errno::Errno;
+
+struct Options {
+    vcpus: usize,
+    linked: bool,
+    backend: Backend,
+    uuid: String,
+}
+
+fn backend(name: &str) -> Option<Backend> {
+    match name {
+        "group" => Some(Backend::Group),
+        "iommufd" => Some(Backend::Iommufd),
+        _ => None,
+    }
+}
+
+fn options() -> std::result::Result<Options, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut options = Options {
+        vcpus: 0,
+        linked: true,
+        backend: Backend::Group,
+        uuid: String::new(),
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("vcpus") => options.vcpus = parser.value()?.parse()?,
+            Long("unlinked") => options.linked = false,
+            Long("backend") => {
+                options.backend = parser
+                    .value()?
+                    .parse_with(|name| backend(name).ok_or("group or iommufd"))?;
+            }
+            Value(uuid) => options.uuid = uuid.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    if options.uuid.is_empty() {
+        return Err("the UUID of a mediated device is missing".into());
+    }
+    Ok(options)
+}
+
+/// The machine and its devices; the one opened last is the one commands are for.
+struct Session {
+    vm: Vm,
+    devices: Vec<Device>,
+    linked: bool,
+}
+
+impl Session {
+    fn device(&mut self) -> Result<&mut Device> {
+        self.devices
+            .last_mut()
+            .ok_or(Errno::ENODEV)
+            .step("no open device")
+    }
+
+    fn commits() -> Result<Vec<crycb::Commit>> {
+        crycb::read(std::process::id()).step("KVM debug feature")
+    }
+
+    /// Obeys one command; what is returned comes before the `ok`.
+    fn obey(&mut self, command: &[&str]) -> Result<String> {
+        let unknown = || Err(Errno::EINVAL).step("no such command");
+        Ok(match command {
+            ["info"] => {
+                let info = self.device()?.info()?;
+                format!(
+                    "flags={:#x} regions={} irqs={}",
+                    info.flags, info.num_regions, info.num_irqs
+                )
+            }
+            ["irq-info", index] => {
+                let Ok(index) = index.parse() else {
+                    return unknown();
+                };
+                let info = self.device()?.irq_info(index)?;
+                format!("flags={:#x} count={}", info.flags, info.count)
+            }
+            ["reset"] => {
+                self.device()?.reset()?;
+                String::new()
+            }
+            ["set-irq", irq @ ("req" | "cfg"), to @ ("eventfd" | "none")] => {
+                let irq = if *irq == "req" {
+                    Irq::Request
+                } else {
+                    Irq::ConfigChanged
+                };
+                self.device()?.set_irq(irq, *to == "eventfd")?;
+                String::new()
+            }
+            ["events"] => {
+                let device = self.device()?;
+                format!(
+                    "req={} cfg={}",
+                    device.events(Irq::Request),
+                    device.events(Irq::ConfigChanged)
+                )
+            }
+            ["masks"] => match Self::commits()?.last() {
+                Some(commit) => commit.to_string(),
+                None => "never set".into(),
+            },
+            ["commits"] => Self::commits()?.len().to_string(),
+            ["history"] => {
+                let lines: Vec<_> = Self::commits()?.iter().map(ToString::to_string).collect();
+                lines.join("\n")
+            }
+            ["open", uuid, rest @ ..] => {
+                let backend = match rest {
+                    [] => Some(Backend::Group),
+                    [name] => backend(name),
+                    _ => None,
+                };
+                let Some(backend) = backend else {
+                    return unknown();
+                };
+                self.devices.push(self.vm.open(uuid, backend, self.linked)?);
+                String::new()
+            }
+            ["close"] => {
+                self.device()?;
+                self.devices.pop();
+                String::new()
+            }
+            _ => return unknown(),
+        })
+    }
+}
+
+fn start(options: &Options) -> Result<Session> {
+    let vm = Vm::new(options.vcpus)?;
+    let device = vm.open(&options.uuid, options.backend, options.linked)?;
+    Ok(Session {
+        vm,
+        devices: vec![device],
+        linked: options.linked,
+    })
+}
+
+/// Writes an answer as a whole: its reader may be waiting at the other end of a
+/// pipe for the last line of it.
+fn answer(result: Result<String>) -> io::Result<()> {
+    let text = match result {
+        Ok(text) if text.is_empty() => "ok\n".into(),
+        Ok(text) => format!("{text}\nok\n"),
+        Err(e) => format!("{e}\n"),
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(e) => {
+            eprintln!("apvmm: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut session = match start(&options) {
+        Ok(session) => session,
+        Err(e) => {
+            println!("{e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if answer(Ok(String::new())).is_err() {
+        return ExitCode::FAILURE;
+    }
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words == ["quit"] {
+            // The devices are closed before this is answered.
+            drop(session);
+            let _ = answer(Ok(String::new()));
+            return ExitCode::SUCCESS;
+        }
+        if !words.is_empty() && answer(session.obey(&words)).is_err() {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `ktry`: do one thing and say how the kernel answered, by the errno's name.
+//!
+//! Shells report errors as a sentence, or not at all, and busybox's insmod tries
+//! twice; a scenario wants exactly one attempt and `EADDRINUSE`.
+//!
+//!     ktry write FILE TEXT     one write(2) of TEXT and a newline
+//!     ktry insmod FILE [ARGS]  load a module
+//!     ktry rmmod NAME          unload a module
+//!
+//! Silent on success. Otherwise it says what it tried, and the errno in the last
+//! word; the exit status is 1.
+
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::process::ExitCode;
+
+use guest::error::{Result, Step};
+use nix::errno::Errno;
+use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
+
+fn write(file: &str, text: &str) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).open(file).step("open")?;
+    // Exactly one system call: a short write is an answer too.
+    let line = format!("{text}\n");
+    match file.write(line.as_bytes()).step("write")? {
+        n if n == line.len() => Ok(()),
+        _ => Err(Errno::EMSGSIZE).step("write"),
+    }
+}
+
+fn cstring(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Errno::EINVAL).step("text")
+}
+
+fn insmod(file: &str, args: &str) -> Result<()> {
+    let file = File::open(file).step("open")?;
+    finit_module(&file, &cstring(args)?, ModuleInitFlags::empty()).step("finit_module")
+}
+
+fn rmmod(name: &str) -> Result<()> {
+    delete_module(&cstring(name)?, DeleteModuleFlags::O_NONBLOCK).step("delete_module")
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args.as_slice() {
+        ["write", file, text] => write(file, text),
+        ["insmod", file, args @ ..] => insmod(file, &args.join(" ")),
+        ["rmmod", name] => rmmod(name),
+        _ => {
+            eprintln!("usage: ktry write FILE TEXT | insmod FILE [ARGS] | rmmod NAME");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            println!("{}: {e}", args.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}

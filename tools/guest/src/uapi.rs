@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The ioctls of KVM, VFIO and iommufd that a user of vfio_ap needs, as safe
+//! functions. Numbers and layouts are those of `linux/kvm.h`, `asm/kvm.h`,
+//! `linux/vfio.h` and `linux/iommufd.h`.
+
+use std::ffi::CStr;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc::{self, Ioctl};
+use nix::{request_code_none, request_code_readwrite, request_code_write};
+
+const KVMIO: u8 = 0xae;
+const VFIO: u8 = b';';
+
+const KVM_CREATE_VM: Ioctl = request_code_none!(KVMIO, 0x01);
+const KVM_CREATE_VCPU: Ioctl = request_code_none!(KVMIO, 0x41);
+const KVM_CREATE_DEVICE: Ioctl = request_code_readwrite!(KVMIO, 0xe0, size_of::<CreateDevice>());
+const KVM_SET_DEVICE_ATTR: Ioctl = request_code_write!(KVMIO, 0xe1, size_of::<DeviceAttr>());
+
+const KVM_DEV_TYPE_VFIO: u32 = 4;
+const KVM_DEV_VFIO_FILE: u32 = 1;
+const KVM_DEV_VFIO_FILE_ADD: u64 = 1;
+const KVM_DEV_VFIO_FILE_DEL: u64 = 2;
+const KVM_S390_VM_CRYPTO: u32 = 2;
+const KVM_S390_VM_CRYPTO_ENABLE_APIE: u64 = 4;
+
+const VFIO_SET_IOMMU: Ioctl = request_code_none!(VFIO, 102);
+const VFIO_GROUP_SET_CONTAINER: Ioctl = request_code_none!(VFIO, 104);
+const VFIO_GROUP_GET_DEVICE_FD: Ioctl = request_code_none!(VFIO, 106);
+const VFIO_DEVICE_GET_INFO: Ioctl = request_code_none!(VFIO, 107);
+const VFIO_DEVICE_GET_IRQ_INFO: Ioctl = request_code_none!(VFIO, 109);
+const VFIO_DEVICE_SET_IRQS: Ioctl = request_code_none!(VFIO, 110);
+const VFIO_DEVICE_RESET: Ioctl = request_code_none!(VFIO, 111);
+const VFIO_DEVICE_BIND_IOMMUFD: Ioctl = request_code_none!(VFIO, 118);
+const VFIO_DEVICE_ATTACH_IOMMUFD_PT: Ioctl = request_code_none!(VFIO, 119);
+const IOMMU_IOAS_ALLOC: Ioctl = request_code_none!(VFIO, 0x81);
+
+const VFIO_TYPE1V2_IOMMU: usize = 3;
+const VFIO_IRQ_SET_DATA_EVENTFD: u32 = 1 << 2;
+const VFIO_IRQ_SET_ACTION_TRIGGER: u32 = 1 << 5;
+
+#[repr(C)]
+struct CreateDevice {
+    r#type: u32,
+    fd: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct DeviceAttr {
+    flags: u32,
+    group: u32,
+    attr: u64,
+    addr: u64,
+}
+
+/// `struct vfio_device_info`, as far as a device without regions fills it in.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct DeviceInfo {
+    argsz: u32,
+    /// What kind of device it is and what it can do.
+    pub flags: u32,
+    /// Number of regions.
+    pub num_regions: u32,
+    /// Number of interrupt indices.
+    pub num_irqs: u32,
+}
+
+/// `struct vfio_irq_info`.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct IrqInfo {
+    argsz: u32,
+    /// How it can be signalled.
+    pub flags: u32,
+    index: u32,
+    /// Number of interrupts at this index.
+    pub count: u32,
+}
+
+#[repr(C)]
+struct IrqSet {
+    argsz: u32,
+    flags: u32,
+    index: u32,
+    start: u32,
+    count: u32,
+    eventfd: i32,
+}
+
+#[repr(C)]
+struct BindIommufd {
+    argsz: u32,
+    flags: u32,
+    iommufd: i32,
+    out_devid: u32,
+    token_uuid_ptr: u64,
+}
+
+#[repr(C)]
+struct AttachIommufdPt {
+    argsz: u32,
+    flags: u32,
+    pt_id: u32,
+    pasid: u32,
+}
+
+#[repr(C)]
+struct IoasAlloc {
+    size: u32,
+    flags: u32,
+    out_ioas_id: u32,
+}
+
+/// The `argsz` of a structure: every one here is a few words long.
+const fn argsz<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// An ioctl whose argument is a number or nothing.
+fn by_value(fd: BorrowedFd<'_>, request: Ioctl, argument: usize) -> nix::Result<i32> {
+    // SAFETY: for the requests of this module that take a number the kernel does
+    // not touch memory of this process.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, argument) })
+}
+
+/// An ioctl whose argument is a structure that the kernel reads and may fill in.
+///
+/// # Safety
+///
+/// `T` must be the structure that `request` works on, valid for every bit pattern.
+unsafe fn by_reference<T>(
+    fd: BorrowedFd<'_>,
+    request: Ioctl,
+    argument: &mut T,
+) -> nix::Result<i32> {
+    // SAFETY: `argument` lives through the call; the caller promises its type.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, std::ptr::from_mut(argument)) })
+}
+
+/// Takes ownership of a descriptor that an ioctl has just made.
+fn owned(fd: RawFd) -> OwnedFd {
+    // SAFETY: the kernel returned it a moment ago, so nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// KVM_CREATE_VM.
+pub fn create_vm(kvm: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    by_value(kvm, KVM_CREATE_VM, 0).map(owned)
+}
+
+/// KVM_CREATE_VCPU.
+pub fn create_vcpu(vm: BorrowedFd<'_>, id: usize) -> nix::Result<OwnedFd> {
+    by_value(vm, KVM_CREATE_VCPU, id).map(owned)
+}
+
+fn set_attr(fd: BorrowedFd<'_>, group: u32, attr: u64, addr: u64) -> nix::Result<()> {
+    let mut attr = DeviceAttr {
+        flags: 0,
+        group,
+        attr,
+        addr,
+    };
+    // SAFETY: that is the structure of this request. `addr` is either unused or
+    // the address of a live descriptor number; see the callers.
+    unsafe { by_reference(fd, KVM_SET_DEVICE_ATTR, &mut attr) }.map(drop)
+}
+
+/// Lets the guest of `vm` interpret AP instructions (KVM_S390_VM_CRYPTO_ENABLE_APIE).
+pub fn enable_apie(vm: BorrowedFd<'_>) -> nix::Result<()> {
+    set_attr(vm, KVM_S390_VM_CRYPTO, KVM_S390_VM_CRYPTO_ENABLE_APIE, 0)
+}
+
+/// KVM's VFIO pseudo device, which tells the drivers of VFIO devices their VM.
+pub fn create_vfio_device(vm: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let mut device = CreateDevice {
+        r#type: KVM_DEV_TYPE_VFIO,
+        fd: 0,
+        flags: 0,
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(vm, KVM_CREATE_DEVICE, &mut device) }?;
+    Ok(owned(device.fd.cast_signed()))
+}
+
+/// KVM_DEV_VFIO_FILE_ADD of a group or of a device's own file.
+pub fn add_file(kvm_vfio: BorrowedFd<'_>, file: BorrowedFd<'_>) -> nix::Result<()> {
+    change_files(kvm_vfio, KVM_DEV_VFIO_FILE_ADD, file)
+}
+
+/// KVM_DEV_VFIO_FILE_DEL: KVM keeps a reference to the file until then.
+pub fn delete_file(kvm_vfio: BorrowedFd<'_>, file: BorrowedFd<'_>) -> nix::Result<()> {
+    change_files(kvm_vfio, KVM_DEV_VFIO_FILE_DEL, file)
+}
+
+fn change_files(kvm_vfio: BorrowedFd<'_>, how: u64, file: BorrowedFd<'_>) -> nix::Result<()> {
+    let fd: i32 = file.as_raw_fd();
+    let addr = std::ptr::from_ref(&fd) as u64;
+    set_attr(kvm_vfio, KVM_DEV_VFIO_FILE, how, addr)
+}
+
+/// VFIO_GROUP_SET_CONTAINER.
+pub fn set_container(group: BorrowedFd<'_>, container: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut fd: i32 = container.as_raw_fd();
+    // SAFETY: this request reads one descriptor number.
+    unsafe { by_reference(group, VFIO_GROUP_SET_CONTAINER, &mut fd) }.map(drop)
+}
+
+/// VFIO_SET_IOMMU with the type that lets drivers pin pages.
+pub fn set_iommu(container: BorrowedFd<'_>) -> nix::Result<()> {
+    by_value(container, VFIO_SET_IOMMU, VFIO_TYPE1V2_IOMMU).map(drop)
+}
+
+/// VFIO_GROUP_GET_DEVICE_FD: this opens the device.
+pub fn get_device(group: BorrowedFd<'_>, name: &CStr) -> nix::Result<OwnedFd> {
+    by_value(group, VFIO_GROUP_GET_DEVICE_FD, name.as_ptr() as usize).map(owned)
+}
+
+/// VFIO_DEVICE_BIND_IOMMUFD: this opens the device.
+pub fn bind_iommufd(device: BorrowedFd<'_>, iommufd: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut bind = BindIommufd {
+        argsz: argsz::<BindIommufd>(),
+        flags: 0,
+        iommufd: iommufd.as_raw_fd(),
+        out_devid: 0,
+        token_uuid_ptr: 0,
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(device, VFIO_DEVICE_BIND_IOMMUFD, &mut bind) }.map(drop)
+}
+
+/// IOMMU_IOAS_ALLOC: an empty I/O address space.
+pub fn alloc_ioas(iommufd: BorrowedFd<'_>) -> nix::Result<u32> {
+    let mut ioas = IoasAlloc {
+        size: argsz::<IoasAlloc>(),
+        flags: 0,
+        out_ioas_id: 0,
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(iommufd, IOMMU_IOAS_ALLOC, &mut ioas) }?;
+    Ok(ioas.out_ioas_id)
+}
+
+/// VFIO_DEVICE_ATTACH_IOMMUFD_PT.
+pub fn attach_ioas(device: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
+    let mut attach = AttachIommufdPt {
+        argsz: argsz::<AttachIommufdPt>(),
+        flags: 0,
+        pt_id: ioas,
+        pasid: 0,
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &mut attach) }.map(drop)
+}
+
+/// VFIO_DEVICE_GET_INFO.
+pub fn device_info(device: BorrowedFd<'_>) -> nix::Result<DeviceInfo> {
+    let mut info = DeviceInfo {
+        argsz: argsz::<DeviceInfo>(),
+        ..DeviceInfo::default()
+    };
+    // SAFETY: that is the beginning of the structure of this request, and argsz
+    // says where it ends.
+    unsafe { by_reference(device, VFIO_DEVICE_GET_INFO, &mut info) }?;
+    Ok(info)
+}
+
+/// VFIO_DEVICE_RESET.
+pub fn device_reset(device: BorrowedFd<'_>) -> nix::Result<()> {
+    by_value(device, VFIO_DEVICE_RESET, 0).map(drop)
+}
+
+/// VFIO_DEVICE_GET_IRQ_INFO.
+pub fn irq_info(device: BorrowedFd<'_>, index: u32) -> nix::Result<IrqInfo> {
+    let mut info = IrqInfo {
+        argsz: argsz::<IrqInfo>(),
+        index,
+        ..IrqInfo::default()
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(device, VFIO_DEVICE_GET_IRQ_INFO, &mut info) }?;
+    Ok(info)
+}
+
+/// VFIO_DEVICE_SET_IRQS: signal `index` through `eventfd`, or no longer.
+pub fn set_irq(
+    device: BorrowedFd<'_>,
+    index: u32,
+    eventfd: Option<BorrowedFd<'_>>,
+) -> nix::Result<()> {
+    let mut set = IrqSet {
+        argsz: argsz::<IrqSet>(),
+        flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+        index,
+        start: 0,
+        count: 1,
+        eventfd: eventfd.map_or(-1, |fd| fd.as_raw_fd()),
+    };
+    // SAFETY: that is the structure of this request, followed by one descriptor.
+    unsafe { by_reference(device, VFIO_DEVICE_SET_IRQS, &mut set) }.map(drop)
+}

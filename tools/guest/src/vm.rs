@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A virtual machine whose guest may use AP instructions, and the mediated
+//! devices that are passed to it. It owns every descriptor; dropping a [`Device`]
+//! closes it as a VMM that ends would.
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::error::{Result, Step};
+use crate::uapi::{self, DeviceInfo, IrqInfo};
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// `/dev/vfio/GROUP` in a container with a type 1 IOMMU.
+    Group,
+    /// `/dev/vfio/devices/vfioN`, bound to an iommufd.
+    Iommufd,
+}
+
+/// A KVM virtual machine with AP interpretation, and its idle virtual CPUs.
+pub struct Vm {
+    // Not used again, but while it is open the machine is there.
+    _vm: OwnedFd,
+    vfio: Rc<OwnedFd>,
+    _vcpus: Vec<OwnedFd>,
+}
+
+impl Vm {
+    /// Creates the machine. Its virtual CPUs exist but do not run.
+    pub fn new(vcpus: usize) -> Result<Self> {
+        let kvm = open("/dev/kvm")?;
+        let vm = uapi::create_vm(kvm.as_fd()).step("KVM_CREATE_VM")?;
+        uapi::enable_apie(vm.as_fd()).step("KVM_S390_VM_CRYPTO_ENABLE_APIE")?;
+        let vfio = uapi::create_vfio_device(vm.as_fd()).step("KVM_CREATE_DEVICE vfio")?;
+        let vcpus = (0..vcpus)
+            .map(|id| uapi::create_vcpu(vm.as_fd(), id).step(format!("KVM_CREATE_VCPU {id}")))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            _vm: vm,
+            vfio: Rc::new(vfio),
+            _vcpus: vcpus,
+        })
+    }
+
+    /// Tells KVM about the file of a group or a device, if `wanted`.
+    fn link(&self, file: File, wanted: bool) -> Result<Link> {
+        if wanted {
+            uapi::add_file(self.vfio.as_fd(), file.as_fd()).step("KVM_DEV_VFIO_FILE_ADD")?;
+        }
+        Ok(Link {
+            file,
+            vfio: wanted.then(|| Rc::clone(&self.vfio)),
+        })
+    }
+
+    /// Opens the mediated device `uuid`. If `linked` is false, KVM is not told
+    /// about it, as if the VMM had no virtual machine.
+    pub fn open(&self, uuid: &str, backend: Backend, linked: bool) -> Result<Device> {
+        let sysfs = Path::new("/sys/bus/mdev/devices").join(uuid);
+        let handle = match backend {
+            Backend::Group => {
+                let group = fs::read_link(sysfs.join("iommu_group")).step("iommu_group")?;
+                let number = group.file_name().unwrap_or_default();
+                let container = open("/dev/vfio/vfio")?;
+                let group = open(Path::new("/dev/vfio").join(number))?;
+                uapi::set_container(group.as_fd(), container.as_fd())
+                    .step("VFIO_GROUP_SET_CONTAINER")?;
+                uapi::set_iommu(container.as_fd()).step("VFIO_SET_IOMMU")?;
+                let group = self.link(group, linked)?;
+                let name = CString::new(uuid).map_err(|_| Errno::EINVAL).step("UUID")?;
+                let device =
+                    uapi::get_device(group.file.as_fd(), &name).step("VFIO_GROUP_GET_DEVICE_FD")?;
+                Handle::Group {
+                    device,
+                    _group: group,
+                    _container: container,
+                }
+            }
+            Backend::Iommufd => {
+                let node = fs::read_dir(sysfs.join("vfio-dev"))
+                    .and_then(|mut nodes| nodes.next().transpose())
+                    .step("vfio-dev")?;
+                let node = node.map(|n| n.file_name()).unwrap_or_default();
+                let iommufd = open("/dev/iommu")?;
+                let device = open(Path::new("/dev/vfio/devices").join(node))?;
+                let device = self.link(device, linked)?;
+                uapi::bind_iommufd(device.file.as_fd(), iommufd.as_fd())
+                    .step("VFIO_DEVICE_BIND_IOMMUFD")?;
+                let ioas = uapi::alloc_ioas(iommufd.as_fd()).step("IOMMU_IOAS_ALLOC")?;
+                uapi::attach_ioas(device.file.as_fd(), ioas)
+                    .step("VFIO_DEVICE_ATTACH_IOMMUFD_PT")?;
+                Handle::Iommufd {
+                    device,
+                    _iommufd: iommufd,
+                }
+            }
+        };
+        Ok(Device {
+            handle,
+            events: Default::default(),
+        })
+    }
+}
+
+/// A file that KVM knows about, until this is dropped.
+struct Link {
+    file: File,
+    vfio: Option<Rc<OwnedFd>>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(vfio) = &self.vfio {
+            // There is nothing to be done if KVM has forgotten it already.
+            let _ = uapi::delete_file(vfio.as_fd(), self.file.as_fd());
+        }
+    }
+}
+
+/// What keeps a device open. The fields are closed in this order.
+enum Handle {
+    Group {
+        device: OwnedFd,
+        _group: Link,
+        _container: File,
+    },
+    Iommufd {
+        device: Link,
+        _iommufd: File,
+    },
+}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Group { device, .. } => device.as_fd(),
+            Self::Iommufd { device, .. } => device.file.as_fd(),
+        }
+    }
+}
+
+/// The interrupts of a vfio_ap device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Irq {
+    /// Somebody asks for the device back.
+    Request = 0,
+    /// The AP configuration of the guest has changed.
+    ConfigChanged = 1,
+}
+
+/// An open device.
+pub struct Device {
+    handle: Handle,
+    events: [Option<EventFd>; 2],
+}
+
+impl Device {
+    /// What VFIO says about the device.
+    pub fn info(&self) -> Result<DeviceInfo> {
+        uapi::device_info(self.handle.as_fd()).step("VFIO_DEVICE_GET_INFO")
+    }
+
+    /// Resets all queues.
+    pub fn reset(&self) -> Result<()> {
+        uapi::device_reset(self.handle.as_fd()).step("VFIO_DEVICE_RESET")
+    }
+
+    /// What VFIO says about interrupt `index`.
+    pub fn irq_info(&self, index: u32) -> Result<IrqInfo> {
+        uapi::irq_info(self.handle.as_fd(), index).step("VFIO_DEVICE_GET_IRQ_INFO")
+    }
+
+    /// Has an interrupt signalled through a new eventfd, or no longer.
+    pub fn set_irq(&mut self, irq: Irq, on: bool) -> Result<()> {
+        let eventfd = on
+            .then(|| EventFd::from_flags(EfdFlags::EFD_NONBLOCK))
+            .transpose()
+            .step("eventfd")?;
+        let fd = eventfd.as_ref().map(AsFd::as_fd);
+        uapi::set_irq(self.handle.as_fd(), irq as u32, fd).step("VFIO_DEVICE_SET_IRQS")?;
+        self.events[irq as usize] = eventfd;
+        Ok(())
+    }
+
+    /// How often an interrupt came since the last time this was asked.
+    pub fn events(&self, irq: Irq) -> u64 {
+        self.events[irq as usize]
+            .as_ref()
+            .and_then(|fd| fd.read().ok())
+            .unwrap_or(0)
+    }
+}
+
+fn open(path: impl AsRef<Path>) -> Result<File> {
+    let path = path.as_ref();
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .step(format!("open {}", path.display()))
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where kernel, modules, plugin, guest programs and scenarios are. The script
+//! `tools/testbed/vm` builds them and says so in environment variables.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::scenario::Driver;
+
+/// The options of the same names.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Artifacts {
+    /// Built kernel tree: arch/s390/boot/bzImage, the modules, the C driver
+    #[arg(long, env = "VM_KERNEL", value_name = "DIR")]
+    pub kernel: PathBuf,
+    /// Base of the initramfs, with busybox
+    #[arg(long, env = "VM_IMAGE", value_name = "CPIO")]
+    pub image: PathBuf,
+    /// Directory with the guest programs
+    #[arg(long, env = "VM_GUEST", value_name = "DIR")]
+    pub guest: PathBuf,
+    /// Our vfio_ap.ko; without it only the C driver is tested
+    #[arg(long = "module", env = "VM_DRIVER", value_name = "KO")]
+    pub rust_module: Option<PathBuf>,
+    /// QEMU plugin that emulates AP; without it only machines without AP work
+    #[arg(long, env = "VM_PLUGIN", value_name = "SO")]
+    pub plugin: Option<PathBuf>,
+    /// Directory of the scenarios
+    #[arg(long, env = "VM_SCENARIOS", value_name = "DIR")]
+    pub scenarios: PathBuf,
+    /// Directory for console logs
+    #[arg(long, env = "VM_LOGS", value_name = "DIR")]
+    pub logs: PathBuf,
+    /// The emulator
+    #[arg(
+        long,
+        env = "VM_QEMU",
+        value_name = "FILE",
+        default_value = "qemu-system-s390x"
+    )]
+    pub qemu: PathBuf,
+    /// Memory of a machine, as QEMU understands it
+    #[arg(long, env = "VM_MEMORY", value_name = "SIZE", default_value = "512M")]
+    pub memory: String,
+    /// Have the plugin print each AP instruction on the console
+    #[arg(long, global = true)]
+    pub trace: bool,
+    /// More of the kernel's command line
+    #[arg(long, env = "VM_APPEND", value_name = "TEXT", default_value = "")]
+    pub append: String,
+}
+
+impl Artifacts {
+    /// The kernel image.
+    pub fn kernel_image(&self) -> PathBuf {
+        self.kernel.join("arch/s390/boot/bzImage")
+    }
+
+    /// The module of a driver, if it is there.
+    pub fn module(&self, driver: Driver) -> Option<PathBuf> {
+        match driver {
+            Driver::Rust => self.rust_module.clone(),
+            Driver::C => Some(self.kernel.join("drivers/s390/crypto/vfio_ap.ko")),
+        }
+    }
+
+    /// All scenarios by name, sorted. `demo` is for people, and not among them.
+    pub fn scenario_names(&self) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(&self.scenarios)
+            .with_context(|| format!("scenarios in {}", self.scenarios.display()))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_stem().and_then(|stem| stem.to_str());
+            if let (Some(name), Some("sh")) = (name, path.extension().and_then(|e| e.to_str()))
+                && !matches!(name, "lib" | "demo")
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The text of a scenario.
+    pub fn scenario(&self, name: &str) -> Result<String> {
+        let path = self.scenarios.join(name).with_extension("sh");
+        std::fs::read_to_string(&path).with_context(|| format!("scenario {}", path.display()))
+    }
+
+    /// The commands that make the machine which a scenario starts from.
+    pub fn default_machine(&self) -> Result<String> {
+        let path = self.scenarios.join("default.machine");
+        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+
+    /// Says what is missing before anything is started.
+    pub fn check(&self) -> Result<()> {
+        let exists = |what: &str, path: &Path| {
+            if path.exists() {
+                Ok(())
+            } else {
+                bail!("{what}: there is no {}", path.display())
+            }
+        };
+        exists("kernel", &self.kernel_image())?;
+        exists("image", &self.image)?;
+        exists("guest programs", &self.guest)?;
+        for driver in Driver::ALL {
+            if let Some(module) = self.module(driver) {
+                exists("driver", &module)?;
+            }
+        }
+        if let Some(plugin) = &self.plugin {
+            exists("plugin", plugin)?;
+        }
+        Ok(())
+    }
+}

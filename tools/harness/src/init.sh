@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The first process in the machine: prepares it, runs the scenario that /etc/job
+# names (or a shell), says how it went in the last line, and switches off.
+
+/bin/busybox --install -s
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=${TERM:-vt220}
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev 2>/dev/null
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+
+. /etc/job
+export DRIVER SCENARIO
+
+# From here on everything that the kernel says belongs on the console.
+dmesg -n 8
+
+while read -r module; do
+	# Without AP instructions zcrypt has nothing to do and refuses to load.
+	insmod "/lib/modules/$module" 2>/dev/null || echo "init: $module was not loaded"
+done </lib/modules/order
+
+if [ -z "$SCENARIO" ]; then
+	dmesg -n 5
+	export ENV=/scenarios/lib.sh
+	(. $ENV && give_to_vfio_ap "1 2 3" "" && load_driver)
+	cat <<-EOF
+
+		A machine with the $DRIVER driver, which has the queues of adapters 1, 2 and 3.
+		The words of scenarios are at hand, for instance:
+		  mdev A; assign A adapter 1 2 domain 1; matrix A; vm_open A; vm A masks
+		  machine "apm - 2"; scan; guest_matrix A; vm A history; machine help
+		  scenario NAME     one of /scenarios/*.sh
+		Leave with exit, or ctrl-a x.
+	EOF
+	setsid cttyhack sh -i
+else
+	echo @BEGIN
+	# A shell of its own, so that nothing a scenario does ends init.
+	sh -eu -c '. /scenarios/lib.sh; . "/scenarios/$SCENARIO.sh"; finish'
+	status=$?
+	if [ -e /sys/kernel/debug/kmemleak ]; then
+		# Twice: what is young is not reported the first time.
+		echo scan >/sys/kernel/debug/kmemleak
+		sleep 5
+		echo scan >/sys/kernel/debug/kmemleak
+		cat /sys/kernel/debug/kmemleak
+	fi
+	reason=$(cat /run/reason 2>/dev/null)
+	echo
+	case $status in
+	0) echo "@PASS" ;;
+	77) echo "@SKIP $reason" ;;
+	*) echo "@FAIL ${reason:-a command failed with status $status; see what is above}" ;;
+	esac
+fi
+# The console's buffer is written out with some delay.
+usleep 100000
+poweroff -f

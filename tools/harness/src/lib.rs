@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Boots emulated IBM Z machines, runs one scenario in each, and judges it.
+//!
+//! A *scenario* is a shell script in `tools/scenarios` with a header that says
+//! which machine it wants. Each runs in a machine of its own, once with our
+//! driver and once with the C driver of the same kernel tree.
+//!
+//! | module        | owns                                                         |
+//! |---------------|--------------------------------------------------------------|
+//! | [`scenario`]  | the header of a scenario: what it asks for                    |
+//! | [`console`]   | the meaning of a line on the console, and the verdict         |
+//! | [`artifacts`] | where kernel, modules, plugin and guest programs are          |
+//! | [`initramfs`] | the archive that carries a scenario into the machine          |
+//! | [`machine`]   | the QEMU process: started, read, and gone when it must be     |
+//! | [`run`]       | one scenario from its file to its outcome                     |
+//!
+//! [`scenario`] and [`console`] decide; they start nothing and read no files.
+
+pub mod artifacts;
+pub mod console;
+pub mod initramfs;
+pub mod machine;
+pub mod run;
+pub mod scenario;

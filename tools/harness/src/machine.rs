@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The QEMU process: how it is called, how its console is read, and that it is
+//! gone when it must be. It knows nothing of scenarios.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::artifacts::Artifacts;
+use crate::console::End;
+
+/// How long a machine may take to switch itself off after it has said all.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The machine to boot.
+pub struct Config<'a> {
+    /// The initramfs.
+    pub initrd: &'a Path,
+    /// The configuration file of the AP plugin; none for a machine without AP.
+    pub ap: Option<&'a Path>,
+    /// Number of CPUs.
+    pub cpus: u32,
+}
+
+/// The command that boots a machine, but for its console.
+fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
+    let mut qemu = Command::new(&artifacts.qemu);
+    // A crash reboots at once, and a reboot ends the machine.
+    let append = format!(
+        "console=ttysclp0 loglevel=5 panic=-1 rdinit=/init {}",
+        artifacts.append
+    );
+    qemu.args(["-M", "s390-ccw-virtio", "-accel", "tcg", "-cpu", "max"])
+        .args([
+            "-nodefaults",
+            "-no-reboot",
+            "-run-with",
+            "exit-with-parent=on",
+        ])
+        .args(["-m", &artifacts.memory, "-smp", &config.cpus.to_string()])
+        .arg("-kernel")
+        .arg(artifacts.kernel_image())
+        .arg("-initrd")
+        .arg(config.initrd)
+        .args(["-append", append.trim_end()]);
+    if let Some(ap) = config.ap {
+        let plugin = artifacts
+            .plugin
+            .as_ref()
+            .context("this needs the AP plugin; say where it is with --plugin")?;
+        let trace = if artifacts.trace { ",trace=on" } else { "" };
+        let plugin = format!("{},config={}{trace}", plugin.display(), ap.display());
+        qemu.arg("-plugin").arg(plugin);
+    }
+    Ok(qemu)
+}
+
+/// A process that does not outlive this value.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Both fail only if it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads lines as they come and sends them on; what is not UTF-8 is replaced.
+fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while matches!(stream.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+            let text = String::from_utf8_lossy(&line);
+            if sender
+                .send(text.trim_end_matches(['\r', '\n']).into())
+                .is_err()
+            {
+                break;
+            }
+            line.clear();
+        }
+    });
+    receiver
+}
+
+/// Runs a machine until it ends by itself or `timeout` is over. `console` gets
+/// each line, and says whether that was all: then the machine has a few seconds
+/// to switch itself off. What QEMU itself complains about is in the console, too.
+pub fn run(
+    artifacts: &Artifacts,
+    config: &Config<'_>,
+    timeout: Duration,
+    mut console: impl FnMut(&str) -> bool,
+) -> Result<End> {
+    let (reader, writer) = std::io::pipe()?;
+    let mut qemu = command(artifacts, config)?;
+    qemu.args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let child = qemu
+        .spawn()
+        .with_context(|| format!("cannot start {}", artifacts.qemu.display()))?;
+    // This side of the pipe's writing end goes with the command.
+    drop(qemu);
+    let mut child = Killed(child);
+    let lines = lines(reader);
+
+    let mut deadline = Instant::now() + timeout;
+    let mut over = false;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                if console(&line) && !over {
+                    over = true;
+                    deadline = Instant::now() + GRACE;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => return Ok(End::Timeout),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    let status = child.0.wait()?;
+    Ok(match status.code() {
+        Some(0) => End::Off,
+        code => End::Broken(code.unwrap_or(-1)),
+    })
+}
+
+/// Runs a machine on the terminal until the user leaves it.
+pub fn interact(artifacts: &Artifacts, config: &Config<'_>) -> Result<()> {
+    let mut qemu = command(artifacts, config)?;
+    qemu.args(["-display", "none", "-serial", "mon:stdio"]);
+    let mut child = Killed(qemu.spawn().context("cannot start QEMU")?);
+    child.0.wait()?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The command line: `test` for a test runner, `run` and `shell` for a person.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use harness::artifacts::Artifacts;
+use harness::console::{Line, Verdict};
+use harness::run;
+use harness::scenario::{Driver, Scenario};
+
+/// Runs scenarios in emulated IBM Z machines with AP adapters.
+#[derive(Parser)]
+#[command(name = "vm", disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    artifacts: Artifacts,
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run all scenarios, or those whose name contains a filter; see test --help
+    #[command(disable_help_flag = true)]
+    Test {
+        /// What a Rust test program understands: filters, --list, --exact, ...
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run one scenario and show its whole console
+    Run {
+        /// File name in the directory of scenarios, without .sh
+        scenario: String,
+        /// Which driver; ours if it is built
+        #[arg(long)]
+        driver: Option<Driver>,
+    },
+    /// A shell inside the machine; leave it with exit or ctrl-a x
+    Shell {
+        /// Which driver; ours if it is built
+        #[arg(long)]
+        driver: Option<Driver>,
+        /// A command for the machine, after those of default.machine
+        #[arg(long, value_name = "COMMAND")]
+        machine: Vec<String>,
+        /// Number of CPUs
+        #[arg(long, default_value_t = 1)]
+        cpus: u32,
+    },
+    /// Show what the driver does, in ten seconds
+    Demo {
+        /// Which driver; ours if it is built
+        #[arg(long)]
+        driver: Option<Driver>,
+    },
+}
+
+/// The lines of the console that explain a failure.
+const TAIL: usize = 30;
+
+fn trial(artifacts: &Artifacts, name: &str, driver: Driver) -> Trial {
+    let artifacts = artifacts.clone();
+    let name = name.to_owned();
+    Trial::ignorable_test(format!("{driver}::{name}"), move || {
+        let outcome = run::scenario(&artifacts, &name, driver, |_| {})
+            .map_err(|e| Failed::from(format!("{e:#}")))?;
+        match outcome.verdict {
+            Verdict::Pass => Ok(Completion::Completed),
+            Verdict::Skip(reason) => Ok(Completion::ignored_with(reason)),
+            Verdict::Fail(reason) => {
+                let from = outcome.console.len().saturating_sub(TAIL);
+                Err(Failed::from(format!(
+                    "{reason}\n\nlast lines of {}:\n{}\n\nto see it all: vm run {name} --driver {driver}",
+                    outcome.log.display(),
+                    outcome.console[from..].join("\n"),
+                )))
+            }
+        }
+    })
+}
+
+fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
+    let name = "vm test".to_owned();
+    let mut arguments = Arguments::from_iter(std::iter::once(&name).chain(arguments));
+    // A machine is mostly one busy thread; memory is no concern.
+    if arguments.test_threads.is_none() {
+        let cpus = std::thread::available_parallelism().map_or(2, usize::from);
+        arguments.test_threads = Some(cpus.max(2));
+    }
+    let mut trials = Vec::new();
+    for name in artifacts.scenario_names()? {
+        for driver in Driver::ALL {
+            if artifacts.module(driver).is_none() {
+                continue;
+            }
+            // A header with a mistake in it becomes a test that fails.
+            let wanted = Scenario::parse(&artifacts.scenario(&name)?, driver)
+                .map_or(true, |scenario| scenario.drivers.contains(&driver));
+            if wanted {
+                trials.push(trial(artifacts, &name, driver));
+            }
+        }
+    }
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+fn report(outcome: &run::Outcome) -> ExitCode {
+    let seconds = outcome.elapsed.as_secs_f32();
+    match &outcome.verdict {
+        Verdict::Pass => eprintln!("passed in {seconds:.1} s"),
+        Verdict::Skip(reason) => eprintln!("skipped: {reason}"),
+        Verdict::Fail(reason) => {
+            eprintln!("FAILED after {seconds:.1} s: {reason}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn run_one(artifacts: &Artifacts, name: &str, driver: Driver) -> Result<ExitCode> {
+    let outcome = run::scenario(artifacts, name, driver, |line| println!("{line}"))?;
+    Ok(report(&outcome))
+}
+
+/// Shows only what the scenario itself prints, unless it fails.
+fn demo(artifacts: &Artifacts, driver: Driver) -> Result<ExitCode> {
+    let mut begun = false;
+    let outcome = run::scenario(artifacts, "demo", driver, |line| match Line::new(line) {
+        Line::Begin => begun = true,
+        Line::Text(text) if begun => println!("{text}"),
+        _ => {}
+    })?;
+    if let Verdict::Fail(_) = outcome.verdict {
+        eprintln!("the whole console is in {}", outcome.log.display());
+    }
+    Ok(report(&outcome))
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    execute(&cli).unwrap_or_else(|e| {
+        eprintln!("error: {e:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn execute(cli: &Cli) -> Result<ExitCode> {
+    let artifacts = &cli.artifacts;
+    artifacts.check()?;
+    let default = if artifacts.rust_module.is_some() {
+        Driver::Rust
+    } else {
+        Driver::C
+    };
+    let choose = |driver: Option<Driver>| match driver.unwrap_or(default) {
+        Driver::Rust if artifacts.rust_module.is_none() => bail!("our driver is not built"),
+        driver => Ok(driver),
+    };
+    match &cli.command {
+        Task::Test { arguments } => test(artifacts, arguments),
+        Task::Run { scenario, driver } => run_one(artifacts, scenario, choose(*driver)?),
+        Task::Shell {
+            driver,
+            machine,
+            cpus,
+        } => {
+            run::shell(artifacts, choose(*driver)?, machine, *cpus)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Demo { driver } => demo(artifacts, choose(*driver)?),
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One scenario, from its file to its outcome.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::artifacts::Artifacts;
+use crate::console::{Record, Verdict};
+use crate::initramfs::Archive;
+use crate::machine::{self, Config};
+use crate::scenario::{Driver, Scenario};
+
+/// The first process in the machine.
+const INIT: &[u8] = include_bytes!("init.sh");
+
+/// The programs that the guest directory holds.
+const PROGRAMS: [&str; 3] = ["apctl", "apvmm", "ktry"];
+
+/// What the driver needs, in the order of loading. Init reads the list.
+const MODULES: [&str; 6] = [
+    "drivers/iommu/iommufd/iommufd.ko",
+    "drivers/vfio/vfio.ko",
+    "drivers/vfio/vfio_iommu_type1.ko",
+    "drivers/vfio/mdev/mdev.ko",
+    "drivers/s390/crypto/zcrypt.ko",
+    "drivers/s390/crypto/zcrypt_cex4.ko",
+];
+
+/// The files a machine is made of, until it ends.
+struct Files {
+    directory: TempDir,
+    initrd: PathBuf,
+    ap: Option<PathBuf>,
+}
+
+impl Files {
+    fn new(
+        artifacts: &Artifacts,
+        driver: Driver,
+        scenario: &Scenario,
+        name: Option<&str>,
+    ) -> Result<Self> {
+        let directory = TempDir::new()?;
+        let initrd = directory.path().join("initrd");
+        write_initrd(&initrd, artifacts, driver, name).context("initramfs")?;
+        let ap = if scenario.has_ap {
+            let path = directory.path().join("machine");
+            let own = scenario.machine.join("\n");
+            fs::write(&path, format!("{}\n{own}\n", artifacts.default_machine()?))?;
+            Some(path)
+        } else {
+            None
+        };
+        Ok(Self {
+            directory,
+            initrd,
+            ap,
+        })
+    }
+
+    fn config(&self, cpus: u32) -> Config<'_> {
+        debug_assert!(self.initrd.starts_with(self.directory.path()));
+        Config {
+            initrd: &self.initrd,
+            ap: self.ap.as_deref(),
+            cpus,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn write_initrd(
+    path: &Path,
+    artifacts: &Artifacts,
+    driver: Driver,
+    scenario: Option<&str>,
+) -> Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(&read(&artifacts.image)?)?;
+    let mut archive = Archive::new(file);
+    archive.file("init", INIT)?;
+    for program in PROGRAMS {
+        archive.file(
+            &format!("bin/{program}"),
+            &read(&artifacts.guest.join(program))?,
+        )?;
+    }
+    let mut order = String::new();
+    for module in MODULES {
+        let module = artifacts.kernel.join(module);
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        archive.file(&format!("lib/modules/{name}"), &read(&module)?)?;
+        order += &format!("{name}\n");
+    }
+    archive.file("lib/modules/order", order.as_bytes())?;
+    let module = artifacts
+        .module(driver)
+        .context("our driver is not built; say where it is with --module")?;
+    archive.file("lib/modules/vfio_ap.ko", &read(&module)?)?;
+    archive.directory("scenarios")?;
+    for entry in fs::read_dir(&artifacts.scenarios)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|e| e == "sh" || e == "machine")
+        {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            archive.file(&format!("scenarios/{name}"), &read(&path)?)?;
+        }
+    }
+    let job = format!(
+        "DRIVER={driver}\nSCENARIO={}\n",
+        scenario.unwrap_or_default()
+    );
+    archive.file("etc/job", job.as_bytes())?;
+    archive.finish()?;
+    Ok(())
+}
+
+/// What became of a scenario.
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The console, line by line.
+    pub console: Vec<String>,
+    /// Where the console is kept.
+    pub log: PathBuf,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Runs a scenario in a machine of its own. Each console line goes to `watch` as
+/// it comes, and to a log file.
+pub fn scenario(
+    artifacts: &Artifacts,
+    name: &str,
+    driver: Driver,
+    mut watch: impl FnMut(&str),
+) -> Result<Outcome> {
+    let begun = Instant::now();
+    let scenario = Scenario::parse(&artifacts.scenario(name)?, driver)
+        .with_context(|| format!("header of {name}.sh"))?;
+    let files = Files::new(artifacts, driver, &scenario, Some(name))?;
+    fs::create_dir_all(&artifacts.logs)?;
+    let path = artifacts.logs.join(format!("{driver}-{name}.log"));
+    let mut log = File::create(&path).with_context(|| path.display().to_string())?;
+
+    let mut record = Record::default();
+    let mut console = Vec::new();
+    let mut broken = None;
+    let end = machine::run(
+        artifacts,
+        &files.config(scenario.cpus),
+        scenario.timeout,
+        |line| {
+            record.note(line);
+            watch(line);
+            if let Err(e) = writeln!(log, "{line}") {
+                broken.get_or_insert(e);
+            }
+            console.push(line.to_owned());
+            record.has_verdict()
+        },
+    )?;
+    if let Some(e) = broken {
+        return Err(e).context(path.display().to_string());
+    }
+    Ok(Outcome {
+        verdict: record.judge(end, &scenario.expect_kernel),
+        console,
+        log: path,
+        elapsed: begun.elapsed(),
+    })
+}
+
+/// Gives the user a shell in a machine where the driver is loaded.
+pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u32) -> Result<()> {
+    let scenario = Scenario {
+        machine: machine.to_vec(),
+        has_ap: artifacts.plugin.is_some(),
+        ..Scenario::default()
+    };
+    let files = Files::new(artifacts, driver, &scenario, None)?;
+    machine::interact(artifacts, &files.config(cpus))
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The header of a scenario: the comment lines at the top of its file.
+//!
+//! The first line of prose says what is proved. A line `# KEY: VALUE` with a
+//! known key is a directive; `# KEY[c]: VALUE` is one for the C driver only.
+//!
+//! | key             | meaning                                                    |
+//! |-----------------|------------------------------------------------------------|
+//! | `machine`       | `none` for a machine without AP, or commands for the machine that come after those of `default.machine`; can be repeated |
+//! | `cpus`          | number of CPUs, 1                                          |
+//! | `drivers`       | which drivers it is for, `rust c`                          |
+//! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
+//! | `timeout`       | seconds until the machine is killed, 60                    |
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use regex::Regex;
+
+/// The driver under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Driver {
+    /// Our own `vfio_ap.ko`.
+    Rust,
+    /// The C driver of the kernel tree.
+    C,
+}
+
+impl Driver {
+    /// Both, ours first.
+    pub const ALL: [Self; 2] = [Self::Rust, Self::C];
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rust => "rust",
+            Self::C => "c",
+        })
+    }
+}
+
+impl FromStr for Driver {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "rust" => Ok(Self::Rust),
+            "c" => Ok(Self::C),
+            _ => bail!("there is no driver {name:?}: rust or c"),
+        }
+    }
+}
+
+/// What a scenario asks for. Directives for another driver are not in it.
+#[derive(Debug)]
+pub struct Scenario {
+    /// The first line of prose.
+    pub summary: String,
+    /// Which drivers it is for.
+    pub drivers: Vec<Driver>,
+    /// False for a machine without AP instructions.
+    pub has_ap: bool,
+    /// Commands that turn the default machine into the one it wants.
+    pub machine: Vec<String>,
+    /// Number of CPUs.
+    pub cpus: u32,
+    /// Trouble in the kernel that belongs to the scenario.
+    pub expect_kernel: Vec<Regex>,
+    /// When the machine is killed.
+    pub timeout: Duration,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            summary: String::new(),
+            drivers: Driver::ALL.into(),
+            has_ap: true,
+            machine: Vec::new(),
+            cpus: 1,
+            expect_kernel: Vec::new(),
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads the header of a scenario as it is for `driver`.
+    pub fn parse(text: &str, driver: Driver) -> Result<Self> {
+        let directive = Regex::new(r"^([a-z-]+)(?:\[(\w+)\])?: *(.*)$")?;
+        let mut scenario = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            if line.starts_with("#!") || line.contains("SPDX-License-Identifier") {
+                continue;
+            }
+            let Some(comment) = line.strip_prefix('#') else {
+                break;
+            };
+            let comment = comment.trim();
+            match directive.captures(comment) {
+                Some(parts) => {
+                    let only = parts.get(2).map(|name| name.as_str().parse::<Driver>());
+                    let only = only.transpose().context(format!("line {}", number + 1))?;
+                    if only.is_none_or(|only| only == driver) {
+                        scenario
+                            .set(&parts[1], parts[3].trim())
+                            .with_context(|| format!("line {}: {line}", number + 1))?;
+                    }
+                }
+                None if scenario.summary.is_empty() => scenario.summary = comment.into(),
+                None => {}
+            }
+        }
+        if scenario.summary.is_empty() {
+            bail!("it does not say what it proves");
+        }
+        Ok(scenario)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "machine" if value == "none" => self.has_ap = false,
+            "machine" => self.machine.push(value.into()),
+            "cpus" => self.cpus = value.parse()?,
+            "drivers" => {
+                self.drivers = value
+                    .split_whitespace()
+                    .map(str::parse)
+                    .collect::<Result<_>>()?;
+            }
+            "expect-kernel" => self.expect_kernel.push(Regex::new(value)?),
+            "timeout" => self.timeout = Duration::from_secs(value.parse()?),
+            _ => bail!("there is no directive {key:?}"),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "\
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# What is filtered comes back when the hole is gone.
+#
+# C4: prose, which may contain a colon.
+# machine: adapter 3 none
+# machine: apm = 0-2 ; aqm = 1,2
+# cpus: 2
+# timeout: 90
+# expect-kernel[c]: WARNING: .*vfio_ap_wait_for_irqclear
+
+machine: this is no longer the header
+# cpus: 7
+";
+
+    #[test]
+    fn directives() {
+        let c = Scenario::parse(HEADER, Driver::C).unwrap();
+        assert_eq!(
+            c.summary,
+            "What is filtered comes back when the hole is gone."
+        );
+        assert_eq!(c.machine, ["adapter 3 none", "apm = 0-2 ; aqm = 1,2"]);
+        assert_eq!(c.cpus, 2);
+        assert_eq!(c.timeout, Duration::from_secs(90));
+        assert_eq!(c.drivers, Driver::ALL);
+        assert!(c.has_ap);
+        assert_eq!(c.expect_kernel.len(), 1);
+    }
+
+    #[test]
+    fn directives_for_the_other_driver() {
+        let rust = Scenario::parse(HEADER, Driver::Rust).unwrap();
+        assert!(rust.expect_kernel.is_empty());
+        assert_eq!(rust.cpus, 2);
+    }
+
+    #[test]
+    fn a_machine_without_ap() {
+        let s = Scenario::parse("# Refused.\n# machine: none\n# drivers: c\n", Driver::C).unwrap();
+        assert!(!s.has_ap);
+        assert_eq!(s.drivers, [Driver::C]);
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        for (header, complaint) in [
+            ("# X.\n# cpu: 2\n", "no directive \"cpu\""),
+            ("# X.\n# cpus: two\n", "line 2"),
+            ("# X.\n# drivers: c cobol\n", "no driver \"cobol\""),
+            ("# X.\n# timeout[ada]: 3\n", "no driver \"ada\""),
+            ("# X.\n# expect-kernel: (\n", "line 2"),
+            ("true\n", "does not say what it proves"),
+        ] {
+            let error = format!("{:#}", Scenario::parse(header, Driver::C).unwrap_err());
+            assert!(error.contains(complaint), "{header:?} gave {error:?}");
+        }
+    }
+
+    /// Requirement names such as `C3:` and links are prose.
+    #[test]
+    fn prose_with_colons() {
+        let s = Scenario::parse("# X.\n# C3: order\n# See http://x: y\n", Driver::C).unwrap();
+        assert_eq!(s.summary, "X.");
+    }
+}

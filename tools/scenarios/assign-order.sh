@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+# The guest matrix does not depend on the order of assignments.
+#
+# C3: with queue 01.0001 missing, "adapter 0, domain 0, domain 1, adapter 1" gives
+# what each of the other 23 orders gives, and what unbinding that queue later
+# gives. C5: what is filtered is adapter 1.
+
+# orders PREFIX WORD...: all orders of the words, one per line.
+orders() {
+	_prefix=$1
+	shift
+	if [ $# = 0 ]; then
+		echo "$_prefix"
+		return
+	fi
+	for _first; do
+		_rest=
+		for _other; do [ "$_other" = "$_first" ] || _rest="$_rest $_other"; done
+		# shellcheck disable=SC2086
+		(orders "$_prefix $_first" $_rest)
+	done
+}
+
+give_to_vfio_ap "0 1" ""
+load_driver
+unbind 01.0001
+mdev A
+orders "" adapter:0 adapter:1 domain:0 domain:1 >/tmp/orders
+expect "number of orders" 24 grep -c . /tmp/orders
+while read -r order; do
+	for step in $order; do assign A "${step%:*}" "${step#*:}"; done
+	[ "$(guest_matrix A)" = "00.0000 00.0001" ] ||
+		fail "order $order gives the guest matrix '$(guest_matrix A)'"
+	for step in $order; do unassign A "${step%:*}" "${step#*:}"; done
+done </tmp/orders
+echo "ok: 24 orders give the guest matrix 00.0000 00.0001"
+
+bind 01.0001
+assign A adapter 0 1 domain 0 1
+expect "nothing is missing" "00.0000 00.0001 01.0000 01.0001" guest_matrix A
+unbind 01.0001
+expect "missing later" "00.0000 00.0001" guest_matrix A
+expect "matrix" "00.0000 00.0001 01.0000 01.0001" matrix A

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0
+# A domain that comes to and leaves the host configuration is plugged and unplugged
+# by one commit each.
+#
+# D1, D2, D3, F2.
+# machine: aqm = 0,1
+
+give_to_vfio_ap "1 2 3" ""
+load_driver
+mdev A
+assign A adapter 1 2 3 domain 1 2
+vm_open A group --vcpus 1
+expect "masks" "apm=1-3 aqm=1 adm=none" masks A
+machine "aqm + 2"
+expect_commits 1 A scan
+expect "masks with domain 2" "apm=1-3 aqm=1-2 adm=none" masks A
+machine "aqm - 2"
+expect_commits 1 A scan
+expect "masks without" "apm=1-3 aqm=1 adm=none" masks A

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0
+# The words in which scenarios are written.
+#
+# A scenario is run by `sh -eu` with these functions at hand: a command that
+# fails ends it, and so does an expectation that is not met. When it is through,
+# `finish` closes what is open, removes the mdevs and unloads the driver, so that
+# each scenario also proves that this works.
+#
+#   the host     give_to_vfio_ap  load_driver  unload_driver  bind  unbind
+#                machine  scan  count_from_zero  zapqs
+#   mdevs        mdev  remove_mdev  assign  unassign  attr
+#                matrix  guest_matrix  control_domains
+#   guests       vm_open  vm  vm_close  masks  commits
+#   expecting    expect  expect_error  expect_commits  fail  skip
+#                dmesg_has  if_c  if_rust
+
+ap=/sys/bus/ap
+mdevs=/sys/bus/mdev/devices
+parent=/sys/devices/vfio_ap/matrix
+type=vfio_ap-passthrough
+run=/run/vm
+mkdir -p $run
+
+# ---------------------------------------------------------------- expecting ---
+
+# fail TEXT...: the scenario has failed, and TEXT says why. (Somebody at a shell
+# keeps it.)
+fail() {
+	echo "$*" >/run/reason
+	[ -n "$SCENARIO" ] || {
+		echo "failed: $*"
+		return 1
+	}
+	exit 1
+}
+
+# skip TEXT...: the scenario does not apply here.
+skip() {
+	echo "$*" >/run/reason
+	exit 77
+}
+
+# expect WHAT EXPECTED COMMAND...: COMMAND succeeds and prints EXPECTED.
+expect() {
+	_what=$1 _expected=$2
+	shift 2
+	if ! _actual=$("$@"); then
+		fail "$_what: '$*' failed: $_actual"
+		return 1
+	fi
+	if [ "$_actual" != "$_expected" ]; then
+		printf 'not as expected: %s\n' "$_what"
+		printf '  command   %s\n  expected  %s\n  actual    %s\n' "$*" \
+			"$(echo "$_expected" | sed '2,$s/^/            /')" \
+			"$(echo "$_actual" | sed '2,$s/^/            /')"
+		fail "$_what: expected '$_expected', got '$_actual'"
+		return 1
+	fi
+	echo "ok: $_what: ${_actual:-(empty)}"
+}
+
+# expect_error ERRNO COMMAND...: COMMAND fails with ERRNO, which is the last word
+# of what it prints.
+expect_error() {
+	_expected=$1
+	shift
+	if _actual=$("$@"); then
+		fail "'$*' succeeded: $_expected was expected"
+		return 1
+	fi
+	if [ "${_actual##* }" != "$_expected" ]; then
+		fail "'$*': $_expected was expected, got: $_actual"
+		return 1
+	fi
+	echo "ok: $_expected: $*"
+}
+
+# if_c COMMAND..., if_rust COMMAND...: only with this driver. They state the
+# differences that we know and want.
+if_c() { [ "$DRIVER" != c ] || "$@"; }
+if_rust() { [ "$DRIVER" != rust ] || "$@"; }
+
+# dmesg_has REGEX: the kernel has said it.
+dmesg_has() {
+	dmesg | grep -Eq "$1" || {
+		fail "no kernel message matches: $1"
+		return 1
+	}
+	echo "ok: kernel message: $1"
+}
+
+# dmesg_has_not REGEX: the kernel has not said it.
+dmesg_has_not() {
+	! dmesg | grep -E "$1" || {
+		fail "a kernel message matches: $1"
+		return 1
+	}
+	echo "ok: no kernel message: $1"
+}
+
+# ------------------------------------------------------------------- the host ---
+
+# machine COMMAND...: tell the emulated machine something; `machine help`.
+machine() { apctl "$@"; }
+
+# give_to_vfio_ap ADAPTERS DOMAINS: take them from the host's default drivers.
+# A queue belongs to vfio_ap if its adapter or its domain does. Call it before
+# load_driver.
+give_to_vfio_ap() {
+	_mask=
+	for _id in $1; do _mask=$_mask-$_id; done
+	[ -z "$_mask" ] || ktry write $ap/apmask "$_mask"
+	_mask=
+	for _id in $2; do _mask=$_mask-$_id; done
+	[ -z "$_mask" ] || ktry write $ap/aqmask "$_mask"
+}
+
+# load_driver: load the driver under test, when the AP bus has done its first
+# scan, and wait until every queue has found its driver.
+load_driver() {
+	wait_until "the AP bus has scanned" first_scan_done
+	ktry insmod /lib/modules/vfio_ap.ko
+	wait_until "all queues are bound" bindings_complete
+}
+
+unload_driver() { ktry rmmod vfio_ap; }
+
+first_scan_done() { [ "$(cat $ap/scans)" -gt 0 ]; }
+bindings_complete() { grep -q complete $ap/bindings; }
+
+# wait_until WHAT COMMAND...: poll for at most ten seconds.
+wait_until() {
+	_what=$1
+	shift
+	_until=$(($(date +%s) + 10))
+	while [ "$(date +%s)" -lt $_until ]; do
+		if "$@"; then return; fi
+		usleep 20000
+	done
+	fail "in vain: $_what"
+}
+
+# scan: have the AP bus look at its host configuration; when this returns, a scan
+# that began after the call is complete. (A write while another scan is on only
+# waits for that one, so it takes two writes to be sure.)
+scan() {
+	echo 1 >$ap/scans
+	echo 1 >$ap/scans
+}
+
+# bind QUEUE, unbind QUEUE: at vfio_ap, by hand, as in `unbind 01.0002`.
+bind() { ktry write $ap/drivers/vfio_ap/bind "$1"; }
+unbind() { ktry write $ap/drivers/vfio_ap/unbind "$1"; }
+
+# count_from_zero: reset the counters, when all resets under way are done. (The AP
+# bus resets each queue that changes its driver and does not look at it again, and
+# time passes for the emulated queue only when somebody looks.)
+count_from_zero() {
+	machine "queue *.* reset-polls 0 ; queue *.* reset-polls 1 ; counters reset"
+}
+
+# zapqs QUEUE: how many resets the queue has been told to do since then.
+zapqs() { machine counters "$1" zapq; }
+
+# ---------------------------------------------------------------------- mdevs ---
+
+# Names of mdevs are A to F; each stands for a UUID.
+uuid() { echo "$1$1$1$1$1$1$1$1-0000-4000-8000-000000000000" | tr A-F a-f; }
+
+# mdev NAME: create a mediated device.
+mdev() { ktry write $parent/mdev_supported_types/$type/create "$(uuid "$1")"; }
+
+# remove_mdev NAME
+remove_mdev() { ktry write "$mdevs/$(uuid "$1")/remove" 1; }
+
+# attr NAME ATTRIBUTE: print an attribute as it is.
+attr() { cat "$mdevs/$(uuid "$1")/$2"; }
+
+# set_attr NAME ATTRIBUTE TEXT: write an attribute.
+set_attr() { ktry write "$mdevs/$(uuid "$1")/$2" "$3"; }
+
+# assign NAME adapter|domain|control_domain NUMBER... [KIND NUMBER...]...
+# in that order; stops at the first that is refused.
+assign() { _change assign "$@"; }
+unassign() { _change unassign "$@"; }
+
+_change() {
+	_verb=$1 _name=$2 _kind=
+	shift 2
+	for _word; do
+		case $_word in
+		adapter | domain | control_domain) _kind=$_word ;;
+		*) set_attr "$_name" "${_verb}_$_kind" "$_word" || return ;;
+		esac
+	done
+}
+
+# matrix NAME, guest_matrix NAME, control_domains NAME: in one line.
+matrix() { _in_one_line "$(attr "$1" matrix)"; }
+guest_matrix() { _in_one_line "$(attr "$1" guest_matrix)"; }
+control_domains() { _in_one_line "$(attr "$1" control_domains)"; }
+# shellcheck disable=SC2086
+_in_one_line() { echo $1; }
+
+# --------------------------------------------------------------------- guests ---
+
+# vm_open NAME [group|iommufd] [OPTION-OF-APVMM...]: start a virtual machine
+# monitor that opens mdev NAME. If it cannot, this prints the step and the errno.
+vm_open() {
+	_vm=$1 _backend=${2:-group}
+	shift
+	[ $# = 0 ] || shift
+	_start "$_vm" apvmm --backend "$_backend" "$@" "$(uuid "$_vm")"
+}
+
+# vm_start NAME UUID-OF OPTION...: like vm_open, for a second monitor NAME.
+vm_start() {
+	_vm=$1 _of=$2
+	shift 2
+	_start "$_vm" apvmm "$@" "$(uuid "$_of")"
+}
+
+_start() {
+	_vm=$1
+	shift
+	rm -f $run/"$_vm".in $run/"$_vm".out
+	mkfifo $run/"$_vm".in $run/"$_vm".out
+	# Both ends are opened for reading and writing, so that neither waits.
+	exec 8<>$run/"$_vm".out
+	"$@" 0<>$run/"$_vm".in 1<>$run/"$_vm".out 8>&- &
+	echo $! >$run/"$_vm".pid
+	_rc=0
+	_answer <&8 || _rc=$?
+	exec 8>&-
+	[ $_rc = 0 ] || rm -f $run/"$_vm".*
+	return $_rc
+}
+
+# Reads an answer up to its last line; that is printed only if it is an error.
+_answer() {
+	while IFS= read -r -t 20 _line; do
+		case $_line in
+		ok) return 0 ;;
+		*": error "*)
+			echo "$_line"
+			return 1
+			;;
+		*) echo "$_line" ;;
+		esac
+	done
+	echo "no answer: error ETIMEDOUT"
+	return 1
+}
+
+# vm NAME COMMAND...: one of the commands of apvmm: info, irq-info, reset,
+# set-irq, events, masks, commits, history, open, close.
+vm() {
+	_vm=$1
+	shift
+	kill -0 "$(cat $run/"$_vm".pid)" 2>/dev/null || fail "virtual machine $_vm is not running"
+	echo "$*" >$run/"$_vm".in
+	_answer <$run/"$_vm".out
+}
+
+# vm_close NAME: end the monitor and wait until it is gone.
+vm_close() {
+	_pid=$(cat $run/"$1".pid)
+	vm "$1" quit
+	wait_until "virtual machine $1 is gone" _gone "$_pid"
+	rm -f $run/"$1".*
+}
+
+# vm_kill NAME: end it as a crash would.
+vm_kill() {
+	_pid=$(cat $run/"$1".pid)
+	kill -9 "$_pid"
+	wait_until "virtual machine $1 is gone" _gone "$_pid"
+	rm -f $run/"$1".*
+}
+
+# A process that nobody has waited for yet is gone as well.
+_gone() { ! grep -qs '^State:.[^Z]' "/proc/$1/status"; }
+
+# masks NAME: what KVM last put into the guest's CRYCB.
+masks() { vm "$1" masks; }
+
+# commits NAME: how often KVM has changed the guest's CRYCB.
+commits() { vm "$1" commits; }
+
+# expect_commits N NAME COMMAND...: COMMAND makes KVM change the CRYCB N times.
+expect_commits() {
+	_n=$1 _guest=$2
+	shift 2
+	_before=$(commits "$_guest")
+	"$@"
+	_after=$(commits "$_guest")
+	expect "commits by '$*'" "$_n" echo $((_after - _before))
+}
+
+# ------------------------------------------------------------------ at the end ---
+
+# finish: undo everything, in order.
+finish() {
+	for _file in "$run"/*.pid; do
+		[ -e "$_file" ] || continue
+		_vm=${_file##*/}
+		vm_close "${_vm%.pid}"
+	done
+	[ -d /sys/module/vfio_ap ] || return 0
+	for _mdev in "$mdevs"/*; do
+		[ -e "$_mdev" ] || continue
+		ktry write "$_mdev/remove" 1
+	done
+	unload_driver
+}
+
+# scenario NAME: for somebody at a shell: make the machine that it asks for, as far
+# as that can be done while it runs, and run it.
+scenario() {
+	finish
+	_all=0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
+	ktry write $ap/apmask $_all
+	ktry write $ap/aqmask $_all
+	# Queues that no driver has are not looked at again by themselves.
+	for _queue in $ap/devices/*.*; do
+		[ -e "$_queue/driver" ] || echo "${_queue##*/}" >$ap/drivers_probe
+	done
+	machine "$(cat /scenarios/default.machine && sed -n 's/^# machine: //p' "/scenarios/$1.sh")"
+	scan
+	if SCENARIO=$1 sh -eu -c '. /scenarios/lib.sh; . "/scenarios/$SCENARIO.sh"; finish'; then
+		echo "passed: $1"
+	else
+		echo "FAILED: $1: $(cat /run/reason)"
+	fi
+}

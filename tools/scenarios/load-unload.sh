@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0
+# The driver comes and goes as often as one likes, and leaves nothing behind.
+#
+# A1: loading creates the root device vfio_ap and the device matrix in it, and
+# registers with the AP bus; unloading takes all of it away again.
+
+give_to_vfio_ap "1" ""
+for round in 1 2 3; do
+	load_driver
+	expect "driver of 01.0001, round $round" vfio_ap \
+		basename "$(readlink $ap/devices/01.0001/driver)"
+	test -d $parent
+	unload_driver
+	for path in /sys/devices/vfio_ap /sys/bus/matrix $ap/drivers/vfio_ap \
+		/sys/class/mdev_bus/matrix /sys/bus/mdev/drivers/vfio_ap_mdev; do
+		[ ! -e $path ] || fail "$path is still there in round $round"
+	done
+done

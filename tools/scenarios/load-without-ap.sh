@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0
+# Without AP instructions the driver says so and stays out.
+#
+# The C driver leaves its debug feature behind each time, which the next attempt
+# stumbles over.
+# machine: none
+
+expect_error ENODEV ktry insmod /lib/modules/vfio_ap.ko
+expect_error ENODEV ktry insmod /lib/modules/vfio_ap.ko
+[ ! -e /sys/devices/vfio_ap ] || fail "the root device is still there"
+[ ! -e /sys/bus/matrix ] || fail "the bus matrix is still there"
+if_c dmesg_has "'vfio_ap' already exists in 's390dbf'"
+if_rust dmesg_has_not "already exists"

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0
+# What was filtered for a missing queue comes back when its domain is unassigned.
+#
+# C4. The C driver does not look again when something is unassigned: known
+# difference.
+
+give_to_vfio_ap "0 1" ""
+load_driver
+unbind 01.0001
+mdev A
+assign A adapter 0 1 domain 0 1
+vm_open A
+expect "guest matrix with a hole" "00.0000 00.0001" guest_matrix A
+expect_commits 1 A unassign A domain 1
+if_rust expect "guest matrix without" "00.0000 01.0000" guest_matrix A
+if_rust expect "masks without" "apm=0-1 aqm=0 adm=none" masks A
+if_c expect "guest matrix without" "00.0000" guest_matrix A
+if_c expect "masks without" "apm=0 aqm=0 adm=none" masks A

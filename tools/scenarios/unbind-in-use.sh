@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+# A queue that is unbound while a guest uses it takes its adapter away at once, with
+# a reset of all its queues; binding it brings the adapter back.
+#
+# A3, B1, B3.
+
+give_to_vfio_ap "1 2" ""
+load_driver
+mdev A
+assign A adapter 1 2 domain 1 2
+vm_open A group --vcpus 1
+count_from_zero
+expect_commits 1 A unbind 01.0001
+expect "masks without adapter 1" "apm=2 aqm=1-2 adm=none" masks A
+expect "guest matrix" "02.0001 02.0002" guest_matrix A
+expect "matrix" "01.0001 01.0002 02.0001 02.0002" matrix A
+# Once by the driver, and once by the AP bus when it lets go of the queue.
+expect "resets of 01.0001" 2 zapqs 01.0001
+expect "resets of 01.0002" 1 zapqs 01.0002
+expect "resets of 02.0001" 0 zapqs 02.0001
+expect "status of 01.0002" assigned cat $ap/devices/01.0002/status
+expect_commits 1 A bind 01.0001
+expect "masks with adapter 1" "apm=1-2 aqm=1-2 adm=none" masks A
+expect "status of 01.0002" "in use" cat $ap/devices/01.0002/status

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0
+# Unloading is refused while a virtual machine has a mediated device open, and is
+# possible as soon as it is closed.
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1
+vm_open A
+expect_error EAGAIN unload_driver
+expect "masks after the attempt" "apm=1 aqm=1 adm=none" masks A
+vm_close A
+unload_driver

@@ -1,0 +1,11 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Format all Rust code; with --check, only say what is not formatted.
+. "$(dirname "$0")/lib.sh"
+
+kernel=$("$testbed/kernel.sh")
+cd "$repo"
+mapfile -t module < <(find . -maxdepth 1 -name '*.rs' ! -name bindings_generated.rs)
+"$testbed/enter" rustfmt --config-path "$kernel/.rustfmt.toml" "$@" "${module[@]}"
+cd tools
+"$testbed/enter" cargo fmt "$@"

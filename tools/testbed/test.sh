@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Run the tests, all or some tiers of them: test.sh [lint|host|vm]...
+#
+# Ends with one line that counts them. Each check of `lint` counts as one test.
+. "$(dirname "$0")/lib.sh"
+
+[ $# -gt 0 ] || set -- lint host vm
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+passed=0 failed=0 skipped=0
+log=$(mktemp)
+trap 'rm -f "$log" "$log".*' EXIT
+
+# check WHAT COMMAND...: a test that is a command.
+check() {
+	local what=$1
+	shift
+	if "$@" >"$log" 2>&1; then
+		passed=$((passed + 1))
+		say "ok: $what"
+	else
+		failed=$((failed + 1))
+		cat "$log" >&2
+		say "FAILED: $what"
+	fi
+}
+
+# suite WHAT COMMAND...: a command whose output has the lines of libtest.
+suite() {
+	local what=$1 rc=0 p=0 f=0 s=0
+	shift
+	say "$what"
+	"$@" 2>&1 | tee "$log" || rc=$?
+	while read -r a b c; do
+		p=$((p + a)) f=$((f + b)) s=$((s + c))
+	done < <(sed -n 's/^test result: .*\. \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored.*/\1 \2 \3/p' "$log")
+	if [ $rc != 0 ] && [ $f = 0 ]; then
+		say "FAILED: $what"
+		f=1
+	fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# nothing COMMAND...: one that must not find anything.
+nothing() { ! "$@" | tee /dev/stderr | grep -q .; }
+
+# The module, from scratch where it is linted, without warnings.
+module() {
+	"$testbed/enter" make -C "$repo" KDIR="$kernel" ARCH=s390 CROSS_COMPILE=s390x-linux-gnu- "$@" >"$log.make" 2>&1 || {
+		cat "$log.make"
+		return 1
+	}
+	# rustc does not know a feature of s390 that the kernel asks for, and says so.
+	nothing grep -E '^warning|: warning:' <(grep -v 'backchain' "$log.make" | grep -v 'warning emitted')
+}
+
+unsafe_is_confined() {
+	local file abstractions='ap_bus|bindings|delayed_work|eventfd|kvm|matrix_device|mdev|module_global|pqap|sysfs|vfio'
+	cd "$repo"
+	for file in *.rs; do
+		[[ $file =~ ^($abstractions|bindings_generated)\.rs$ ]] || sed "s,//.*,,; s,^,$file: ," "$file"
+	done >"$log.code"
+	nothing grep -w unsafe "$log.code"
+}
+
+no_traces() {
+	nothing git -C "$repo" grep -nE '(/root|/home)/' -- ':!*.sh' ':!tools/testbed' ':!tools/harness' ':!tools/scenarios'
+}
+
+lint() {
+	kernel=$("$testbed/kernel.sh")
+	cd "$repo"
+	check "rustfmt" "$testbed/format.sh" --check
+	check "shellcheck" "$testbed/enter" shellcheck -x tools/testbed/*.sh tools/testbed/enter tools/testbed/vm .ci/run
+	rm -f vfio_ap_rs.o
+	check "the module builds without warnings" module
+	rm -f vfio_ap_rs.o
+	check "clippy: the module" module CLIPPY=1
+	rm -f vfio_ap_rs.o
+	check "unsafe is confined to the abstractions" unsafe_is_confined
+	cd tools
+	check "clippy: the tools" "$testbed/enter" cargo clippy -q --all-targets -- -D warnings
+	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items
+	cd ..
+	check "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
+		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c bindings_helper.h
+}
+
+host() {
+	cd "$repo/tools"
+	suite "unit and property tests" "$testbed/enter" cargo test -q
+}
+
+vm() {
+	suite "scenarios in emulated machines" "$testbed/vm" test
+}
+
+for tier; do
+	case $tier in
+	lint | host | vm) $tier ;;
+	*) die "there is no tier '$tier': lint, host or vm" ;;
+	esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ] && [ $passed != 0 ]
