@@ -41,6 +41,7 @@ use kernel::{
 };
 
 use crate::{
+    debug_feature::DebugFeature,
     guest::MatrixMdev,
     interrupts::Interruptions,
     mask::{
@@ -139,6 +140,8 @@ pub(crate) struct Driver {
     looked: CondVar,
     #[pin]
     look_again: DelayedWork<Driver>,
+    /// For those who look for the reason of something.
+    pub(crate) debug: DebugFeature,
 }
 
 impl_has_delayed_work! {
@@ -166,6 +169,7 @@ impl Driver {
         for _ in 0..IDS {
             adapters.push(Adapter::NONE, GFP_KERNEL)?;
         }
+        let debug = DebugFeature::new()?;
         let state = State {
             host: Host {
                 config,
@@ -182,6 +186,7 @@ impl Driver {
                 state <- new_mutex!(state, "vfio_ap::state"),
                 looked <- new_condvar!("vfio_ap::looked"),
                 look_again <- new_delayed_work!("vfio_ap::look_again"),
+                debug,
             }),
             GFP_KERNEL,
         )
@@ -216,7 +221,7 @@ impl Driver {
             } = &mut *self.state.lock();
             host.queues
                 .step(apid, &mut pqap::Machine, |apqn, progress| {
-                    report_end(apqn, progress);
+                    self.report_end(apqn, progress);
                     if matches!(progress, Progress::Done | Progress::Failed(NOT_AVAILABLE)) {
                         if let Some(node) = interruptions.remove_node(&apqn.to_raw()) {
                             released.insert(node);
@@ -274,6 +279,13 @@ impl Driver {
         }
     }
 
+    fn report_end(&self, apqn: Apqn, progress: Progress) {
+        if let Progress::Failed(code) = progress {
+            self.debug.reset_failed(apqn, code);
+            pr_warn!("reset of queue {apqn} failed with response code {code:02x}: not passed on\n");
+        }
+    }
+
     fn grow_old(&self) {
         let mut state = self.state.lock();
         state.looks += 1;
@@ -290,13 +302,5 @@ impl Driver {
 impl fmt::Display for Apqn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         core::fmt::Display::fmt(self, f)
-    }
-}
-
-fn report_end(apqn: Apqn, progress: Progress) {
-    if let Progress::Failed(code) = progress {
-        pr_warn!(
-            "reset of queue {apqn} failed with response code {code:02x}: not passed to guests\n"
-        );
     }
 }

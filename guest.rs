@@ -136,6 +136,7 @@ impl MatrixMdev {
             (due, lost)
         };
         commit(&due);
+        self.driver.debug.committed(&due);
         self.driver.state.lock().host.queues.reset_held(&lost);
         lost
     }

@@ -67,6 +67,14 @@ impl PqapHandler for Mdev {
         } else {
             disable(self, &request)
         };
+        if status.code() != response::NORMAL {
+            let AqicRequest {
+                apqn, enable, nib, ..
+            } = request;
+            self.driver
+                .debug
+                .aqic_refused(apqn, enable, nib, status.code());
+        }
         Some(status)
     }
 }

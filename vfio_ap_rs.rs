@@ -9,8 +9,9 @@
 //!   [`text`];
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
 //!   [`interrupts`], [`attributes`], [`ioctl`];
-//! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`delayed_work`], [`eventfd`],
-//!   [`kvm`], [`matrix_device`], [`mdev`], [`module_global`], [`pqap`], [`sysfs`], [`vfio`].
+//! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
+//!   [`delayed_work`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`],
+//!   [`pqap`], [`sysfs`], [`vfio`].
 
 use kernel::{
     prelude::*,
@@ -20,6 +21,7 @@ use kernel::{
 mod ap_bus;
 mod attributes;
 mod bindings;
+mod debug_feature;
 mod delayed_work;
 mod driver;
 mod eventfd;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # What happens to one guest is no matter of the other's.
+# cpus: 2
 
 give_to_vfio_ap "0 1 2 3" ""
 load_driver

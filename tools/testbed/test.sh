@@ -55,7 +55,7 @@ module() {
 }
 
 unsafe_is_confined() {
-	local file abstractions='ap_bus|bindings|delayed_work|eventfd|kvm|matrix_device|mdev|module_global|pqap|sysfs|vfio'
+	local file abstractions='ap_bus|bindings|debug_feature|delayed_work|eventfd|kvm|matrix_device|mdev|module_global|pqap|sysfs|vfio'
 	cd "$repo"
 	for file in *.rs; do
 		[[ $file =~ ^($abstractions|bindings_generated)\.rs$ ]] || sed "s,//.*,,; s,^,$file: ," "$file"

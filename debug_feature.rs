@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The debug feature of s390: `/sys/kernel/debug/s390dbf/vfio_ap/sprintf`.
+//!
+//! Owns the area and the formats of what is written to it: C code formats them when somebody reads.
+//!
+//! C header: [`arch/s390/include/asm/debug.h`](srctree/arch/s390/include/asm/debug.h)
+
+use core::ptr::NonNull;
+
+use kernel::{
+    prelude::*,
+    str::CStr, //
+};
+
+use crate::{
+    bindings as b,
+    mask::Apqn,
+    matrix::Matrix, //
+};
+
+/// Levels, as in other areas of AP: the lower, the more important.
+const WARN: i32 = 3;
+const INFO: i32 = 4;
+
+/// The most arguments that an entry has, the format included.
+const MAX_ARGS: i32 = 9;
+
+/// The area, until this is dropped.
+///
+/// # Invariants
+///
+/// The pointer is that of a registered area.
+pub(crate) struct DebugFeature(NonNull<b::debug_info_t>);
+
+// SAFETY: Areas have their own locks.
+unsafe impl Send for DebugFeature {}
+// SAFETY: As above.
+unsafe impl Sync for DebugFeature {}
+
+impl DebugFeature {
+    /// Registers the area.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, as there is no more than one reason.
+    pub(crate) fn new() -> Result<Self> {
+        // SAFETY: The name is a string, and copied; the view is a static of C code.
+        unsafe {
+            let area = b::debug_register(c"vfio_ap".as_char_ptr(), 4, 1, MAX_ARGS * 8);
+            let area = NonNull::new(area).ok_or(ENOENT)?;
+            b::debug_register_view(area.as_ptr(), &raw mut b::debug_sprintf_view);
+            b::debug_set_level(area.as_ptr(), WARN);
+            // INVARIANT: Registered just now.
+            Ok(Self(area))
+        }
+    }
+
+    fn wants(&self, level: i32) -> bool {
+        // SAFETY: By the type invariant; a number that may change at any time.
+        unsafe { (&raw const (*self.0.as_ptr()).level).read_volatile() >= level }
+    }
+
+    /// A request of a guest about interruptions was not carried out.
+    pub(crate) fn aqic_refused(&self, apqn: Apqn, enable: bool, nib: u64, code: u8) {
+        const FORMAT: &CStr = c"aqic: apqn=%02lx.%04lx enable=%lu nib=%#lx refused with %#04lx\n";
+
+        if self.wants(WARN) {
+            // SAFETY: By the type invariant; the format is a static, and has as many directives as
+            // there are arguments, none of which is a pointer.
+            unsafe {
+                b::__debug_sprintf_event(
+                    self.0.as_ptr(),
+                    WARN,
+                    FORMAT.as_char_ptr().cast_mut(),
+                    u64::from(apqn.apid.0),
+                    u64::from(apqn.apqi.0),
+                    u64::from(enable),
+                    nib,
+                    u64::from(code),
+                );
+            }
+        }
+    }
+
+    /// A queue could not be reset.
+    pub(crate) fn reset_failed(&self, apqn: Apqn, code: u8) {
+        const FORMAT: &CStr = c"reset: apqn=%02lx.%04lx failed with %#04lx\n";
+
+        if self.wants(WARN) {
+            // SAFETY: As in `aqic_refused`.
+            unsafe {
+                b::__debug_sprintf_event(
+                    self.0.as_ptr(),
+                    WARN,
+                    FORMAT.as_char_ptr().cast_mut(),
+                    u64::from(apqn.apid.0),
+                    u64::from(apqn.apqi.0),
+                    u64::from(code),
+                );
+            }
+        }
+    }
+
+    /// Masks were committed to a guest; only the first 64 adapters and domains have room.
+    pub(crate) fn committed(&self, matrix: &Matrix) {
+        const FORMAT: &CStr = c"commit: apm=%016lx.. aqm=%016lx.. adm=%016lx..\n";
+
+        if self.wants(INFO) {
+            // SAFETY: As in `aqic_refused`.
+            unsafe {
+                b::__debug_sprintf_event(
+                    self.0.as_ptr(),
+                    INFO,
+                    FORMAT.as_char_ptr().cast_mut(),
+                    matrix.apm.words()[0],
+                    matrix.aqm.words()[0],
+                    matrix.adm.words()[0],
+                );
+            }
+        }
+    }
+}
+
+impl Drop for DebugFeature {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { b::debug_unregister(self.0.as_ptr()) }
+    }
+}
