@@ -51,6 +51,7 @@ use crate::{
     matrix::{
         Host,
         Limits,
+        Masks,
         Matrix, //
     },
     pqap,
@@ -113,6 +114,14 @@ impl State {
     pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
         let i = self.mdevs.iter().position(|m| core::ptr::eq(&**m, mdev))?;
         self.mdevs.remove(i).ok()
+    }
+
+    /// The masks of the mdev that a queue is assigned to.
+    pub(crate) fn owner(&self, apqn: Apqn) -> Option<&Masks> {
+        self.mdevs
+            .iter()
+            .map(|mdev| mdev.masks(self))
+            .find(|masks| masks.assigned.has_queue(apqn))
     }
 
     /// The first mdev from number `from` on whose guest does not have what it has to have.

@@ -141,13 +141,11 @@ impl MatrixMdev {
         lost
     }
 
-    /// Waits until these queues are reset, and those that the guest is about to get.
+    /// Waits until these queues are reset, and those that a guest is about to get.
     fn wait_for_resets(&self, lost: &Lost) {
         self.driver.wait_while(Patience::User, |state| {
-            let masks = self.masks(state);
-            let is_guest = masks.user == User::Guest && !state.host.scanning;
             state.host.queues.any_pending_of(lost)
-                || is_guest && state.host.is_unsettled(&masks.assigned)
+                || !state.host.scanning && state.host.is_unsettled(&self.masks(state).assigned)
         });
     }
 

@@ -70,9 +70,12 @@ impl ap_bus::Driver for QueueDriver {
     fn bound(queue: &Queue) {
         queue.driver.state.lock().host.queues.bind(queue.apqn);
         queue.driver.proceed();
-        // Whoever binds a queue by hand expects it to be there. In a scan, resets go on in parallel.
+        // Whoever binds a queue of an mdev by hand expects it to be there. In a scan, resets go on in
+        // parallel.
         queue.driver.wait_while(Patience::Bus, |state| {
-            !state.host.scanning && state.host.queues.is_pending(queue.apqn)
+            !state.host.scanning
+                && state.host.queues.is_pending(queue.apqn)
+                && state.owner(queue.apqn).is_some()
         });
     }
 
@@ -136,10 +139,12 @@ fn reset_before_release(apqn: Apqn) {
     let start = Instant::<Monotonic>::now();
     let mut reset = Reset::default();
     loop {
+        let waited = start.elapsed().as_millis();
         match reset.step(apqn, &mut pqap::Machine) {
             Progress::Done => return,
-            Progress::Pending if start.elapsed().as_millis() < Patience::Bus as i64 => {
-                fsleep(Delta::from_millis(20));
+            Progress::Pending if waited < Patience::Bus as i64 => {
+                // Most resets are short.
+                fsleep(Delta::from_millis(if waited < 20 { 1 } else { 20 }));
             }
             Progress::Pending => {
                 pr_warn!("queue {apqn} released before its reset has finished\n");
@@ -170,12 +175,7 @@ impl sysfs::Attribute for Status {
 
     fn show(queue: &QueueData<Queue>, page: &mut sysfs::Page<'_>) -> Result {
         let state = queue.driver.state.lock();
-        let owner = state
-            .mdevs()
-            .iter()
-            .map(|mdev| mdev.masks(&state))
-            .find(|masks| masks.assigned.has_queue(queue.apqn));
-        page.write_str(match owner {
+        page.write_str(match state.owner(queue.apqn) {
             None => "unassigned\n",
             Some(masks) if masks.granted.has_queue(queue.apqn) => "in use\n",
             Some(_) => "assigned\n",
