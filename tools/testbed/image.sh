@@ -8,7 +8,6 @@
 # Nothing of it is executed here, and it needs no root: apt only downloads, with
 # lists and state of its own, and dpkg-deb unpacks.
 . "$(dirname "$0")/lib.sh"
-shopt -s inherit_errexit
 
 suite=trixie
 root=$("$testbed/toolchain.sh")

@@ -4,6 +4,7 @@
 # shellcheck shell=bash
 
 set -euo pipefail
+shopt -s inherit_errexit
 
 testbed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034 # used by those who read this

@@ -10,7 +10,7 @@
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 /// Room for the longest reply (`show` of a full machine, counters of all queues).
-const REPLY: usize = 256 * 1024;
+const REPLY: usize = 32 * 1024;
 
 /// Sends `request`; the reply is `Err` if the machine refused it.
 pub fn ask(request: &str) -> Result<String, String> {

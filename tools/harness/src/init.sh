@@ -4,7 +4,7 @@
 # names (or a shell), says how it went in the last line, and switches off.
 
 /bin/busybox --install -s
-export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=${TERM:-vt220}
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM="${TERM:-vt220}"
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
@@ -12,6 +12,7 @@ mount -t debugfs debugfs /sys/kernel/debug
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 
+# shellcheck source=/dev/null
 . /etc/job
 export DRIVER SCENARIO
 
@@ -26,6 +27,7 @@ done </lib/modules/order
 if [ -z "$SCENARIO" ]; then
 	dmesg -n 5
 	export ENV=/scenarios/lib.sh
+	# shellcheck source=/dev/null
 	(. $ENV && give_to_vfio_ap "1 2 3" "" && load_driver)
 	cat <<-EOF
 

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0
+# A queue that was assigned to an mdev, and filtered, may outlive it.
+#
+# The C driver keeps a pointer from the queue to the mdev that is gone, and uses it
+# when the queue is unbound: on a kernel that poisons what is freed that is an oops.
+# drivers: rust
+
+give_to_vfio_ap "1" ""
+load_driver
+unbind 01.0002
+mdev A
+assign A domain 1 2 adapter 1
+expect "filtered" ".0001 .0002" guest_matrix A
+unassign A adapter 1
+remove_mdev A
+for name in B C D; do mdev $name; done
+for name in B C D; do remove_mdev $name; done
+unbind 01.0001
+expect "bound again" bound sh -c "echo 01.0001 >$ap/drivers/vfio_ap/bind && echo bound"
