@@ -16,10 +16,7 @@
 #include <asm/debug.h>
 #include <asm/uv.h>
 #include "ap_bus.h"
+#include "helpers.h"
 
 /* bindgen has no representation for what is packed and aligned at once. */
 const size_t VFIO_AP_RS_SIE_ECA = offsetof(struct kvm_s390_sie_block, eca);
-
-/* What cannot be Rust; see helpers.c. */
-phys_addr_t vfio_ap_page_to_phys(struct page *page);
-phys_addr_t vfio_ap_virt_to_phys(void *address);

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What is a macro or an inline function in C, and is needed in Rust.
- */
 #include <linux/io.h>
 #include <linux/mm.h>
 
-phys_addr_t vfio_ap_page_to_phys(struct page *page);
-phys_addr_t vfio_ap_virt_to_phys(void *address);
+#include "helpers.h"
 
 phys_addr_t vfio_ap_page_to_phys(struct page *page)
 {

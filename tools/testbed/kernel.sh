@@ -34,9 +34,9 @@ build() {
 	# shellcheck disable=SC2086 # several flags
 	set -- "$testbed/enter" make $flags -j"$(nproc)"
 	"$@" -s KCONFIG_ALLCONFIG=.all.config allnoconfig
-	for option in $(sed -n 's/^CONFIG_\([A-Z0-9_]*\)=[ym]$/\1/p' .all.config); do
+	while read -r option; do
 		grep -q "^CONFIG_$option=" .config || die "the kernel configuration lost CONFIG_$option"
-	done
+	done < <(sed -n 's/^CONFIG_\([A-Z0-9_]*\)=[ym]$/\1/p' .all.config)
 	progress "$cache/kernel.log" "kernel ($flavour)" "$@" all
 	# What is only needed to link vmlinux is most of the size.
 	find . -name '*.o' -not -path './scripts/*' -not -path './tools/*' -delete
@@ -44,4 +44,6 @@ build() {
 	rm -f .tmp_vmlinux* vmlinux.unstripped
 }
 
-entry "kernel-$flavour-$(key "${configs[@]}" "$root/versions" "$testbed/kernel.sh")" build
+# What decides about the result; QEMU only runs it.
+compilers=$(grep -v '^qemu' "$root/versions")
+entry "kernel-$flavour-$(key "${configs[@]}" "$compilers" "$flags")" build

@@ -83,7 +83,7 @@ lint() {
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items
 	cd ..
 	check "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
-		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c bindings_helper.h
+		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c helpers.h bindings_helper.h
 }
 
 host() {

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What is a macro or an inline function in C, and is needed in Rust.
+ */
+#ifndef VFIO_AP_RS_HELPERS_H
+#define VFIO_AP_RS_HELPERS_H
+
+#include <linux/types.h>
+
+struct page;
+
+phys_addr_t vfio_ap_page_to_phys(struct page *page);
+phys_addr_t vfio_ap_virt_to_phys(void *address);
+
+#endif
