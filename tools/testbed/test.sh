@@ -46,7 +46,12 @@ nothing() { ! "$@" | tee /dev/stderr | grep -q .; }
 
 # The module, from scratch where it is linted, without warnings.
 module() {
-	"$testbed/enter" make -C "$repo" KDIR="$kernel" ARCH=s390 CROSS_COMPILE=s390x-linux-gnu- "$@" >"$log.make" 2>&1 || {
+	local out=$cache/module-lint
+	rm -rf "$out"
+	mkdir "$out"
+	# shellcheck disable=SC2046 # several flags
+	"$testbed/enter" make -C "$repo" KDIR="$kernel" MO="$out" \
+		$("$testbed/kernel.sh" usual --make-flags) "$@" >"$log.make" 2>&1 || {
 		cat "$log.make"
 		return 1
 	}
@@ -72,11 +77,8 @@ lint() {
 	cd "$repo"
 	check "rustfmt" "$testbed/format.sh" --check
 	check "shellcheck" "$testbed/enter" shellcheck -x tools/testbed/*.sh tools/testbed/enter tools/testbed/vm .ci/run
-	rm -f vfio_ap_rs.o
 	check "the module builds without warnings" module
-	rm -f vfio_ap_rs.o
 	check "clippy: the module" module CLIPPY=1
-	rm -f vfio_ap_rs.o
 	check "unsafe is confined to the abstractions" unsafe_is_confined
 	cd tools
 	check "clippy: the tools" "$testbed/enter" cargo clippy -q --all-targets -- -D warnings
