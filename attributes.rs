@@ -119,16 +119,26 @@ impl<R: Resource, const ASSIGN: bool> Attribute for Assign<R, ASSIGN> {
     const NAME: &'static CStr = R::NAMES[if ASSIGN { 0 } else { 1 }];
 
     fn store(mdev: &Mdev, text: &[u8]) -> Result {
-        let number = text::parse_number(text)?;
-        let limit = R::limit(&mdev.driver.state.lock().limits);
-        let id = u8::try_from(number)
-            .ok()
-            .filter(|id| *id <= limit)
-            .ok_or(ENODEV)?;
-        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), |matrix| {
-            R::set(matrix, id, ASSIGN);
+        assign_one(mdev, text, R::limit, |matrix, id| {
+            R::set(matrix, id, ASSIGN)
         })
     }
+}
+
+/// What the six have in common.
+fn assign_one(
+    mdev: &Mdev,
+    text: &[u8],
+    limit: fn(&Limits) -> u8,
+    set: fn(&mut Matrix, u8),
+) -> Result {
+    let number = text::parse_number(text)?;
+    let limit = limit(&mdev.driver.state.lock().limits);
+    let id = u8::try_from(number)
+        .ok()
+        .filter(|id| *id <= limit)
+        .ok_or(ENODEV)?;
+    MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &|matrix| set(matrix, id))
 }
 
 /// `ap_config`: all that is assigned, in one step.
@@ -148,7 +158,7 @@ impl Attribute for ApConfig {
 
     fn store(mdev: &Mdev, text: &[u8]) -> Result {
         let new = text::parse_matrix(text)?;
-        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), |matrix| *matrix = new)
+        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &|matrix| *matrix = new)
     }
 }
 

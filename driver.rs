@@ -271,7 +271,7 @@ impl Driver {
     pub(crate) fn wait_while(
         self: &Arc<Self>,
         patience: Patience,
-        is_unfinished: impl Fn(&State) -> bool,
+        is_unfinished: &dyn Fn(&State) -> bool,
     ) {
         let start = Instant::<Monotonic>::now();
         // Most resets take less than the time until the next look.

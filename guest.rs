@@ -103,22 +103,22 @@ impl MatrixMdev {
 
     /// Commits what is due.
     pub(crate) fn settle(&self) {
-        self.update(&self.session(), |_| {});
+        self.update(&self.session(), &|_| {});
     }
 
     /// Changes the masks and makes the APCB follow; returns the queues that the guest has lost.
     ///
     /// The caller has to call [`Driver::proceed`] after giving back the session.
-    fn update(&self, session: &SessionGuard<'_>, change: impl FnOnce(&mut Masks)) -> Lost {
-        self.update_by(session, change, |due| session.commit(due))
+    fn update(&self, session: &SessionGuard<'_>, change: &dyn Fn(&mut Masks)) -> Lost {
+        self.update_by(session, change, &|due| session.commit(due))
     }
 
     /// As [`Self::update`], with another way to commit.
     fn update_by(
         &self,
         _session: &SessionGuard<'_>,
-        change: impl FnOnce(&mut Masks),
-        commit: impl FnOnce(&Matrix),
+        change: &dyn Fn(&mut Masks),
+        commit: &dyn Fn(&Matrix),
     ) -> Lost {
         let (due, lost) = {
             let mut state = self.driver.state.lock();
@@ -143,7 +143,7 @@ impl MatrixMdev {
 
     /// Waits until these queues are reset, and those that a guest is about to get.
     fn wait_for_resets(&self, lost: &Lost) {
-        self.driver.wait_while(Patience::User, |state| {
+        self.driver.wait_while(Patience::User, &|state| {
             state.host.queues.any_pending_of(lost)
                 || !state.host.scanning && state.host.is_unsettled(&self.masks(state).assigned)
         });
@@ -158,7 +158,7 @@ impl MatrixMdev {
     pub(crate) fn assign(
         mdev: &Mdev,
         reservations: Reservations,
-        edit: impl FnOnce(&mut Matrix),
+        edit: &dyn Fn(&mut Matrix),
     ) -> Result {
         let session = mdev.session();
         // The session keeps it as it is.
@@ -180,7 +180,7 @@ impl MatrixMdev {
                 return Err(ENODEV);
             }
             drop(state);
-            mdev.update(&session, |masks| masks.assigned = new)
+            mdev.update(&session, &|masks| masks.assigned = new)
         };
         drop(session);
         drop(reservations);
@@ -287,7 +287,7 @@ impl vfio::Driver for MatrixMdev {
         let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
         let mut session = mdev.session();
         session.hook = Some(hook);
-        mdev.update(&session, |masks| masks.user = User::Guest);
+        mdev.update(&session, &|masks| masks.user = User::Guest);
         drop(session);
         mdev.driver.proceed();
         mdev.wait_for_resets(&Lost::NOTHING);
@@ -297,15 +297,11 @@ impl vfio::Driver for MatrixMdev {
     fn close(mdev: &Mdev) {
         let mut session = mdev.session();
         let Session { hook, .. } = core::mem::take(&mut *session);
-        let lost = mdev.update_by(
-            &session,
-            |masks| masks.user = User::Nobody,
-            |_| {
-                if let Some(hook) = &hook {
-                    hook.kvm().clear_masks();
-                }
-            },
-        );
+        let lost = mdev.update_by(&session, &|masks| masks.user = User::Nobody, &|_| {
+            if let Some(hook) = &hook {
+                hook.kvm().clear_masks();
+            }
+        });
         drop(session);
         drop(hook);
         mdev.driver.proceed();
@@ -323,7 +319,7 @@ impl vfio::Driver for MatrixMdev {
 
     fn request(mdev: &Mdev, count: u32) {
         let session = mdev.session();
-        mdev.update(&session, |masks| {
+        mdev.update(&session, &|masks| {
             if masks.user == User::Guest {
                 masks.user = User::Leaving;
             }

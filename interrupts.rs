@@ -165,20 +165,20 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
         status.code(),
         response::NORMAL | response::OTHERWISE_CHANGED
     ) {
-        release_when_disabled(mdev, apqn, |_| true);
+        release_when_disabled(mdev, apqn, &|_| true);
     }
     status
 }
 
 /// Gives back what the interruptions of a queue need, if it `is_meant`, as soon as the machine has
 /// disabled them. If it does not do so, this waits for the reset of the queue.
-fn release_when_disabled(mdev: &Mdev, apqn: Apqn, is_meant: impl Fn(&Interruption) -> bool) {
+fn release_when_disabled(mdev: &Mdev, apqn: Apqn, is_meant: &dyn Fn(&Interruption) -> bool) {
     for _ in 0..LOOKS {
         let mut state = mdev.driver.state.lock();
         if !state
             .interruptions
             .get(&apqn.to_raw())
-            .is_some_and(&is_meant)
+            .is_some_and(is_meant)
         {
             return;
         }
@@ -197,8 +197,8 @@ fn release_when_disabled(mdev: &Mdev, apqn: Apqn, is_meant: impl Fn(&Interruptio
 ///
 /// The user waits for it, and takes the pages away: interruptions are disabled first, but a machine
 /// that does not do so is not waited for.
-fn release_now(mdev: &Mdev, concerned: impl Fn(u64) -> bool) {
-    let is_meant = |interruption: &Interruption| {
+fn release_now(mdev: &Mdev, concerned: &dyn Fn(u64) -> bool) {
+    let is_meant = &|interruption: &Interruption| {
         interruption.nib.is_of(mdev) && concerned(interruption.nib.iova())
     };
     loop {
@@ -232,12 +232,12 @@ fn release_now(mdev: &Mdev, concerned: impl Fn(u64) -> bool) {
 
 /// Gives back all that the user of an mdev has left behind.
 pub(crate) fn release_all(mdev: &Mdev) {
-    release_now(mdev, |_| true);
+    release_now(mdev, &|_| true);
 }
 
 /// Addresses of the user go away.
 pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
-    let concerned = |nib: u64| nib >= iova && nib - iova < length;
+    let concerned = &|nib: u64| nib >= iova && nib - iova < length;
 
     // A pin that has just been made is not in the table yet. The backend calls again, a few times,
     // as long as a page is pinned.

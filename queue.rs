@@ -72,7 +72,7 @@ impl ap_bus::Driver for QueueDriver {
         queue.driver.proceed();
         // Whoever binds a queue of an mdev by hand expects it to be there. In a scan, resets go on in
         // parallel.
-        queue.driver.wait_while(Patience::Bus, |state| {
+        queue.driver.wait_while(Patience::Bus, &|state| {
             !state.host.scanning
                 && state.host.queues.is_pending(queue.apqn)
                 && state.owner(queue.apqn).is_some()
@@ -124,7 +124,7 @@ impl ap_bus::Driver for QueueDriver {
                 host.queues.retry_failed();
             }
             driver.proceed();
-            driver.wait_while(Patience::Bus, |state| {
+            driver.wait_while(Patience::Bus, &|state| {
                 state
                     .mdevs()
                     .iter()

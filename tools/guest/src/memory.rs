@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Storage of a guest: anonymous memory of this process, aligned as KVM wants it, that a
+//! running guest changes at any time. Therefore it is only accessed by atomic
+//! doublewords, and never borrowed.
+
+use std::num::NonZero;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// KVM's unit of guest storage.
+const SEGMENT: usize = 1 << 20;
+
+/// The storage. It is never given back: a guest may use it until this process ends.
+#[derive(Clone, Copy)]
+pub struct Memory {
+    base: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: it is only accessed by atomic operations, and lives as long as the process.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// New storage, all zero. `length` has to be a multiple of a megabyte.
+    pub fn new(length: usize) -> nix::Result<Self> {
+        let room = NonZero::new(length + SEGMENT).ok_or(Errno::EINVAL)?;
+        // SAFETY: a new anonymous mapping disturbs nobody.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                room.get(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let gap = start.addr().next_multiple_of(SEGMENT) - start.addr();
+        // SAFETY: the mapping has room for `gap`, which is less than SEGMENT, and
+        // `length` bytes behind it.
+        let base = unsafe { start.cast::<u8>().add(gap) };
+        let base = NonNull::new(base).ok_or(Errno::ENOMEM)?;
+        Ok(Self { base, length })
+    }
+
+    /// Where it is in this process.
+    pub fn address(&self) -> u64 {
+        self.base.addr().get() as u64
+    }
+
+    /// How long it is.
+    pub fn length(&self) -> u64 {
+        self.length as u64
+    }
+
+    /// The doubleword at guest address `at`.
+    fn doubleword(&self, at: u64) -> &AtomicU64 {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        assert!(at.is_multiple_of(8) && at < self.length, "bad guest address");
+        // SAFETY: inside of the mapping, aligned, never unmapped, and only accessed by
+        // atomic operations on this side; zero is a valid value.
+        unsafe { self.base.add(at).cast::<AtomicU64>().as_ref() }
+    }
+
+    /// Reads the doubleword at guest address `at`.
+    pub fn load(&self, at: u64) -> u64 {
+        u64::from_be(self.doubleword(at).load(Ordering::SeqCst))
+    }
+
+    /// Writes the doubleword at guest address `at`.
+    pub fn store(&self, at: u64, value: u64) {
+        self.doubleword(at).store(value.to_be(), Ordering::SeqCst);
+    }
+
+    /// Writes bytes from guest address `at` on, and zeros up to the next doubleword.
+    pub fn write(&self, at: u64, bytes: &[u8]) {
+        for (number, chunk) in (0..).zip(bytes.chunks(8)) {
+            let mut value = [0; 8];
+            value[..chunk.len()].copy_from_slice(chunk);
+            self.store(at + 8 * number, u64::from_be_bytes(value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_and_big_endian() {
+        let memory = Memory::new(SEGMENT).unwrap();
+        assert!(memory.address().is_multiple_of(SEGMENT as u64));
+        memory.write(8, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(memory.load(8), 0x0102_0304_0506_0708);
+        assert_eq!(memory.load(16), 0x09 << 56);
+        assert_eq!(memory.load(0), 0);
+    }
+}
