@@ -46,11 +46,9 @@ nothing() { ! "$@" | tee /dev/stderr | grep -q .; }
 
 # The module, from scratch where it is linted, without warnings.
 module() {
-	local out=$cache/module-lint
-	rm -rf "$out"
-	mkdir "$out"
+	rm -rf "$cache/module-lint"
 	# shellcheck disable=SC2046 # several flags
-	"$testbed/enter" make -C "$repo" KDIR="$kernel" MO="$out" \
+	"$testbed/module.sh" "$cache/module-lint" "$kernel" \
 		$("$testbed/kernel.sh" usual --make-flags) "$@" >"$log.make" 2>&1 || {
 		cat "$log.make"
 		return 1

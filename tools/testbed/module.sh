@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Build the driver for a kernel, from a copy of its sources, so that it does not
+# matter what else is built of them, and for what: module.sh DIR KDIR MAKE-FLAG...
+. "$(dirname "$0")/lib.sh"
+
+dir=$1 kdir=$2
+shift 2
+mkdir -p "$dir"
+cd "$repo"
+(
+	flock 9
+	for file in Kbuild Makefile ./*.rs ./*.[ch] bindgen_parameters tools/testbed/check-kdir.sh; do
+		[ "$file" != ./bindings_generated.rs ] && [[ $file != *.mod.c ]] || continue
+		# Unchanged ones keep their times, so that make has nothing to do.
+		cmp -s "$file" "$dir/$file" || install -D "$file" "$dir/$file"
+	done
+	"$testbed/enter" make -C "$dir" KDIR="$kdir" "$@"
+) 9>"$dir/lock"
