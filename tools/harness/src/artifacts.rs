@@ -43,6 +43,10 @@ pub struct Artifacts {
     /// Memory of a machine, as QEMU understands it
     #[arg(long, env = "VM_MEMORY", value_name = "SIZE", default_value = "512M")]
     pub memory: String,
+
+    /// By what the time limits of scenarios are multiplied, for machines that are slow
+    #[arg(long, env = "VM_PATIENCE", value_name = "FACTOR", default_value_t = 1)]
+    pub patience: u32,
     /// Have the plugin print each AP instruction on the console
     #[arg(long, global = true)]
     pub trace: bool,

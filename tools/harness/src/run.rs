@@ -159,7 +159,7 @@ pub fn scenario(
     let end = machine::run(
         artifacts,
         &files.config(scenario.cpus),
-        scenario.timeout,
+        scenario.timeout * artifacts.patience,
         |line| {
             record.note(line);
             watch(line);
