@@ -6,13 +6,22 @@
 //! | [`backdoor`] | the one instruction that talks to the machine itself        |
 //! | [`uapi`]     | ioctl numbers and structures of KVM, VFIO and iommufd       |
 //! | [`vm`]       | a virtual machine that may use AP instructions, and devices |
+//! | [`kvm_run`]  | what it takes to have a virtual CPU run                     |
+//! | [`memory`]   | storage of a guest                                          |
+//! | [`payload`]  | the program in it                                           |
+//! | [`interview`] | what one may ask that program                              |
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
-//! All `unsafe` code is in [`backdoor`] and [`uapi`].
+//! All `unsafe` code is in [`backdoor`], [`uapi`], [`kvm_run`] and [`memory`], and once in
+//! [`payload`] for the symbols of its program.
 
 pub mod backdoor;
 pub mod crycb;
 pub mod error;
+pub mod interview;
+pub mod kvm_run;
+pub mod memory;
+pub mod payload;
 pub mod uapi;
 pub mod vm;

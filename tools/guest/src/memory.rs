@@ -64,7 +64,10 @@ impl Memory {
     /// The doubleword at guest address `at`.
     fn doubleword(&self, at: u64) -> &AtomicU64 {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
-        assert!(at.is_multiple_of(8) && at < self.length, "bad guest address");
+        assert!(
+            at.is_multiple_of(8) && at < self.length,
+            "bad guest address"
+        );
         // SAFETY: inside of the mapping, aligned, never unmapped, and only accessed by
         // atomic operations on this side; zero is a valid value.
         unsafe { self.base.add(at).cast::<AtomicU64>().as_ref() }

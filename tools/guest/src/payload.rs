@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use crate::crycb::Commit;
 use crate::memory::Memory;
 
 #[cfg(target_arch = "s390x")]
@@ -239,6 +240,19 @@ impl Payload {
             .flat_map(|adapter| domains.clone().map(move |domain| adapter << 8 | domain))
             .filter(|&apqn| self.response(cpu, apqn) == 0)
             .collect()
+    }
+
+    /// The masks in the block that QCI has stored in the buffer of a CPU.
+    pub fn configuration(&self, cpu: usize) -> Commit {
+        let (buffer, _) = Self::places(cpu);
+        let mask = |offset: u64| {
+            std::array::from_fn(|word| self.memory.load(buffer + offset + 8 * word as u64))
+        };
+        Commit::Set {
+            apm: mask(16),
+            aqm: mask(48),
+            adm: mask(80),
+        }
     }
 
     /// Tells CPU `cpu` to execute an instruction with these registers. Ask

@@ -11,13 +11,14 @@ use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::{request_code_none, request_code_readwrite, request_code_write};
 
-const KVMIO: u8 = 0xae;
-const VFIO: u8 = b';';
+pub(crate) const KVMIO: u8 = 0xae;
+pub(crate) const VFIO: u8 = b';';
 
 const KVM_CREATE_VM: Ioctl = request_code_none!(KVMIO, 0x01);
 const KVM_CREATE_VCPU: Ioctl = request_code_none!(KVMIO, 0x41);
 const KVM_CREATE_DEVICE: Ioctl = request_code_readwrite!(KVMIO, 0xe0, size_of::<CreateDevice>());
-const KVM_SET_DEVICE_ATTR: Ioctl = request_code_write!(KVMIO, 0xe1, size_of::<DeviceAttr>());
+pub(crate) const KVM_SET_DEVICE_ATTR: Ioctl =
+    request_code_write!(KVMIO, 0xe1, size_of::<DeviceAttr>());
 
 const KVM_DEV_TYPE_VFIO: u32 = 4;
 const KVM_DEV_VFIO_FILE: u32 = 1;
@@ -49,11 +50,11 @@ struct CreateDevice {
 }
 
 #[repr(C)]
-struct DeviceAttr {
-    flags: u32,
-    group: u32,
-    attr: u64,
-    addr: u64,
+pub(crate) struct DeviceAttr {
+    pub(crate) flags: u32,
+    pub(crate) group: u32,
+    pub(crate) attr: u64,
+    pub(crate) addr: u64,
 }
 
 /// `struct vfio_device_info`, as far as a device without regions fills it in.
@@ -116,12 +117,12 @@ struct IoasAlloc {
 }
 
 /// The `argsz` of a structure: every one here is a few words long.
-const fn argsz<T>() -> u32 {
+pub(crate) const fn argsz<T>() -> u32 {
     size_of::<T>() as u32
 }
 
 /// An ioctl whose argument is a number or nothing.
-fn by_value(fd: BorrowedFd<'_>, request: Ioctl, argument: usize) -> nix::Result<i32> {
+pub(crate) fn by_value(fd: BorrowedFd<'_>, request: Ioctl, argument: usize) -> nix::Result<i32> {
     // SAFETY: for the requests of this module that take a number the kernel does
     // not touch memory of this process.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, argument) })
@@ -132,7 +133,7 @@ fn by_value(fd: BorrowedFd<'_>, request: Ioctl, argument: usize) -> nix::Result<
 /// # Safety
 ///
 /// `T` must be the structure that `request` works on, valid for every bit pattern.
-unsafe fn by_reference<T>(
+pub(crate) unsafe fn by_reference<T>(
     fd: BorrowedFd<'_>,
     request: Ioctl,
     argument: &mut T,

@@ -13,6 +13,9 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::error::{Result, Step};
+use crate::kvm_run::{self, Cpu};
+use crate::memory::Memory;
+use crate::payload::{Payload, STORAGE};
 use crate::uapi::{self, DeviceInfo, IrqInfo};
 
 /// How a device is opened.
@@ -24,12 +27,35 @@ pub enum Backend {
     Iommufd,
 }
 
-/// A KVM virtual machine with AP interpretation, and its idle virtual CPUs.
+/// A KVM virtual machine with AP interpretation, and its virtual CPUs.
 pub struct Vm {
     // Not used again, but while it is open the machine is there.
     _vm: OwnedFd,
     vfio: Rc<OwnedFd>,
     _vcpus: Vec<OwnedFd>,
+    guest: Option<Guest>,
+}
+
+/// A guest that runs.
+pub struct Guest {
+    memory: Memory,
+    /// Its program.
+    pub payload: Payload,
+    /// Its CPUs.
+    pub cpus: Vec<Cpu>,
+}
+
+/// What guest to run: how many CPUs, and the adapters and domains it looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestOptions {
+    /// Number of CPUs.
+    pub cpus: usize,
+    /// Whether each of them has a CPU of the host, from 1 on.
+    pub pinned: bool,
+    /// The last adapter.
+    pub last_adapter: u8,
+    /// The last domain.
+    pub last_domain: u8,
 }
 
 impl Vm {
@@ -46,7 +72,42 @@ impl Vm {
             _vm: vm,
             vfio: Rc::new(vfio),
             _vcpus: vcpus,
+            guest: None,
         })
+    }
+
+    /// Creates the machine, with a guest that runs at once.
+    pub fn with_guest(options: GuestOptions) -> Result<Self> {
+        let mut machine = Self::new(0)?;
+        let vm = machine._vm.as_fd();
+        kvm_run::set_all_facilities(vm).step("KVM_S390_VM_CPU_MODEL")?;
+        let memory = Memory::new(STORAGE).step("guest memory")?;
+        kvm_run::set_memory(vm, memory).step("KVM_SET_USER_MEMORY_REGION")?;
+        let payload = Payload::load(
+            memory,
+            options.cpus,
+            options.last_adapter,
+            options.last_domain,
+        );
+        let kvm = open("/dev/kvm")?;
+        let cpus = (0..options.cpus)
+            .map(|id| {
+                let host_cpu = options.pinned.then_some(id + 1);
+                let vcpu = uapi::create_vcpu(vm, id).step(format!("KVM_CREATE_VCPU {id}"))?;
+                Cpu::run(kvm.as_fd(), vcpu, payload.start(id), host_cpu).step("mmap of a VCPU")
+            })
+            .collect::<Result<_>>()?;
+        machine.guest = Some(Guest {
+            memory,
+            payload,
+            cpus,
+        });
+        Ok(machine)
+    }
+
+    /// The guest, if one runs.
+    pub fn guest(&self) -> Result<&Guest> {
+        self.guest.as_ref().ok_or(Errno::ESRCH).step("no guest")
     }
 
     /// Tells KVM about the file of a group or a device, if `wanted`.
@@ -73,6 +134,9 @@ impl Vm {
                 uapi::set_container(group.as_fd(), container.as_fd())
                     .step("VFIO_GROUP_SET_CONTAINER")?;
                 uapi::set_iommu(container.as_fd()).step("VFIO_SET_IOMMU")?;
+                if let Some(guest) = &self.guest {
+                    kvm_run::map_dma(container.as_fd(), guest.memory).step("VFIO_IOMMU_MAP_DMA")?;
+                }
                 let group = self.link(group, linked)?;
                 let name = CString::new(uuid).map_err(|_| Errno::EINVAL).step("UUID")?;
                 let device =
@@ -94,6 +158,10 @@ impl Vm {
                 uapi::bind_iommufd(device.file.as_fd(), iommufd.as_fd())
                     .step("VFIO_DEVICE_BIND_IOMMUFD")?;
                 let ioas = uapi::alloc_ioas(iommufd.as_fd()).step("IOMMU_IOAS_ALLOC")?;
+                if let Some(guest) = &self.guest {
+                    kvm_run::map_ioas(iommufd.as_fd(), ioas, guest.memory)
+                        .step("IOMMU_IOAS_MAP")?;
+                }
                 uapi::attach_ioas(device.file.as_fd(), ioas)
                     .step("VFIO_DEVICE_ATTACH_IOMMUFD_PT")?;
                 Handle::Iommufd {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apvmm [--vcpus N] [--unlinked] [--backend group|iommufd] UUID`: the smallest
-//! virtual machine monitor that uses vfio_ap.
+//! `apvmm [--vcpus N | --run N] [--unlinked] [--backend group|iommufd] UUID`: the
+//! smallest virtual machine monitor that uses vfio_ap.
 //!
 //! It creates a KVM virtual machine with AP interpretation, opens the mediated
 //! device UUID, says `ok`, and then obeys one command per line:
@@ -15,7 +15,22 @@
 //!     history             each of these changes
 //!     open UUID [group|iommufd]   one more device for the same machine
 //!     close               close the device opened last; the machine stays
+//!     guest COMMAND...    ask the guest that runs; see below
 //!     quit
+//!
+//! With `--run N` a guest runs on N virtual CPUs from the beginning; `--vcpus N` only
+//! creates them. The guest asks for all queues of adapters 0 to 15 and domains 0 to 15
+//! (`--look A,D` for others) over and over; see [`guest::payload`]. With `--pin` its CPU
+//! N runs on CPU N + 1 of the host. Commands for it:
+//!
+//!     guest [CPU] queues  the queues that are there, when it has looked at all again
+//!     guest [CPU] rc APQN         what it gets now for a queue, as in 01.0002
+//!     guest [CPU] pqap GR0 [GR1 [GR2]]   PQAP, numbers as in 0x0102
+//!     guest [CPU] masks   QCI: what it is told to have
+//!     guest [CPU] enable APQN | disable APQN   AQIC
+//!     guest [CPU] send APQN | receive APQN     NQAP, DQAP
+//!     guest [CPU] interruptions   how many, and the indicator byte
+//!     guest [CPU] scans   how often it has looked at all queues
 //!
 //! An answer ends in a line `ok`, or `STEP: error ERRNO`. If the first device
 //! cannot be opened, that line is all there is, and the exit status is 1.
@@ -25,11 +40,13 @@ use std::process::ExitCode;
 
 use guest::crycb;
 use guest::error::{Result, Step};
-use guest::vm::{Backend, Device, Irq, Vm};
+use guest::interview;
+use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
 use nix::errno::Errno;
 
 struct Options {
     vcpus: usize,
+    guest: GuestOptions,
     linked: bool,
     backend: Backend,
     uuid: String,
@@ -47,6 +64,12 @@ fn options() -> std::result::Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
     let mut options = Options {
         vcpus: 0,
+        guest: GuestOptions {
+            cpus: 0,
+            pinned: false,
+            last_adapter: 15,
+            last_domain: 15,
+        },
         linked: true,
         backend: Backend::Group,
         uuid: String::new(),
@@ -55,6 +78,17 @@ fn options() -> std::result::Result<Options, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("vcpus") => options.vcpus = parser.value()?.parse()?,
+            Long("run") => options.guest.cpus = parser.value()?.parse()?,
+            Long("pin") => options.guest.pinned = true,
+            Long("look") => {
+                let (adapter, domain) = parser.value()?.parse_with(|text| {
+                    let (adapter, domain) = text.split_once(',').ok_or("A,D")?;
+                    let number = |text: &str| text.parse().map_err(|_| "0 to 255");
+                    Ok::<_, &str>((number(adapter)?, number(domain)?))
+                })?;
+                options.guest.last_adapter = adapter;
+                options.guest.last_domain = domain;
+            }
             Long("unlinked") => options.linked = false,
             Long("backend") => {
                 options.backend = parser
@@ -155,13 +189,17 @@ impl Session {
                 self.devices.pop();
                 String::new()
             }
+            ["guest", rest @ ..] => interview::ask(self.vm.guest()?, rest)?,
             _ => return unknown(),
         })
     }
 }
 
 fn start(options: &Options) -> Result<Session> {
-    let vm = Vm::new(options.vcpus)?;
+    let vm = match options.guest.cpus {
+        0 => Vm::new(options.vcpus)?,
+        _ => Vm::with_guest(options.guest)?,
+    };
     let device = vm.open(&options.uuid, options.backend, options.linked)?;
     Ok(Session {
         vm,

@@ -93,29 +93,9 @@ impl Machine {
     ///
     /// The program interruption that the instruction ends in.
     pub fn pqap(&mut self, operands: &Pqap) -> Result<PqapAnswer, ProgramInterruption> {
+        let function = self.examine(operands)?;
         let limits = self.limits;
-        if !limits.ap {
-            return Err(ProgramInterruption::Operation);
-        }
-        let [_, _, _, _, code, ..] = operands.gr0.to_be_bytes();
-        let function = Function::from_pqap(code)
-            .filter(|function| match function {
-                Function::Qci => limits.qci,
-                Function::Aqic => limits.aqic,
-                Function::Qact => limits.qact,
-                _ => true,
-            })
-            .ok_or(ProgramInterruption::Specification)?;
         let t = operands.gr0 & gr0::T != 0;
-        let defined = match function {
-            Function::Rapq | Function::Zapq | Function::Qact => gr0::F,
-            _ => 0,
-        };
-        if operands.gr0 & gr0::RESERVED & !defined != 0
-            || t && !(limits.apft && function == Function::Tapq)
-        {
-            return Err(ProgramInterruption::Specification);
-        }
         if function == Function::Qci {
             self.counters.count(function, None);
             return Ok(PqapAnswer::Configuration(qci::block(
@@ -160,6 +140,38 @@ impl Machine {
         Ok(answer)
     }
 
+    /// The function that PQAP is asked for, if the registers ask for one that exists.
+    ///
+    /// # Errors
+    ///
+    /// The program interruption that the instruction ends in.
+    pub(crate) fn examine(&self, operands: &Pqap) -> Result<Function, ProgramInterruption> {
+        let limits = &self.limits;
+        if !limits.ap {
+            return Err(ProgramInterruption::Operation);
+        }
+        let [_, _, _, _, code, ..] = operands.gr0.to_be_bytes();
+        let function = Function::from_pqap(code)
+            .filter(|function| match function {
+                Function::Qci => limits.qci,
+                Function::Aqic => limits.aqic,
+                Function::Qact => limits.qact,
+                _ => true,
+            })
+            .ok_or(ProgramInterruption::Specification)?;
+        let t = operands.gr0 & gr0::T != 0;
+        let defined = match function {
+            Function::Rapq | Function::Zapq | Function::Qact => gr0::F,
+            _ => 0,
+        };
+        if operands.gr0 & gr0::RESERVED & !defined != 0
+            || t && !(limits.apft && function == Function::Tapq)
+        {
+            return Err(ProgramInterruption::Specification);
+        }
+        Ok(function)
+    }
+
     /// Execute NQAP: put message `psmid` of `length` bytes on the queue that `gr0`
     /// names.
     ///
@@ -175,8 +187,8 @@ impl Machine {
         psmid: u64,
         length: u64,
     ) -> Result<Status, ProgramInterruption> {
-        Ok(match self.access(Function::Nqap, gr0)? {
-            Access::Answered(status, _) => status,
+        let (status, interruption) = match self.access(Function::Nqap, gr0)? {
+            Access::Answered(status, _) => (status, None),
             Access::Open(adapter, queue) => {
                 let rc = if gr0 & gr0::LAST_PART == 0 {
                     ResponseCode::FACILITY_NOT_INSTALLED
@@ -185,9 +197,13 @@ impl Machine {
                 } else {
                     queue.put(Reply::error(psmid), adapter.depth)
                 };
-                queue.status(adapter.depth, rc)
+                // The reply is there at once.
+                let interruption = queue.interruption().filter(|_| rc == ResponseCode::NORMAL);
+                (queue.status(adapter.depth, rc), interruption)
             }
-        })
+        };
+        self.interruptions.extend(interruption);
+        Ok(status)
     }
 
     /// Execute DQAP: receive a reply, or a part of it, into a buffer of `space` bytes.
@@ -216,7 +232,7 @@ impl Machine {
     }
 
     /// Does `gr0` name a queue that this machine can not have?
-    fn beyond_limits(&self, gr0: u64) -> bool {
+    pub(crate) fn beyond_limits(&self, gr0: u64) -> bool {
         let apqn = Apqn::from_gr0(gr0);
         if self.limits.apxa {
             apqn.apid.0 > self.limits.na || apqn.apqi.0 > self.limits.nd

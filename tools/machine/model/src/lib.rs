@@ -20,6 +20,7 @@
 //! |---|---|
 //! | [`machine`] | hardware, host configuration, all state |
 //! | [`execute`] | the instructions |
+//! | [`view`] | the same for the guest of an APCB |
 //! | [`queue`] | one queue as a state machine, and the faults forced on it |
 //! | [`control`] | the control language |
 //! | the others | one layout or one notion each |
@@ -37,7 +38,9 @@ pub mod mask;
 pub mod message;
 pub mod qci;
 pub mod queue;
+pub mod sie;
 pub mod status;
+pub mod view;
 
 pub use execute::{DqapAnswer, Pqap, PqapAnswer};
 pub use function::Function;
@@ -46,3 +49,4 @@ pub use limits::Limits;
 pub use machine::{Machine, SclpAnswer};
 pub use mask::Mask;
 pub use status::{ProgramInterruption, ResponseCode, Status};
+pub use view::{Apcb, View};

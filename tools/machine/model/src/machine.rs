@@ -7,9 +7,11 @@
 use crate::adapter::{Adapter, AdapterType, Mode, State};
 use crate::counters::Counters;
 use crate::ids::{Apid, Apqn};
+use crate::interruption::Interruption;
 use crate::limits::Limits;
 use crate::mask::Mask;
 use crate::queue::Queue;
+use crate::sie::Sie;
 use std::collections::BTreeMap;
 
 /// An AP configuration with all its state.
@@ -28,6 +30,8 @@ pub struct Machine {
     pub(crate) adm: Mask,
     pub(crate) queues: BTreeMap<Apqn, Queue>,
     pub(crate) counters: Counters,
+    pub(crate) sie: Sie,
+    pub(crate) interruptions: Vec<Interruption>,
 }
 
 /// What became of an SCLP command that configures or deconfigures an adapter.
@@ -83,6 +87,16 @@ impl Machine {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What was counted of guests that ran.
+    pub fn sie(&mut self) -> &mut Sie {
+        &mut self.sie
+    }
+
+    /// The interruptions that queues have requested since this was called last.
+    pub fn take_interruptions(&mut self) -> Vec<Interruption> {
+        std::mem::take(&mut self.interruptions)
     }
 
     /// Is `queue` in the host configuration, of an adapter that is installed?

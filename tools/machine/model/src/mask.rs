@@ -44,6 +44,12 @@ impl Mask {
         self.zip(other, |a, b| a | b)
     }
 
+    /// What is in both sets.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        self.zip(other, |a, b| a & b)
+    }
+
     /// What is in this set and not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
@@ -70,6 +76,17 @@ impl Mask {
             chunk.copy_from_slice(&word.to_be_bytes());
         }
         bytes
+    }
+
+    /// The set that begins with these bytes, as the machine stores it; what is not
+    /// given is empty, and what is beyond 32 bytes does not count.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut words = [0; 4];
+        for (index, byte) in bytes.iter().take(32).enumerate() {
+            words[index / 8] |= u64::from(*byte) << (56 - index % 8 * 8);
+        }
+        Self(words)
     }
 
     fn zip(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
@@ -143,13 +160,29 @@ mod tests {
         assert_eq!(Mask::up_to(255).to_string(), "0-255");
     }
 
+    #[test]
+    fn a_short_form_is_the_beginning_of_a_long_one() {
+        assert_eq!(
+            Mask::from_bytes(&[0x40, 0x01]).to_string(),
+            "1,15",
+            "two bytes"
+        );
+    }
+
     proptest! {
+        #[test]
+        fn bytes_are_the_set(bits: Vec<u8>) {
+            let set: Mask = bits.into_iter().collect();
+            prop_assert_eq!(Mask::from_bytes(&set.to_bytes()), set);
+        }
+
         #[test]
         fn union_and_difference_are_those_of_sets(a: Vec<u8>, b: Vec<u8>) {
             let (x, y): (Mask, Mask) = (a.iter().copied().collect(), b.iter().copied().collect());
             for bit in 0..=255 {
                 let (in_a, in_b) = (a.contains(&bit), b.contains(&bit));
                 prop_assert_eq!(x.union(y).contains(bit), in_a || in_b);
+                prop_assert_eq!(x.intersection(y).contains(bit), in_a && in_b);
                 prop_assert_eq!(x.without(y).contains(bit), in_a && !in_b);
             }
         }

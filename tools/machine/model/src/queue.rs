@@ -217,6 +217,12 @@ impl Queue {
         ResponseCode::NORMAL
     }
 
+    /// Whom to interrupt when there is a reply.
+    #[must_use]
+    pub fn interruption(&self) -> Option<Interruption> {
+        self.interruption
+    }
+
     /// DQAP: give what of the oldest reply fits into `space` bytes. A reply stays
     /// until all of it was given.
     pub fn take(&mut self, space: u64) -> Option<Taken> {

@@ -3,15 +3,15 @@
 
 use crate::cpu::Cpu;
 use crate::machine::Machine;
-use ap_model::{Apqn, DqapAnswer, Pqap, PqapAnswer, ProgramInterruption, Status};
+use ap_model::{Apcb, Apqn, DqapAnswer, Pqap, PqapAnswer, ProgramInterruption, Status};
 
 type Result = std::result::Result<(), ProgramInterruption>;
 
-/// Execute PQAP.
-pub(crate) fn pqap(cpu: &mut impl Cpu, machine: &Machine) -> Result {
+/// Execute PQAP, for the host or the guest with this APCB.
+pub(crate) fn pqap(cpu: &mut impl Cpu, machine: &Machine, apcb: Option<Apcb>) -> Result {
     let [gr0, gr1, gr2] = [cpu.gr(0), cpu.gr(1), cpu.gr(2)];
     let result = privileged(cpu).and_then(|()| {
-        machine.model().pqap(&Pqap {
+        machine.model().view(apcb).pqap(&Pqap {
             gr0,
             gr1,
             gr2,
@@ -49,11 +49,17 @@ pub(crate) fn pqap(cpu: &mut impl Cpu, machine: &Machine) -> Result {
 }
 
 /// Execute NQAP: message identifier in the pair R1, message in the pair R2.
-pub(crate) fn nqap(cpu: &mut impl Cpu, machine: &Machine, r1: u8, r2: u8) -> Result {
+pub(crate) fn nqap(
+    cpu: &mut impl Cpu,
+    machine: &Machine,
+    apcb: Option<Apcb>,
+    r1: u8,
+    r2: u8,
+) -> Result {
     let gr0 = cpu.gr(0);
     let result = privileged(cpu).and_then(|()| pairs(r1, r2)).and_then(|()| {
         let psmid = cpu.gr(r1) << 32 | cpu.gr(r1 + 1) & 0xffff_ffff;
-        machine.model().nqap(gr0, psmid, cpu.gr(r2 + 1))
+        machine.model().view(apcb).nqap(gr0, psmid, cpu.gr(r2 + 1))
     });
     machine.trace(cpu.index(), || {
         format!("NQAP gr0={gr0:x}: {}", outcome(gr0, result))
@@ -62,17 +68,24 @@ pub(crate) fn nqap(cpu: &mut impl Cpu, machine: &Machine, r1: u8, r2: u8) -> Res
     if status.cc() == 0 {
         advance(cpu, r2, cpu.gr(r2 + 1));
     }
+    interrupt(cpu, machine);
     set_status(cpu, status);
     Ok(())
 }
 
 /// Execute DQAP: message identifier to the pair R1, reply to the buffer that the
 /// pair R2 describes, bytes that did not fit in general register 2.
-pub(crate) fn dqap(cpu: &mut impl Cpu, machine: &Machine, r1: u8, r2: u8) -> Result {
+pub(crate) fn dqap(
+    cpu: &mut impl Cpu,
+    machine: &Machine,
+    apcb: Option<Apcb>,
+    r1: u8,
+    r2: u8,
+) -> Result {
     let gr0 = cpu.gr(0);
     let result = privileged(cpu)
         .and_then(|()| pairs(r1, r2))
-        .and_then(|()| machine.model().dqap(gr0, cpu.gr(r2 + 1)));
+        .and_then(|()| machine.model().view(apcb).dqap(gr0, cpu.gr(r2 + 1)));
     machine.trace(cpu.index(), || {
         let outcome = match &result {
             Err(interruption) => interruption.to_string(),
@@ -104,6 +117,23 @@ pub(crate) fn dqap(cpu: &mut impl Cpu, machine: &Machine, r1: u8, r2: u8) -> Res
         }
     }
     Ok(())
+}
+
+/// Make pending what queues have requested: set the indicator of the queue, and for a
+/// guest the bit of its interruption subclass in the GISA. There is no way to interrupt
+/// the host itself.
+fn interrupt(cpu: &mut impl Cpu, machine: &Machine) {
+    const IPM: u64 = 4;
+    let requests = machine.model().take_interruptions();
+    for request in requests {
+        let Some(gisa) = request.gisa else { continue };
+        cpu.write_absolute(request.nib, &[0x80]);
+        let mask = u64::from(gisa.origin) + IPM;
+        if let Some(pending) = cpu.number_at(mask, 1) {
+            cpu.write_absolute(mask, &[pending as u8 | 0x80 >> gisa.isc]);
+        }
+        machine.trace(cpu.index(), || format!("interruption {request}"));
+    }
 }
 
 fn privileged(cpu: &impl Cpu) -> Result {
@@ -173,13 +203,13 @@ mod tests {
     fn tapq_fills_status_hardware_information_and_condition_code() {
         let mut cpu = FakeCpu::new();
         cpu.gr[0] = 0x0203;
-        pqap(&mut cpu, &machine()).unwrap();
+        pqap(&mut cpu, &machine(), None).unwrap();
         assert_eq!(cpu.gr[1], 0x8000_0000);
         assert_eq!(cpu.gr[2] >> 24 & 0xff, 13);
         assert_eq!(cpu.cc(), 0);
         cpu.gr[0] = 0x0303;
         cpu.gr[2] = 0x55;
-        pqap(&mut cpu, &machine()).unwrap();
+        pqap(&mut cpu, &machine(), None).unwrap();
         assert_eq!((cpu.gr[1], cpu.gr[2], cpu.cc()), (0x0001_0000, 0x55, 3));
     }
 
@@ -189,13 +219,13 @@ mod tests {
         cpu.gr[0] = 4 << 24;
         cpu.gr[1] = 0x77;
         cpu.gr[2] = 0x1000;
-        pqap(&mut cpu, &machine()).unwrap();
+        pqap(&mut cpu, &machine(), None).unwrap();
         assert_eq!(cpu.storage[0x1010], 0xe0);
         assert_eq!(cpu.storage[0x1030], 0xf0);
         assert_eq!((cpu.gr[1], cpu.cc()), (0x77, 0), "register 1 stays");
         cpu.gr[2] = 0x3f90;
         assert_eq!(
-            pqap(&mut cpu, &machine()),
+            pqap(&mut cpu, &machine(), None),
             Err(ProgramInterruption::Addressing)
         );
     }
@@ -208,11 +238,11 @@ mod tests {
         cpu.gr[0] = 3 << 24 | 0x0101;
         cpu.gr[1] = 1 << 47;
         cpu.gr[2] = 0x8000;
-        pqap(&mut cpu, &machine).unwrap();
+        pqap(&mut cpu, &machine, None).unwrap();
         assert_eq!(cpu.gr[1] >> 16 & 0xff, 6);
         cpu.gr[1] = 1 << 47;
         cpu.gr[2] = 0x1000;
-        pqap(&mut cpu, &machine).unwrap();
+        pqap(&mut cpu, &machine, None).unwrap();
         assert_eq!(cpu.gr[1] >> 16 & 0xff, 0);
     }
 
@@ -223,19 +253,19 @@ mod tests {
         cpu.gr[0] = 0x4000_0101;
         (cpu.gr[4], cpu.gr[5]) = (0x1122_3344, 0x5566_7788);
         (cpu.gr[6], cpu.gr[7]) = (0x1000, 0x100);
-        nqap(&mut cpu, &machine, 4, 6).unwrap();
+        nqap(&mut cpu, &machine, None, 4, 6).unwrap();
         assert_eq!((cpu.cc(), cpu.gr[6], cpu.gr[7]), (0, 0x1100, 0));
         cpu.gr[0] = 0x8000_0101;
         (cpu.gr[4], cpu.gr[5]) = (0, 0);
         (cpu.gr[6], cpu.gr[7]) = (0x2000, 0x800);
-        dqap(&mut cpu, &machine, 4, 6).unwrap();
+        dqap(&mut cpu, &machine, None, 4, 6).unwrap();
         assert_eq!(
             (cpu.cc(), cpu.gr[4], cpu.gr[5]),
             (0, 0x1122_3344, 0x5566_7788)
         );
         assert_eq!((cpu.gr[2], cpu.gr[6], cpu.gr[7]), (0, 0x2008, 0x7f8));
         assert_eq!(cpu.storage[0x2001], 0x88);
-        dqap(&mut cpu, &machine, 4, 6).unwrap();
+        dqap(&mut cpu, &machine, None, 4, 6).unwrap();
         assert_eq!((cpu.cc(), cpu.gr[1]), (3, 0x8010_0000));
     }
 
@@ -244,14 +274,14 @@ mod tests {
         let mut cpu = FakeCpu::new();
         let machine = machine();
         cpu.gr[0] = 0x4000_0101;
-        nqap(&mut cpu, &machine, 4, 6).unwrap();
+        nqap(&mut cpu, &machine, None, 4, 6).unwrap();
         cpu.gr[1] = 0x99;
         (cpu.gr[6], cpu.gr[7]) = (0x2000, 5);
-        dqap(&mut cpu, &machine, 4, 6).unwrap();
+        dqap(&mut cpu, &machine, None, 4, 6).unwrap();
         assert_eq!((cpu.cc(), cpu.gr[2], cpu.gr[7]), (1, 3, 0));
         assert_eq!(cpu.gr[1], 0x99, "no status yet");
         cpu.gr[7] = 5;
-        dqap(&mut cpu, &machine, 4, 6).unwrap();
+        dqap(&mut cpu, &machine, None, 4, 6).unwrap();
         assert_eq!((cpu.cc(), cpu.gr[2], cpu.gr[7]), (0, 0, 2));
     }
 
@@ -260,12 +290,12 @@ mod tests {
         let mut cpu = FakeCpu::new();
         let machine = machine();
         let specification = Err(ProgramInterruption::Specification);
-        assert_eq!(nqap(&mut cpu, &machine, 3, 6), specification);
-        assert_eq!(dqap(&mut cpu, &machine, 4, 7), specification);
+        assert_eq!(nqap(&mut cpu, &machine, None, 3, 6), specification);
+        assert_eq!(dqap(&mut cpu, &machine, None, 4, 7), specification);
         cpu.psw_mask |= 1 << 48;
         let privileged = Err(ProgramInterruption::PrivilegedOperation);
-        assert_eq!(pqap(&mut cpu, &machine), privileged);
-        assert_eq!(nqap(&mut cpu, &machine, 4, 6), privileged);
-        assert_eq!(dqap(&mut cpu, &machine, 4, 6), privileged);
+        assert_eq!(pqap(&mut cpu, &machine, None), privileged);
+        assert_eq!(nqap(&mut cpu, &machine, None, 4, 6), privileged);
+        assert_eq!(dqap(&mut cpu, &machine, None, 4, 6), privileged);
     }
 }

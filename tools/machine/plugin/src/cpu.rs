@@ -20,6 +20,12 @@ pub(crate) trait Cpu {
     fn set_gr(&mut self, number: u8, value: u64);
     /// The left half of the PSW. Its condition code may be out of date.
     fn psw_mask(&self) -> u64;
+    /// Set it. The CPU must not be put to sleep that way.
+    fn set_psw_mask(&mut self, mask: u64);
+    /// Control register `number`.
+    fn cr(&self, number: u8) -> u64;
+    /// Set control register `number`; this purges the TLB.
+    fn set_cr(&mut self, number: u8, value: u64);
     /// Set the condition code, 0 to 3.
     fn set_cc(&mut self, cc: u8);
     /// The prefix register.
@@ -35,6 +41,16 @@ pub(crate) trait Cpu {
     fn read_absolute(&self, address: u64, length: usize) -> Option<Vec<u8>>;
     /// Store there; false if there is no storage.
     fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool;
+
+    /// The unsigned number of `length` bytes, at most 8, in absolute storage.
+    fn number_at(&self, address: u64, length: usize) -> Option<u64> {
+        let bytes = self.read_absolute(address, length)?;
+        Some(
+            bytes
+                .iter()
+                .fold(0, |number, &byte| number << 8 | u64::from(byte)),
+        )
+    }
 
     /// Is the program in the problem state?
     fn in_problem_state(&self) -> bool {
@@ -60,8 +76,14 @@ pub(crate) struct Vcpu {
 }
 
 /// QEMU's handles of the registers. They are the same for all vCPUs.
-struct Registers(HashMap<String, Handle>);
+struct Registers {
+    gr: [Handle; 16],
+    cr: [Handle; 16],
+    psw_mask: Handle,
+    prefix: Handle,
+}
 
+#[derive(Clone, Copy)]
 struct Handle(*mut ffi::Register);
 
 // SAFETY: A handle is a number in the guise of a pointer; QEMU never changes what it
@@ -118,7 +140,7 @@ pub(crate) fn learn_registers() {
                 (*array).len as usize,
             )
         };
-        let registers = descriptors
+        let handles: HashMap<String, Handle> = descriptors
             .iter()
             .filter(|descriptor| !descriptor.name.is_null())
             .map(|descriptor| {
@@ -132,7 +154,16 @@ pub(crate) fn learn_registers() {
             .collect();
         // SAFETY: The array is ours, and `descriptors` is not used any more.
         unsafe { ffi::g_array_unref(array) };
-        Registers(registers)
+        let handle = |name: &str| match handles.get(name) {
+            Some(&handle) => handle,
+            None => panic!("this QEMU does not show register {name} to plugins"),
+        };
+        Registers {
+            gr: std::array::from_fn(|number| handle(&format!("r{number}"))),
+            cr: std::array::from_fn(|number| handle(&format!("cr{number}"))),
+            psw_mask: handle("pswm"),
+            prefix: handle("prefix"),
+        }
     });
 }
 
@@ -153,39 +184,26 @@ impl Vcpu {
         }
     }
 
-    fn register(&self, name: &str) -> *mut ffi::Register {
-        match self.registers.0.get(name) {
-            Some(handle) => handle.0,
-            None => panic!("this QEMU does not show register {name} to plugins"),
-        }
-    }
-
-    fn get(&self, name: &str) -> u64 {
+    fn get(&self, register: Handle) -> u64 {
         let bytes = Bytes::new(&[]);
         // SAFETY: By the type invariant registers can be read; the handle is QEMU's.
-        let ok = unsafe { ffi::qemu_plugin_read_register(self.register(name), bytes.0) };
-        assert!(ok, "register {name} can not be read");
+        let ok = unsafe { ffi::qemu_plugin_read_register(register.0, bytes.0) };
+        assert!(ok, "a register can not be read");
         bytes
             .as_slice()
             .iter()
             .fold(0, |value, &byte| value << 8 | u64::from(byte))
     }
 
-    /// `name` has to be a register of 64 bits.
-    fn set(&mut self, name: &str, value: u64) {
+    /// All registers that are known have 64 bits.
+    fn set(&mut self, register: Handle, value: u64) {
         let bytes = Bytes::new(&value.to_be_bytes());
         // SAFETY: By the type invariant registers can be written; the handle is QEMU's,
         // and the value is as long as the register.
-        let ok = unsafe { ffi::qemu_plugin_write_register(self.register(name), bytes.0) };
-        assert!(ok, "register {name} can not be written");
+        let ok = unsafe { ffi::qemu_plugin_write_register(register.0, bytes.0) };
+        assert!(ok, "a register can not be written");
     }
 }
-
-/// Names of the general registers in QEMU's description of the CPU.
-const GR: [&str; 16] = [
-    "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-    "r15",
-];
 
 impl Cpu for Vcpu {
     fn index(&self) -> u32 {
@@ -193,24 +211,36 @@ impl Cpu for Vcpu {
     }
 
     fn gr(&self, number: u8) -> u64 {
-        self.get(GR[usize::from(number)])
+        self.get(self.registers.gr[usize::from(number)])
     }
 
     fn set_gr(&mut self, number: u8, value: u64) {
-        self.set(GR[usize::from(number)], value);
+        self.set(self.registers.gr[usize::from(number)], value);
     }
 
     fn psw_mask(&self) -> u64 {
-        self.get("pswm")
+        self.get(self.registers.psw_mask)
+    }
+
+    fn set_psw_mask(&mut self, mask: u64) {
+        self.set(self.registers.psw_mask, mask);
+    }
+
+    fn cr(&self, number: u8) -> u64 {
+        self.get(self.registers.cr[usize::from(number)])
+    }
+
+    fn set_cr(&mut self, number: u8, value: u64) {
+        self.set(self.registers.cr[usize::from(number)], value);
     }
 
     fn set_cc(&mut self, cc: u8) {
         let mask = self.psw_mask() & !(3 << CC_SHIFT);
-        self.set("pswm", mask | u64::from(cc) << CC_SHIFT);
+        self.set_psw_mask(mask | u64::from(cc) << CC_SHIFT);
     }
 
     fn prefix(&self) -> u64 {
-        self.get("prefix")
+        self.get(self.registers.prefix)
     }
 
     fn read(&self, address: u64, length: usize) -> Option<Vec<u8>> {
@@ -263,6 +293,7 @@ pub(crate) mod fake {
 
     pub(crate) struct FakeCpu {
         pub(crate) gr: [u64; 16],
+        pub(crate) cr: [u64; 16],
         pub(crate) psw_mask: u64,
         pub(crate) storage: Vec<u8>,
     }
@@ -272,6 +303,7 @@ pub(crate) mod fake {
         pub(crate) fn new() -> Self {
             Self {
                 gr: [0; 16],
+                cr: [0; 16],
                 psw_mask: 0x0400_2001_8000_0000,
                 storage: vec![0; 0x4000],
             }
@@ -294,6 +326,15 @@ pub(crate) mod fake {
         }
         fn psw_mask(&self) -> u64 {
             self.psw_mask
+        }
+        fn set_psw_mask(&mut self, mask: u64) {
+            self.psw_mask = mask;
+        }
+        fn cr(&self, number: u8) -> u64 {
+            self.cr[usize::from(number)]
+        }
+        fn set_cr(&mut self, number: u8, value: u64) {
+            self.cr[usize::from(number)] = value;
         }
         fn set_cc(&mut self, cc: u8) {
             self.psw_mask = self.psw_mask & !(3 << CC_SHIFT) | u64::from(cc) << CC_SHIFT;

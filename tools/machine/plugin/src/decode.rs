@@ -3,6 +3,8 @@
 //!
 //! The target of EXECUTE is not looked at: Linux executes none of these that way.
 
+use crate::sie::Leak;
+
 /// An instruction that the plugin executes itself, or whose result it amends.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Instruction {
@@ -20,6 +22,16 @@ pub(crate) enum Instruction {
     Chsc { r1: u8 },
     /// Perform locked operation, EE.
     Plo,
+    /// Start interpretive execution, B214: the state description.
+    Sie { base: u8, displacement: u16 },
+    /// Invalidate page-table entries, B221: table, address, number of further ones.
+    Ipte { r1: u8, r2: u8, r3: u8 },
+    /// Invalidate DAT-table entries, B98E: controls in R2, ASCE in R3.
+    Idte { r2: u8, r3: u8 },
+    /// Another one that makes CPUs forget translations: CRDTE, CSP, CSPG, PTLB.
+    Purge,
+    /// One that is of interest if a guest executes it. STFLE is as well.
+    Leak(Leak),
     /// The back door of this machine, B2FE: not assigned in the architecture.
     BackDoor,
 }
@@ -31,6 +43,7 @@ impl Instruction {
     /// The instruction of interest that `bytes` begin with.
     pub(crate) fn decode(bytes: [u8; Self::MAX_LENGTH]) -> Option<Self> {
         let registers = |byte: u8| (byte >> 4, byte & 0xf);
+        let storage = |high: u8, low| (high >> 4, u16::from_be_bytes([high & 0xf, low]));
         Some(match bytes {
             [0xee, ..] => Self::Plo,
             [0xb2, 0x20, _, operands, ..] => {
@@ -50,10 +63,35 @@ impl Instruction {
             }
             [0xb2, 0xaf, ..] => Self::Pqap,
             [0xb2, 0xb0, high, low, ..] => {
-                let (base, _) = registers(high);
-                let displacement = u16::from_be_bytes([high & 0xf, low]);
+                let (base, displacement) = storage(high, low);
                 Self::Stfle { base, displacement }
             }
+            [0xb2, 0x14, high, low, ..] => {
+                let (base, displacement) = storage(high, low);
+                Self::Sie { base, displacement }
+            }
+            [0xb2, 0x21, third, operands, ..] => {
+                let (r1, r2) = registers(operands);
+                let (r3, _) = registers(third);
+                Self::Ipte { r1, r2, r3 }
+            }
+            [0xb9, 0x8e, third, operands, ..] => Self::Idte {
+                r2: registers(operands).1,
+                r3: registers(third).0,
+            },
+            [0xb2, 0x0d | 0x50, ..] | [0xb9, 0x8a | 0x8f, ..] => Self::Purge,
+            // STCK, STCKF; STCKE has the clock behind an epoch index.
+            [0xb2, operation @ (0x05 | 0x7c | 0x78), high, low, ..] => {
+                let (base, displacement) = storage(high, low);
+                Self::Leak(Leak::StoreClock {
+                    base,
+                    displacement,
+                    offset: u8::from(operation == 0x78),
+                })
+            }
+            [0xb9, 0x8d, _, operands, ..] => Self::Leak(Leak::Epsw {
+                r1: registers(operands).0,
+            }),
             [0xb2, 0xfe, 0, 0, ..] => Self::BackDoor,
             _ => return None,
         })
@@ -71,7 +109,13 @@ impl Instruction {
     pub(crate) const fn is_amended(self) -> bool {
         matches!(
             self,
-            Self::Stfle { .. } | Self::Servc { .. } | Self::Chsc { .. }
+            Self::Stfle { .. }
+                | Self::Servc { .. }
+                | Self::Chsc { .. }
+                | Self::Ipte { .. }
+                | Self::Idte { .. }
+                | Self::Purge
+                | Self::Leak(_)
         )
     }
 }
@@ -115,6 +159,44 @@ mod tests {
         for word in [0xb2b0_f0a8, 0xb220_0012, 0xb25f_0030] {
             assert!(decode(word).unwrap().is_amended());
         }
+    }
+
+    #[test]
+    fn instructions_about_guests() {
+        assert_eq!(
+            decode(0xb214_e000),
+            Some(Instruction::Sie {
+                base: 14,
+                displacement: 0
+            })
+        );
+        for word in [0xb20d_0000, 0xb250_0024, 0xb98f_0012, 0xb98a_0024] {
+            assert_eq!(decode(word), Some(Instruction::Purge));
+        }
+        assert_eq!(
+            decode(0xb221_4023),
+            Some(Instruction::Ipte {
+                r1: 2,
+                r2: 3,
+                r3: 4
+            })
+        );
+        assert_eq!(
+            decode(0xb98e_4023),
+            Some(Instruction::Idte { r2: 3, r3: 4 })
+        );
+        let offset = |word| match decode(word) {
+            Some(Instruction::Leak(Leak::StoreClock { offset, .. })) => offset,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            [0xb205_f000, 0xb27c_f000, 0xb278_f000].map(offset),
+            [0, 0, 1]
+        );
+        assert_eq!(
+            decode(0xb98d_0030),
+            Some(Instruction::Leak(Leak::Epsw { r1: 3 }))
+        );
     }
 
     #[test]

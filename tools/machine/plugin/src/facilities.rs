@@ -13,6 +13,7 @@
 
 use crate::cpu::Cpu;
 use crate::machine::Machine;
+use crate::sie::Shared;
 use ap_model::{Apid, Limits, SclpAnswer};
 
 /// A result of QEMU's that is still to be amended.
@@ -192,6 +193,7 @@ fn amend_sclp(cpu: &mut impl Cpu, machine: &Machine, command: u32, block: u64) {
         amend_cpu_info(&mut data);
     } else {
         amend_scp_info(&mut data, machine.model().limits());
+        keep_storage(&mut data, machine.shadows());
     }
     cpu.write_absolute(block, &data);
 }
@@ -224,6 +226,30 @@ fn amend_scp_info(block: &mut [u8], limits: &Limits) {
     // more than a few CPUs.
     block[116] |= 0x80 | 0x08;
     amend_cpus(block, read_u16(block, 16), read_u16(block, 18));
+}
+
+/// Keep the last increments of storage for ourselves: there are fewer of them.
+fn keep_storage(block: &mut [u8], shadows: &Shared) {
+    const COUNT: usize = 8;
+    const SIZE: usize = 10;
+    const MIB: u64 = 1 << 20;
+    if block.len() < 128 || !is_filled(block) || shadows.size() == 0 {
+        return;
+    }
+    // Machines with more increments, or larger ones, say so elsewhere.
+    let (count, size) = (read_u16(block, COUNT), u64::from(block[SIZE]) * MIB);
+    if count == 0 || size == 0 {
+        return;
+    }
+    let kept = shadows.size().div_ceil(size);
+    let left = u64::from(count).saturating_sub(kept);
+    // Less than half is no machine to run guests in.
+    if left >= kept
+        && let Ok(left) = u16::try_from(left)
+    {
+        block[COUNT..COUNT + 2].copy_from_slice(&left.to_be_bytes());
+        shadows.place(u64::from(left) * size);
+    }
 }
 
 /// The block of a read-CPU-info (`struct read_cpu_info_sccb`).

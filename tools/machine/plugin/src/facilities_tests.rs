@@ -137,3 +137,19 @@ fn no_locked_operation_is_available() {
     cpu.gr[0] = 5;
     assert!(!plo(&mut cpu));
 }
+
+#[test]
+fn the_last_storage_is_kept_for_the_tables_of_guests() {
+    let scp_info = |increments: u16, size: u8, cpus| {
+        let mut data = block(0x0010);
+        data[8..10].copy_from_slice(&increments.to_be_bytes());
+        data[10] = size;
+        keep_storage(&mut data, &Shared::new(cpus));
+        read_u16(&data, 8)
+    };
+    assert_eq!(scp_info(512, 1, 0), 512);
+    assert_eq!(scp_info(512, 1, 2), 480);
+    assert_eq!(scp_info(512, 4, 1), 508);
+    assert_eq!(scp_info(16, 1, 1), 16, "too small a machine");
+    assert_eq!(scp_info(0, 1, 1), 0, "too large a machine");
+}

@@ -131,6 +131,7 @@ unsafe extern "C" {
     );
 
     pub(crate) fn qemu_plugin_tb_n_insns(tb: *const TranslationBlock) -> usize;
+    pub(crate) fn qemu_plugin_tb_vaddr(tb: *const TranslationBlock) -> u64;
     pub(crate) fn qemu_plugin_tb_get_insn(
         tb: *const TranslationBlock,
         index: usize,

@@ -13,12 +13,16 @@
 //!
 //! What one instruction leaves for later is kept per vCPU. A scoreboard has a number
 //! for each vCPU that translated code can look at by itself; while it is 0, nothing is
-//! left, and blocks run without calling here.
+//! left and no guest runs, and blocks run without calling here.
+//!
+//! While a vCPU runs a guest, the instructions of interest are other ones: most trap,
+//! and are found at the discontinuity that this is; see [`crate::sie`].
 
 use crate::cpu::{Cpu, Vcpu, learn_registers};
 use crate::decode::Instruction;
 use crate::facilities::{self, Amendment, Chsc};
 use crate::machine::Machine;
+use crate::sie::{self, Correction, Owner, Psw, Purge, Sie};
 use crate::{ap, control, ffi};
 use ap_model::ProgramInterruption;
 use std::collections::HashMap;
@@ -33,10 +37,19 @@ struct Site {
     instruction: Instruction,
 }
 
+impl Site {
+    /// The address behind the instruction.
+    fn next(&self) -> u64 {
+        self.address.wrapping_add(self.instruction.length())
+    }
+}
+
 /// How an instruction goes on.
 enum Effect {
     /// It was executed here.
     Executed,
+    /// It was, and the program goes on with this PSW.
+    Load(Psw),
     /// QEMU executes it.
     Native,
     /// QEMU executes it, and this is to be done about it afterwards.
@@ -47,6 +60,10 @@ enum Effect {
 enum Task {
     /// Amend its result.
     Amend(Amendment),
+    /// Amend its result, which a guest must not see.
+    Correct(Correction),
+    /// Purge translations once more: what it invalidated was still valid before.
+    Purge(Purge),
     /// Replace the code of the operation exception that it ends in.
     Interrupt(ProgramInterruption),
 }
@@ -57,12 +74,21 @@ struct Pending {
     task: Task,
 }
 
+/// What is known of a vCPU. Only its own thread looks at it.
+#[derive(Default)]
+struct PerVcpu {
+    pending: Option<Pending>,
+    sie: Sie,
+    /// Whether the gate is open.
+    is_called: bool,
+}
+
 /// All that the callbacks know.
 struct Hooks {
     machine: &'static Machine,
     /// By vCPU.
-    pending: Vec<Mutex<Option<Pending>>>,
-    /// Not 0 for a vCPU for which something is pending.
+    vcpus: Vec<Mutex<PerVcpu>>,
+    /// Not 0 for a vCPU for which something is pending, or that runs a guest.
     gate: Gate,
     /// Sites live as long as the code that refers to them, which is for ever. A program
     /// that is translated again finds its own.
@@ -98,23 +124,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hooks {
-    /// Execute, or prepare to amend, an instruction.
-    fn execute(&self, cpu: &mut Vcpu, instruction: Instruction) -> Effect {
+    /// Execute, or prepare to amend, an instruction of interest.
+    fn execute(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu, site: Site) -> Effect {
+        if vcpu.sie.runs_guest() {
+            return guest_effect(cpu, &vcpu.sie, site.instruction);
+        }
         let machine = self.machine;
         let limits = *machine.model().limits();
         let amend = |amendment: Option<Amendment>| match amendment {
             Some(amendment) => Effect::Unfinished(Task::Amend(amendment)),
             None => Effect::Native,
         };
-        let result = match instruction {
+        let result = match site.instruction {
             Instruction::Pqap | Instruction::Nqap { .. } | Instruction::Dqap { .. }
                 if !limits.ap =>
             {
                 return Effect::Native;
             }
-            Instruction::Pqap => ap::pqap(cpu, machine),
-            Instruction::Nqap { r1, r2 } => ap::nqap(cpu, machine, r1, r2),
-            Instruction::Dqap { r1, r2 } => ap::dqap(cpu, machine, r1, r2),
+            Instruction::Pqap => ap::pqap(cpu, machine, None),
+            Instruction::Nqap { r1, r2 } => ap::nqap(cpu, machine, None, r1, r2),
+            Instruction::Dqap { r1, r2 } => ap::dqap(cpu, machine, None, r1, r2),
             Instruction::Stfle { base, displacement } => {
                 return amend(facilities::before_stfle(cpu, &limits, base, displacement));
             }
@@ -126,7 +155,18 @@ impl Hooks {
                 };
             }
             Instruction::Plo if facilities::plo(cpu) => Ok(()),
-            Instruction::Plo => return Effect::Native,
+            Instruction::Plo | Instruction::Leak(_) => return Effect::Native,
+            Instruction::Sie { .. } if cpu.in_problem_state() => return Effect::Native,
+            Instruction::Sie { base, displacement } => {
+                let base = if base == 0 { 0 } else { cpu.gr(base) };
+                let origin = base.wrapping_add(displacement.into());
+                return Effect::Load(vcpu.sie.enter(cpu, machine, origin, site.next()));
+            }
+            Instruction::Ipte { .. } | Instruction::Idte { .. } | Instruction::Purge => {
+                let purge = purged_by(cpu, site.instruction);
+                machine.shadows().purge(purge);
+                return Effect::Unfinished(Task::Purge(purge));
+            }
             Instruction::BackDoor => {
                 control::back_door(cpu, machine);
                 Ok(())
@@ -138,48 +178,52 @@ impl Hooks {
         }
     }
 
-    fn leave(&self, vcpu: c_uint, pending: Pending) {
-        *lock(&self.pending[vcpu as usize]) = Some(pending);
-        self.gate.set(vcpu, true);
-    }
-
-    fn take(&self, vcpu: c_uint) -> Option<Pending> {
-        let pending = lock(&self.pending[vcpu as usize]).take();
-        if pending.is_some() {
-            self.gate.set(vcpu, false);
+    /// Look at what is known of a vCPU, and have it called at blocks as long as that is
+    /// necessary.
+    fn with<T>(&self, vcpu: c_uint, f: impl FnOnce(&mut PerVcpu) -> T) -> T {
+        let mut state = lock(&self.vcpus[vcpu as usize]);
+        let result = f(&mut state);
+        let wanted = state.pending.is_some() || state.sie.is_active();
+        if state.is_called != wanted {
+            state.is_called = wanted;
+            self.gate.set(vcpu, wanted);
         }
-        pending
+        result
     }
 
     /// The instruction that left something has finished, without an interruption.
-    fn finish(&self, cpu: &mut Vcpu, vcpu: c_uint) {
-        if let Some(Pending {
-            task: Task::Amend(amendment),
-            ..
-        }) = self.take(vcpu)
-        {
-            facilities::amend(cpu, self.machine, &amendment);
+    fn finish(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu) {
+        if let Some(Pending { task, .. }) = vcpu.pending.take() {
+            self.complete(cpu, &task);
         }
     }
 
-    /// There was an interruption; `exception` if it was caused by the instruction at
-    /// `from`.
-    fn interrupted(&self, cpu: &mut Vcpu, vcpu: c_uint, exception: bool, from: u64) {
-        let Some(Pending { address, task }) = self.take(vcpu) else {
-            return;
-        };
-        let by_it = exception && from == address;
+    fn complete(&self, cpu: &mut Vcpu, task: &Task) {
         match task {
-            Task::Amend(amendment) if !by_it => {
-                facilities::amend(cpu, self.machine, &amendment);
-            }
-            // It did not come to a result: perhaps its operand has to be paged in.
-            Task::Amend(_) => {}
-            Task::Interrupt(interruption) if by_it => {
-                const CODE: u64 = 0x8e;
-                cpu.write_absolute(cpu.prefix() + CODE, &interruption.code().to_be_bytes());
-            }
+            Task::Amend(amendment) => facilities::amend(cpu, self.machine, amendment),
+            Task::Correct(correction) => sie::correct(cpu, correction),
+            Task::Purge(purge) => self.machine.shadows().purge(*purge),
             Task::Interrupt(_) => {}
+        }
+    }
+
+    /// There was an interruption to the handler at `to`; `exception` if it was caused by
+    /// the instruction at `from`.
+    fn interrupted(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu, exception: bool, from: u64, to: u64) {
+        if let Some(Pending { address, task }) = vcpu.pending.take() {
+            let by_it = exception && from == address;
+            match task {
+                Task::Interrupt(interruption) if by_it => {
+                    const CODE: u64 = 0x8e;
+                    cpu.write_absolute(cpu.prefix() + CODE, &interruption.code().to_be_bytes());
+                }
+                // It did not come to a result: perhaps its operand has to be paged in.
+                Task::Amend(_) | Task::Correct(_) if by_it => {}
+                task => self.complete(cpu, &task),
+            }
+        }
+        if vcpu.sie.is_active() {
+            vcpu.sie.interrupted(cpu, self.machine, to);
         }
     }
 
@@ -190,11 +234,41 @@ impl Hooks {
     }
 }
 
+/// What the host is about to invalidate.
+fn purged_by(cpu: &impl Cpu, instruction: Instruction) -> Purge {
+    const BY_ASCE: u64 = 0x800;
+    match instruction {
+        Instruction::Ipte { r1, r2, r3 } => {
+            let more = if r3 == 0 { 0 } else { cpu.gr(r3) };
+            Purge::pages(Owner::Host, cpu.gr(r1), cpu.gr(r2), more)
+        }
+        Instruction::Idte { r2, r3 } if cpu.gr(r2) & BY_ASCE != 0 => Purge::Space {
+            owner: Owner::Host,
+            asce: cpu.gr(r3),
+        },
+        _ => Purge::All,
+    }
+}
+
+/// What is of interest of an instruction that a guest is about to execute. What traps is
+/// none of it: that is known when it has.
+fn guest_effect(cpu: &impl Cpu, sie: &Sie, instruction: Instruction) -> Effect {
+    let leak = match instruction {
+        Instruction::Leak(leak) => leak,
+        Instruction::Stfle { base, displacement } => sie::Leak::Stfle { base, displacement },
+        _ => return Effect::Native,
+    };
+    match sie.before(cpu, leak) {
+        Some(correction) => Effect::Unfinished(Task::Correct(correction)),
+        None => Effect::Native,
+    }
+}
+
 /// Begin to be called by QEMU. To be called once.
 pub(crate) fn install(id: ffi::PluginId, machine: &'static Machine, max_vcpus: usize) {
     let hooks = Hooks {
         machine,
-        pending: (0..max_vcpus).map(|_| Mutex::default()).collect(),
+        vcpus: (0..max_vcpus).map(|_| Mutex::default()).collect(),
         gate: Gate::new(),
         sites: Mutex::default(),
     };
@@ -226,16 +300,17 @@ extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
 extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut c_void) {
     let hooks = hooks();
     // SAFETY: QEMU lends us `block` for this call. The callbacks have the right type and
-    // live for ever.
+    // live for ever. The user data of `on_block` is an address in the program.
     let count = unsafe {
+        let address = ffi::qemu_plugin_tb_vaddr(block);
         ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
             block,
-            on_next,
-            ffi::flags::RW_REGS,
+            on_block,
+            ffi::flags::RW_REGS_PC,
             ffi::COND_NE,
             hooks.gate.0,
             0,
-            ptr::null_mut(),
+            ptr::without_provenance_mut(address as usize),
         );
         ffi::qemu_plugin_tb_n_insns(block)
     };
@@ -285,7 +360,12 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
 extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
     // SAFETY: Registered with a reference to a site that lives for ever.
     let site = unsafe { &*userdata.cast::<Site>() };
-    if let Some(next) = run(vcpu, *site) {
+    let next = hooks().with(vcpu, |state| {
+        // SAFETY: Registered to read and write registers.
+        let mut cpu = unsafe { Vcpu::current(vcpu) };
+        run(&mut cpu, state, *site)
+    });
+    if let Some(next) = next {
         // SAFETY: Registered to set the program counter. This does not return: QEMU jumps
         // over this frame, which owns nothing.
         unsafe { ffi::qemu_plugin_set_pc(next) };
@@ -293,41 +373,64 @@ extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
 }
 
 /// Run the instruction at `site`; returns where to go on if not with what QEMU does.
-fn run(vcpu: c_uint, site: Site) -> Option<u64> {
-    let hooks = hooks();
-    // SAFETY: Only called by a callback that may read and write registers.
-    let mut cpu = unsafe { Vcpu::current(vcpu) };
-    match hooks.execute(&mut cpu, site.instruction) {
-        Effect::Executed => Some(site.address.wrapping_add(site.instruction.length())),
+fn run(cpu: &mut Vcpu, vcpu: &mut PerVcpu, site: Site) -> Option<u64> {
+    match hooks().execute(cpu, vcpu, site) {
+        Effect::Executed => Some(site.next()),
+        Effect::Load(psw) => {
+            cpu.set_psw_mask(psw.mask);
+            Some(psw.address)
+        }
         Effect::Native => None,
         Effect::Unfinished(task) => {
-            hooks.leave(
-                vcpu,
-                Pending {
-                    address: site.address,
-                    task,
-                },
-            );
+            vcpu.pending = Some(Pending {
+                address: site.address,
+                task,
+            });
             None
         }
     }
 }
 
-/// Before the instruction or the block that follows one that left something.
+/// Before the instruction that follows one that left something.
 extern "C" fn on_next(vcpu: c_uint, _userdata: *mut c_void) {
-    // SAFETY: Registered to read and write registers.
-    let mut cpu = unsafe { Vcpu::current(vcpu) };
-    hooks().finish(&mut cpu, vcpu);
+    let hooks = hooks();
+    hooks.with(vcpu, |state| {
+        // SAFETY: Registered to read and write registers.
+        let mut cpu = unsafe { Vcpu::current(vcpu) };
+        hooks.finish(&mut cpu, state);
+    });
+}
+
+/// Before the block at the address `userdata`, if something was left or a guest runs.
+extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
+    let hooks = hooks();
+    let next = hooks.with(vcpu, |state| {
+        // SAFETY: Registered to read and write registers.
+        let mut cpu = unsafe { Vcpu::current(vcpu) };
+        hooks.finish(&mut cpu, state);
+        let address = userdata.addr() as u64;
+        let psw = state.sie.at_block(&mut cpu, hooks.machine, address)?;
+        cpu.set_psw_mask(psw.mask);
+        Some(psw.address)
+    });
+    if let Some(next) = next {
+        // SAFETY: As in `on_instruction`.
+        unsafe { ffi::qemu_plugin_set_pc(next) };
+    }
 }
 
 extern "C" fn on_discontinuity(
     vcpu: c_uint,
     kind: c_int,
     from: u64,
-    _to: u64,
+    to: u64,
     _userdata: *mut c_void,
 ) {
-    // SAFETY: Discontinuity callbacks may access registers.
-    let mut cpu = unsafe { Vcpu::current(vcpu) };
-    hooks().interrupted(&mut cpu, vcpu, kind == ffi::DISCON_EXCEPTION, from);
+    let hooks = hooks();
+    hooks.with(vcpu, |state| {
+        // SAFETY: Discontinuity callbacks may access registers.
+        let mut cpu = unsafe { Vcpu::current(vcpu) };
+        let exception = kind == ffi::DISCON_EXCEPTION;
+        hooks.interrupted(&mut cpu, state, exception, from, to);
+    });
 }

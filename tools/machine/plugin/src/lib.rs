@@ -21,12 +21,15 @@
 //!
 //! # Limits
 //!
-//! - Adapter interruptions are accepted, reported as enabled, and not delivered. Linux
-//!   as a host does not miss them: a reply is there as soon as its message was sent, and
-//!   the poll that follows finds it. Only if DQAP is forced to find nothing does Linux
-//!   wait for an interruption, up to its request timeout (15 minutes for CCA); started
-//!   with `ap.useirq=0` it polls instead.
+//! - Adapter interruptions of guests are delivered; those of the host are accepted,
+//!   reported as enabled, and not delivered. Linux as a host does not miss them: a
+//!   reply is there as soon as its message was sent, and the poll that follows finds
+//!   it. Only if DQAP is forced to find nothing does Linux wait for an interruption, up
+//!   to its request timeout (15 minutes for CCA); started with `ap.useirq=0` it polls
+//!   instead.
 //! - A reboot of the machine does not reset the queues. Linux resets each that it finds.
+//! - Of the storage that the machine is given, the last 16 MiB for each CPU are kept
+//!   from its programs.
 //! - The target of EXECUTE is not looked at.
 //!
 //! # Modules
@@ -38,6 +41,7 @@
 //! | `cpu` | registers and storage of a CPU, as a trait |
 //! | `decode` | which instructions are of interest |
 //! | `ap`, `facilities`, `control` | what those instructions do |
+//! | `sie` | guests: what KVM needs to run them |
 //! | `machine` | the model, shared |
 //! | `arguments` | command line and configuration file |
 //!
@@ -52,6 +56,7 @@ mod facilities;
 mod ffi;
 mod hooks;
 mod machine;
+mod sie;
 
 use arguments::Arguments;
 use control::Socket;
@@ -113,10 +118,9 @@ fn install(id: ffi::PluginId, info: &ffi::Info, arguments: &[String]) -> Result<
     }
     let max_vcpus = usize::try_from(info.max_vcpus).map_err(|error| error.to_string())?;
     let arguments = Arguments::parse(arguments)?;
-    let machine: &'static Machine = Box::leak(Box::new(Machine::new(
-        arguments.machine()?,
-        arguments.trace,
-    )));
+    let machine: &'static Machine = Box::leak(Box::new(
+        Machine::new(arguments.machine()?, arguments.trace).with_cpus(max_vcpus),
+    ));
     if let Some(path) = arguments.socket {
         let socket =
             Socket::open(&path).map_err(|error| format!("socket {}: {error}", path.display()))?;

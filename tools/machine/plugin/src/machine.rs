@@ -1,21 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The one machine that the plugin emulates, shared by all vCPUs and the socket.
 
+use crate::sie::Shared;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The model, and whether what is done to it is printed.
 pub(crate) struct Machine {
     model: Mutex<ap_model::Machine>,
+    shadows: Shared,
     trace: bool,
 }
 
 impl Machine {
+    /// A machine in which no CPU can run guests.
     pub(crate) fn new(model: ap_model::Machine, trace: bool) -> Self {
         Self {
             model: Mutex::new(model),
+            shadows: Shared::new(0),
             trace,
         }
+    }
+
+    /// Have so many CPUs that can.
+    pub(crate) fn with_cpus(self, cpus: usize) -> Self {
+        Self {
+            shadows: Shared::new(cpus),
+            ..self
+        }
+    }
+
+    /// What the CPUs share in running guests.
+    pub(crate) fn shadows(&self) -> &Shared {
+        &self.shadows
     }
 
     /// The model. AP instructions are rare, so one lock serves.

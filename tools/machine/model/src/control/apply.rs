@@ -3,6 +3,7 @@
 
 use super::{
     AdapterChange, Command, HELP, Limit, MaskChange, MaskName, Query, QueueChange, Selector,
+    SieQuery,
 };
 use crate::adapter::{Adapter, State};
 use crate::counters::Counters;
@@ -11,6 +12,7 @@ use crate::ids::{Apid, Apqi, Apqn};
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::mask::Mask;
+use crate::sie::Sie;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -43,6 +45,7 @@ impl Machine {
             }
             Command::Queue(selector, change) => self.change_queues(*selector, *change)?,
             Command::Counters(query) => return Ok(self.query(*query)),
+            Command::Sie(query) => return Ok(self.query_sie(*query)),
             Command::Show => return Ok(self.show()),
             Command::Help => return Ok(HELP.into()),
         }
@@ -129,6 +132,17 @@ impl Machine {
                     .filter(|&function| function != Function::Qci)
                     .map(|function| format!("{function}={}", self.sum(selector, function)));
                 counts.collect::<Vec<_>>().join(" ") + "\n"
+            }
+        }
+    }
+
+    fn query_sie(&mut self, query: SieQuery) -> String {
+        match query {
+            SieQuery::All => self.sie.to_string(),
+            SieQuery::Sum(cpu, count) => format!("{}\n", self.sie.sum(cpu, count)),
+            SieQuery::Reset => {
+                self.sie = Sie::default();
+                String::new()
             }
         }
     }

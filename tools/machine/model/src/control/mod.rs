@@ -40,6 +40,7 @@ use crate::ids::{Apid, Apqi, Apqn};
 use crate::machine::Machine;
 use crate::mask::Mask;
 use crate::queue::{Fault, Polls};
+use crate::sie::Count;
 use std::fmt;
 
 /// What the command `help` answers.
@@ -70,6 +71,7 @@ enum Command {
     Limits(Vec<Limit>),
     Queue(Selector, QueueChange),
     Counters(Query),
+    Sie(SieQuery),
     Show,
     Help,
 }
@@ -118,6 +120,13 @@ enum QueueChange {
 enum Query {
     All,
     Sum(Selector, Option<Function>),
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum SieQuery {
+    All,
+    Sum(Option<u16>, Count),
     Reset,
 }
 

@@ -4,6 +4,7 @@
 
 use super::{
     AdapterChange, Command, Error, Limit, MaskChange, MaskName, Query, QueueChange, Selector,
+    SieQuery,
 };
 use crate::adapter::{Adapter, AdapterType, Mode, State};
 use crate::function::Function;
@@ -11,6 +12,7 @@ use crate::ids::{Apid, Apqi};
 use crate::limits::Limits;
 use crate::mask::Mask;
 use crate::queue::{Fault, Polls};
+use crate::sie::Count;
 use crate::status::ResponseCode;
 
 /// What is wrong, without the line.
@@ -47,6 +49,7 @@ fn command(text: &str) -> Result<Command> {
             .map(Command::Limits),
         ["queue", queues, rest @ ..] => Ok(Command::Queue(selector(queues)?, queue(rest)?)),
         ["counters", rest @ ..] => counters(rest).map(Command::Counters),
+        ["sie", rest @ ..] => sie(rest).map(Command::Sie),
         ["show"] => Ok(Command::Show),
         ["help"] => Ok(Command::Help),
         [
@@ -190,6 +193,24 @@ fn counters(words: &[&str]) -> Result<Query> {
         [queues] if queues.contains('.') => Ok(Query::Sum(selector(queues)?, None)),
         [name] => Ok(Query::Sum(Selector::ALL, Some(function(name)?))),
         _ => Err("wrong number of words for 'counters'; see 'help'".into()),
+    }
+}
+
+fn sie(words: &[&str]) -> Result<SieQuery> {
+    let count = |name: &str| {
+        Count::from_name(name).ok_or_else(|| format!("unknown count '{name}': {}", Count::names()))
+    };
+    match words {
+        [] => Ok(SieQuery::All),
+        ["reset"] => Ok(SieQuery::Reset),
+        [name] => Ok(SieQuery::Sum(None, count(name)?)),
+        [cpu, name] => {
+            let cpu = cpu
+                .parse()
+                .map_err(|_| format!("'{cpu}' is no number of a CPU"))?;
+            Ok(SieQuery::Sum(Some(cpu), count(name)?))
+        }
+        _ => Err("wrong number of words for 'sie'; see 'help'".into()),
     }
 }
 

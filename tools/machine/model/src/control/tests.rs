@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::limits::Limits;
+use crate::sie::Exit;
 use proptest::prelude::*;
 
 /// The error that `request` gives on the preset machine, which it must not change.
@@ -349,4 +350,20 @@ proptest! {
             prop_assert_eq!(machine, Machine::preset());
         }
     }
+}
+
+#[test]
+fn exits_of_guests_can_be_asked_for() {
+    let mut machine = Machine::preset();
+    machine.sie().entered(0x1000, 2);
+    machine.sie().left(0x1000, Exit::Interception(0x28), true);
+    let mut ask = |request: &str| machine.control(request).unwrap();
+    assert_eq!(ask("sie"), "cpu 2 at 1000 entries=1 kicks=1 stop=1\n");
+    assert_eq!(
+        ask("sie stop; sie 2 kicks; sie 0 stop; sie wait"),
+        "1\n1\n0\n0\n"
+    );
+    assert_eq!(ask("sie reset; sie"), "");
+    assert!(error("sie kick").contains("unknown count 'kick'"));
+    assert!(error("sie one stop").contains("no number of a CPU"));
 }

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What it takes to have a virtual CPU run: storage and facilities for its machine, and
+//! a thread in KVM_RUN. Numbers and layouts are those of `linux/kvm.h` and `asm/kvm.h`.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::libc::{self, Ioctl};
+use nix::{request_code_none, request_code_write};
+
+use crate::memory::Memory;
+use crate::payload::Start;
+use crate::uapi::{DeviceAttr, KVM_SET_DEVICE_ATTR, KVMIO, VFIO, argsz, by_reference, by_value};
+
+const KVM_GET_VCPU_MMAP_SIZE: Ioctl = request_code_none!(KVMIO, 0x04);
+const KVM_SET_USER_MEMORY_REGION: Ioctl =
+    request_code_write!(KVMIO, 0x46, size_of::<MemoryRegion>());
+const KVM_RUN: Ioctl = request_code_none!(KVMIO, 0x80);
+const KVM_GET_DEVICE_ATTR: Ioctl = request_code_write!(KVMIO, 0xe2, size_of::<DeviceAttr>());
+const VFIO_IOMMU_MAP_DMA: Ioctl = request_code_none!(VFIO, 113);
+const IOMMU_IOAS_MAP: Ioctl = request_code_none!(VFIO, 0x85);
+
+const KVM_S390_VM_CPU_MODEL: u32 = 3;
+const KVM_S390_VM_CPU_PROCESSOR: u64 = 0;
+const KVM_S390_VM_CPU_MACHINE: u64 = 1;
+const KVM_EXIT_S390_SIEIC: u32 = 13;
+const KVM_SYNC_PREFIX: u64 = 1 << 0;
+const KVM_SYNC_GPRS: u64 = 1 << 1;
+
+#[repr(C)]
+struct MemoryRegion {
+    slot: u32,
+    flags: u32,
+    guest_phys_addr: u64,
+    memory_size: u64,
+    userspace_addr: u64,
+}
+
+#[repr(C)]
+struct CpuMachine {
+    cpuid: u64,
+    ibc: u32,
+    pad: [u8; 4],
+    fac_mask: [u64; 256],
+    fac_list: [u64; 256],
+}
+
+#[repr(C)]
+struct CpuProcessor {
+    cpuid: u64,
+    ibc: u16,
+    pad: [u8; 6],
+    fac_list: [u64; 256],
+}
+
+#[repr(C)]
+struct DmaMap {
+    argsz: u32,
+    flags: u32,
+    vaddr: u64,
+    iova: u64,
+    size: u64,
+}
+
+#[repr(C)]
+struct IoasMap {
+    size: u32,
+    flags: u32,
+    ioas_id: u32,
+    reserved: u32,
+    user_va: u64,
+    length: u64,
+    iova: u64,
+}
+
+/// `struct kvm_run`, as far as it is used here.
+#[repr(C)]
+struct Run {
+    unused: [u8; 8],
+    exit_reason: u32,
+    unused_12: [u8; 20],
+    psw_mask: u64,
+    psw_addr: u64,
+    /// Of KVM_EXIT_S390_SIEIC.
+    icptcode: u8,
+    ipa: u16,
+    ipb: u32,
+    unused_56: [u8; 248],
+    kvm_valid_regs: u64,
+    kvm_dirty_regs: u64,
+    prefix: u64,
+    gprs: [u64; 16],
+}
+
+const _: () = assert!(std::mem::offset_of!(Run, icptcode) == 48);
+const _: () = assert!(std::mem::offset_of!(Run, kvm_valid_regs) == 304);
+const _: () = assert!(std::mem::offset_of!(Run, prefix) == 320);
+
+fn model_attr<T>(vm: BorrowedFd<'_>, request: Ioctl, attr: u64, model: &mut T) -> nix::Result<()> {
+    let mut attr = DeviceAttr {
+        flags: 0,
+        group: KVM_S390_VM_CPU_MODEL,
+        attr,
+        addr: std::ptr::from_mut(model) as u64,
+    };
+    // SAFETY: that is the structure of both requests. Its address is that of `model`,
+    // which lives through the call; the callers below give the type that goes with `attr`.
+    unsafe { by_reference(vm, request, &mut attr) }.map(drop)
+}
+
+/// Gives a guest every facility that KVM can give, also those that are off by default.
+pub fn set_all_facilities(vm: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut machine = CpuMachine {
+        cpuid: 0,
+        ibc: 0,
+        pad: [0; 4],
+        fac_mask: [0; 256],
+        fac_list: [0; 256],
+    };
+    model_attr(
+        vm,
+        KVM_GET_DEVICE_ATTR,
+        KVM_S390_VM_CPU_MACHINE,
+        &mut machine,
+    )?;
+    let mut processor = CpuProcessor {
+        cpuid: machine.cpuid,
+        ibc: 0,
+        pad: [0; 6],
+        fac_list: std::array::from_fn(|index| machine.fac_list[index] & machine.fac_mask[index]),
+    };
+    model_attr(
+        vm,
+        KVM_SET_DEVICE_ATTR,
+        KVM_S390_VM_CPU_PROCESSOR,
+        &mut processor,
+    )
+}
+
+/// Gives a guest its storage, from address 0 on.
+pub fn set_memory(vm: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
+    let mut region = MemoryRegion {
+        slot: 0,
+        flags: 0,
+        guest_phys_addr: 0,
+        memory_size: memory.length(),
+        userspace_addr: memory.address(),
+    };
+    // SAFETY: that is the structure of this request; the memory is never unmapped.
+    unsafe { by_reference(vm, KVM_SET_USER_MEMORY_REGION, &mut region) }.map(drop)
+}
+
+const READ_WRITE: u32 = 0b11;
+
+/// VFIO_IOMMU_MAP_DMA: lets devices get at the guest's storage, by guest addresses.
+pub fn map_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
+    let mut map = DmaMap {
+        argsz: argsz::<DmaMap>(),
+        flags: READ_WRITE,
+        vaddr: memory.address(),
+        iova: 0,
+        size: memory.length(),
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(container, VFIO_IOMMU_MAP_DMA, &mut map) }.map(drop)
+}
+
+/// IOMMU_IOAS_MAP: the same for an iommufd.
+pub fn map_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
+    const FIXED: u32 = 1;
+    let mut map = IoasMap {
+        size: argsz::<IoasMap>(),
+        flags: READ_WRITE << 1 | FIXED,
+        ioas_id: ioas,
+        reserved: 0,
+        user_va: memory.address(),
+        length: memory.length(),
+        iova: 0,
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(iommufd, IOMMU_IOAS_MAP, &mut map) }.map(drop)
+}
+
+/// A virtual CPU that runs in a thread of its own until its guest does something that
+/// KVM does not handle, or this process ends.
+pub struct Cpu {
+    end: Arc<Mutex<Option<String>>>,
+}
+
+impl Cpu {
+    /// Starts it, on `host_cpu` if one is given.
+    pub fn run(
+        kvm: BorrowedFd<'_>,
+        vcpu: OwnedFd,
+        start: Start,
+        host_cpu: Option<usize>,
+    ) -> nix::Result<Self> {
+        let size = usize::try_from(by_value(kvm, KVM_GET_VCPU_MMAP_SIZE, 0)?).unwrap_or(0);
+        if size < size_of::<Run>() {
+            return Err(Errno::EINVAL);
+        }
+        // SAFETY: a new mapping disturbs nobody. It stays until this process ends.
+        let area = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                vcpu.as_raw_fd(),
+                0,
+            )
+        };
+        if area == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let area = Area(NonNull::new(area.cast()).ok_or(Errno::ENOMEM)?);
+        let cpu = Self {
+            end: Arc::default(),
+        };
+        let end = Arc::clone(&cpu.end);
+        let alone = host_cpu.map(cpu_set);
+        thread::spawn(move || {
+            if let Some(set) = alone {
+                // SAFETY: the set is as long as is said. If the CPU does not exist, the
+                // thread runs anywhere.
+                unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+            }
+            let why = area.run(&vcpu, start);
+            *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        });
+        Ok(cpu)
+    }
+
+    /// Why it does not run any more.
+    pub fn end(&self) -> Option<String> {
+        self.end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// The set of one CPU.
+fn cpu_set(cpu: usize) -> libc::cpu_set_t {
+    // SAFETY: an array of integers, of which all may be zero.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number is cut to what fits into the set.
+    unsafe { libc::CPU_SET(cpu % libc::CPU_SETSIZE as usize, &mut set) };
+    set
+}
+
+/// What a virtual CPU shares with KVM.
+///
+/// # Invariants
+///
+/// Points to a mapping that holds a [`Run`], is never unmapped, and is only used by the
+/// thread that runs the CPU.
+struct Area(NonNull<Run>);
+
+// SAFETY: by the invariant only one thread uses it.
+unsafe impl Send for Area {}
+
+impl Area {
+    /// Runs the CPU; returns why it does not go on.
+    fn run(mut self, vcpu: &OwnedFd, start: Start) -> String {
+        {
+            // SAFETY: by the invariant, and KVM uses it only during KVM_RUN.
+            let run = unsafe { self.0.as_mut() };
+            (run.psw_mask, run.psw_addr) = start.psw;
+            run.prefix = start.prefix;
+            run.gprs[13] = start.mailbox;
+            run.kvm_dirty_regs = KVM_SYNC_PREFIX | KVM_SYNC_GPRS;
+        }
+        loop {
+            match by_value(vcpu.as_fd(), KVM_RUN, 0) {
+                Err(Errno::EINTR | Errno::EAGAIN) => continue,
+                Err(errno) => return format!("KVM_RUN: {errno:?}"),
+                Ok(_) => {}
+            }
+            // SAFETY: as above.
+            let run = unsafe { self.0.as_ref() };
+            let place = format!("psw={:016x} {:016x}", run.psw_mask, run.psw_addr);
+            return match run.exit_reason {
+                KVM_EXIT_S390_SIEIC => format!(
+                    "interception {:02x} ipa={:04x} ipb={:08x} {place}",
+                    run.icptcode, run.ipa, run.ipb
+                ),
+                reason => format!("exit {reason} {place}"),
+            };
+        }
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The assigned storage locations that interruptions use, and the ways in which a CPU
+//! is interrupted. The same for host and guest. Pure.
+
+/// Interruption code of an external, SVC or program interruption.
+pub(crate) const PROGRAM_ILC: u64 = 0x8c;
+pub(crate) const PROGRAM_CODE: u64 = 0x8e;
+/// Length of the SVC and its number.
+pub(crate) const SVC_ILC: u64 = 0x88;
+/// Data-exception code, vector-exception code.
+pub(crate) const DATA_CODE: u64 = 0x90;
+/// Exception access identification.
+pub(crate) const ACCESS_ID: u64 = 0xa0;
+/// Translation-exception identification.
+pub(crate) const TRANSLATION_ID: u64 = 0xa8;
+/// I/O interruption code: subsystem identification, parameter, identification word.
+pub(crate) const IO_CODE: u64 = 0xb8;
+/// Breaking-event address.
+pub(crate) const BREAKING_EVENT: u64 = 0x110;
+
+/// A class of interruptions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Class {
+    Restart,
+    External,
+    Svc,
+    Program,
+    MachineCheck,
+    Io,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Restart,
+        Self::External,
+        Self::Svc,
+        Self::Program,
+        Self::MachineCheck,
+        Self::Io,
+    ];
+
+    /// Where the old PSW is stored.
+    pub(crate) const fn old_psw(self) -> u64 {
+        0x120 + 0x10 * self as u64
+    }
+
+    /// Where the new PSW is.
+    pub(crate) const fn new_psw(self) -> u64 {
+        0x1a0 + 0x10 * self as u64
+    }
+}
+
+/// Program-interruption codes.
+pub(crate) mod code {
+    pub(crate) const OPERATION: u16 = 0x01;
+    pub(crate) const PRIVILEGED: u16 = 0x02;
+    pub(crate) const PROTECTION: u16 = 0x04;
+    pub(crate) const ADDRESSING: u16 = 0x05;
+    pub(crate) const SPECIFICATION: u16 = 0x06;
+    pub(crate) const SEGMENT: u16 = 0x10;
+    pub(crate) const PAGE: u16 = 0x11;
+    pub(crate) const TRANSLATION_SPECIFICATION: u16 = 0x12;
+    pub(crate) const ASCE_TYPE: u16 = 0x38;
+    pub(crate) const REGION_FIRST: u16 = 0x39;
+    pub(crate) const REGION_SECOND: u16 = 0x3a;
+    pub(crate) const REGION_THIRD: u16 = 0x3b;
+
+    /// The PER bit, and the one of transactions: not part of the code proper.
+    pub(crate) const EVENTS: u16 = 0x0280;
+}
+
+/// Does the old PSW of an interruption with this code point to the instruction, so that
+/// it is executed again? For others it points behind it.
+pub(crate) const fn nullifies(program_code: u16) -> bool {
+    matches!(
+        program_code,
+        code::SEGMENT
+            | code::PAGE
+            | code::ASCE_TYPE
+            | code::REGION_FIRST
+            | code::REGION_SECOND
+            | code::REGION_THIRD
+    )
+}
+
+/// Bits of the translation-exception identification.
+pub(crate) mod teid {
+    /// The access was a fetch.
+    pub(crate) const FETCH: u64 = 0x800;
+    /// The access was a store.
+    pub(crate) const STORE: u64 = 0x400;
+    /// With a protection exception: the address is valid.
+    pub(crate) const PROTECTION: u64 = 0x4;
+    /// Which space.
+    pub(crate) const SPACE: u64 = 0x3;
+    /// The page.
+    pub(crate) const PAGE: u64 = !0xfff;
+}
+
+/// The identification of an exception.
+pub(crate) const fn translation_id(
+    program_code: u16,
+    address: u64,
+    store: bool,
+    space: u64,
+) -> u64 {
+    let access = if store { teid::STORE } else { teid::FETCH };
+    let protection = if program_code == code::PROTECTION {
+        teid::PROTECTION
+    } else {
+        0
+    };
+    address & teid::PAGE | access | protection | space
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_has_its_psws() {
+        let places = Class::ALL.map(|class| (class.old_psw(), class.new_psw()));
+        assert_eq!(
+            places,
+            [
+                (0x120, 0x1a0),
+                (0x130, 0x1b0),
+                (0x140, 0x1c0),
+                (0x150, 0x1d0),
+                (0x160, 0x1e0),
+                (0x170, 0x1f0)
+            ]
+        );
+    }
+
+    #[test]
+    fn identifications() {
+        assert_eq!(translation_id(code::PAGE, 0x1234, false, 3), 0x1803);
+        assert_eq!(translation_id(code::PROTECTION, 0x1234, true, 0), 0x1404);
+        assert!(nullifies(code::PAGE) && !nullifies(code::PROTECTION));
+    }
+}

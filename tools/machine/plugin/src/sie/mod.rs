@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+//! START INTERPRETIVE EXECUTION: guests of KVM on an emulator that has no such thing.
+//!
+//! # The technique
+//!
+//! SIE swaps worlds. The registers and the PSW of the host are put aside, those of the
+//! guest are loaded, and the guest runs on the same emulated CPU, in the problem state
+//! and translated by tables of ours ([`shadow`]). So its ordinary instructions run as
+//! fast as any; what is privileged, and what QEMU does not know, traps.
+//!
+//! Each interruption passes through [`exception`]. One that is the host's business makes
+//! the guest leave: the host is put back as if it had been interrupted behind its SIE,
+//! and its handler runs. One that is the guest's is delivered through the guest's
+//! prefix area. A trap is executed on the guest's behalf ([`privileged`], [`tables`],
+//! [`ap`]) or intercepted, as the state description says. While a guest runs, each block
+//! of instructions begins with a look at what the host wants of it.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`world`] | the swap, and what makes a guest go on |
+//! | [`exception`] | interruptions while a guest runs |
+//! | [`instruction`] | fetching and dispatching what trapped |
+//! | [`privileged`], [`tables`], [`ap`] | what trapped instructions do |
+//! | [`unprivileged`] | instructions that would show a guest the host |
+//! | [`adapter`] | adapter interruptions, which need no exit |
+//! | [`shadow`], [`translation`], [`storage`] | where things are |
+//! | [`state_description`], [`psw`], [`lowcore`], [`interception`] | layouts and rules |
+//!
+//! # What a guest does not get
+//!
+//! - Storage keys: they are read as zero, and not set.
+//! - Low-address protection, access registers, PER, transactions, and instructions that
+//!   trap as the target of EXECUTE.
+//! - An interruption by its clock comparator or CPU timer at the very moment: the host
+//!   looks when the guest leaves, which its own clock brings about.
+//! - An alert for adapter interruptions while all its CPUs wait: the host is not woken.
+//! - Guests of its own.
+//!
+//! What is stored on a guest's behalf (table entries by IPTE, IDTE, CSP; the pending
+//! subclasses of a GISA) is not interlocked with what other CPUs store there: the plugin
+//! interface has no means to do that.
+
+mod adapter;
+mod ap;
+mod exception;
+mod instruction;
+mod interception;
+mod lowcore;
+mod privileged;
+mod psw;
+mod shadow;
+mod state_description;
+mod storage;
+mod tables;
+mod translation;
+mod unprivileged;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use psw::Psw;
+pub(crate) use shadow::{Owner, Purge, Shared};
+pub(crate) use unprivileged::{Correction, Leak, correct};
+
+use shadow::Shadow;
+use state_description::StateDescription;
+use storage::Window;
+use translation::{GuestStorage, Space};
+
+/// A CPU's part in running guests.
+#[derive(Default)]
+pub(crate) struct Sie {
+    /// The guest that it runs.
+    running: Option<Running>,
+    /// Where to go on as soon as that can be said: an interruption can not be given
+    /// another PSW in the middle, only replaced by one before its handler's first
+    /// instruction.
+    parked: Option<Psw>,
+    shadow: Shadow,
+    /// Blocks that have begun, to look at requests only now and then.
+    blocks: u32,
+}
+
+/// A guest CPU that runs.
+struct Running {
+    description: StateDescription,
+    /// Its PSW mask; what it changes natively is up to date only after a trap.
+    mask: u64,
+    storage: GuestStorage,
+    /// What is in control registers 1 and 7, so that they are not set in vain; 0 if
+    /// that is not known.
+    loaded: (u64, u64),
+    /// Whether any of its instructions was executed since SIE was.
+    ran: bool,
+    host: Host,
+}
+
+/// What is put aside of the host.
+struct Host {
+    /// Its PSW, behind SIE.
+    psw: Psw,
+    gr: [u64; 2],
+    cr: [u64; 4],
+}
+
+/// The control registers that a guest runs with other contents of.
+const SWAPPED_CR: [u8; 4] = [0, 1, 3, 7];
+/// The general registers that SIE itself swaps.
+const SWAPPED_GR: [u8; 2] = [14, 15];
+
+impl Running {
+    /// Real storage of the guest.
+    fn real(&self) -> Window {
+        Window {
+            storage: self.storage,
+            space: Space::Real,
+        }
+    }
+}
+
+impl Sie {
+    /// Does the CPU run a guest?
+    pub(crate) fn runs_guest(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Does it want to be called at the next block of instructions?
+    pub(crate) fn is_active(&self) -> bool {
+        self.running.is_some() || self.parked.is_some()
+    }
+}
