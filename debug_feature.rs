@@ -8,10 +8,7 @@
 
 use core::ptr::NonNull;
 
-use kernel::{
-    prelude::*,
-    str::CStr, //
-};
+use kernel::prelude::*;
 
 use crate::{
     bindings as b,
@@ -25,6 +22,27 @@ const INFO: i32 = 4;
 
 /// The most arguments that an entry has, the format included.
 const MAX_ARGS: i32 = 9;
+
+/// Writes an entry, if the level asks for it. All arguments become `u64`, so that the directives of
+/// the format, which is a literal, have to be those of `long`.
+macro_rules! event {
+    ($area:expr, $level:expr, $format:literal $(, $arg:expr)* $(,)?) => {{
+        let area = $area.0.as_ptr();
+        // SAFETY: By the type invariant; the level is a number that may change at any time.
+        if unsafe { (&raw const (*area).level).read_volatile() } >= $level {
+            // SAFETY: As above; the format is a static with as many directives as there are
+            // arguments, none of which is a pointer.
+            unsafe {
+                b::__debug_sprintf_event(
+                    area,
+                    $level,
+                    $format.as_char_ptr().cast_mut(),
+                    $(u64::from($arg)),*
+                );
+            }
+        }
+    }};
+}
 
 /// The area, until this is dropped.
 ///
@@ -56,69 +74,42 @@ impl DebugFeature {
         }
     }
 
-    fn wants(&self, level: i32) -> bool {
-        // SAFETY: By the type invariant; a number that may change at any time.
-        unsafe { (&raw const (*self.0.as_ptr()).level).read_volatile() >= level }
-    }
-
     /// A request of a guest about interruptions was not carried out.
     pub(crate) fn aqic_refused(&self, apqn: Apqn, enable: bool, nib: u64, code: u8) {
-        const FORMAT: &CStr = c"aqic: apqn=%02lx.%04lx enable=%lu nib=%#lx refused with %#04lx\n";
-
-        if self.wants(WARN) {
-            // SAFETY: By the type invariant; the format is a static, and has as many directives as
-            // there are arguments, none of which is a pointer.
-            unsafe {
-                b::__debug_sprintf_event(
-                    self.0.as_ptr(),
-                    WARN,
-                    FORMAT.as_char_ptr().cast_mut(),
-                    u64::from(apqn.apid.0),
-                    u64::from(apqn.apqi.0),
-                    u64::from(enable),
-                    nib,
-                    u64::from(code),
-                );
-            }
-        }
+        event!(
+            self,
+            WARN,
+            c"aqic: apqn=%02lx.%04lx enable=%lu nib=%#lx refused with %#04lx\n",
+            apqn.apid.0,
+            apqn.apqi.0,
+            enable,
+            nib,
+            code
+        );
     }
 
     /// A queue could not be reset.
     pub(crate) fn reset_failed(&self, apqn: Apqn, code: u8) {
-        const FORMAT: &CStr = c"reset: apqn=%02lx.%04lx failed with %#04lx\n";
-
-        if self.wants(WARN) {
-            // SAFETY: As in `aqic_refused`.
-            unsafe {
-                b::__debug_sprintf_event(
-                    self.0.as_ptr(),
-                    WARN,
-                    FORMAT.as_char_ptr().cast_mut(),
-                    u64::from(apqn.apid.0),
-                    u64::from(apqn.apqi.0),
-                    u64::from(code),
-                );
-            }
-        }
+        event!(
+            self,
+            WARN,
+            c"reset: apqn=%02lx.%04lx failed with %#04lx\n",
+            apqn.apid.0,
+            apqn.apqi.0,
+            code
+        );
     }
 
     /// Masks were committed to a guest; only the first 64 adapters and domains have room.
     pub(crate) fn committed(&self, matrix: &Matrix) {
-        const FORMAT: &CStr = c"commit: apm=%016lx.. aqm=%016lx.. adm=%016lx..\n";
-
-        if self.wants(INFO) {
-            // SAFETY: As in `aqic_refused`.
-            unsafe {
-                b::__debug_sprintf_event(
-                    self.0.as_ptr(),
-                    INFO,
-                    FORMAT.as_char_ptr().cast_mut(),
-                    matrix.apm.words()[0],
-                    matrix.aqm.words()[0],
-                    matrix.adm.words()[0],
-                );
-            }
-        }
+        event!(
+            self,
+            INFO,
+            c"commit: apm=%016lx.. aqm=%016lx.. adm=%016lx..\n",
+            matrix.apm.words()[0],
+            matrix.aqm.words()[0],
+            matrix.adm.words()[0]
+        );
     }
 }
 
