@@ -70,6 +70,7 @@ lint() {
 	kernel=$("$testbed/kernel.sh")
 	cd "$repo"
 	check "rustfmt" "$testbed/format.sh" --check
+	check "documentation" "$testbed/docs.sh" "$cache/docs"
 	check "shellcheck" "$testbed/enter" shellcheck -x tools/testbed/*.sh tools/testbed/enter tools/testbed/vm .ci/run
 	check "the module builds without warnings" module
 	check "clippy: the module" module CLIPPY=1
