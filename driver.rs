@@ -122,6 +122,16 @@ impl State {
             .find(|masks| masks.assigned.has_queue(apqn))
     }
 
+    /// Has every mdev take note of what has changed.
+    fn refresh(&mut self) {
+        let mdevs = core::mem::take(&mut self.mdevs);
+        for mdev in &mdevs {
+            mdev.refresh(self);
+        }
+        self.mdevs = mdevs;
+        self.host.queues.forget_changes();
+    }
+
     /// The first mdev from number `from` on whose guest does not have what it has to have.
     fn find_unsettled(&self, from: usize) -> Option<(usize, ARef<Mdev>)> {
         self.mdevs
@@ -243,21 +253,20 @@ impl Driver {
         }
     }
 
-    /// Commits what is due to each guest. Goes on if that could have led to new resets.
+    /// Commits what is due to each guest. Goes on if something was: that could have led to resets,
+    /// and others may have changed something meanwhile.
     fn settle(&self) -> ControlFlow<()> {
+        self.state.lock().refresh();
         let mut from = 0;
-        let mut result = ControlFlow::Break(());
         loop {
             let unsettled = self.state.lock().find_unsettled(from);
             match unsettled {
                 Some((i, mdev)) => {
                     MatrixMdev::settle(&mdev);
-                    result = ControlFlow::Continue(());
                     from = i + 1;
                 }
-                None if from == 0 => return result,
-                // The list may have changed: all are settled if one pass has found nothing.
-                None => from = 0,
+                None if from == 0 => return ControlFlow::Break(()),
+                None => return ControlFlow::Continue(()),
             }
         }
     }

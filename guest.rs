@@ -99,6 +99,13 @@ impl MatrixMdev {
         self.masks.access(state)
     }
 
+    /// Takes note of what has changed.
+    pub(crate) fn refresh(&self, state: &mut State) {
+        let mut masks = *self.masks.access(state);
+        masks.refresh(&state.host);
+        *self.masks.access_mut(state) = masks;
+    }
+
     /// What has happened.
     pub(crate) fn history<'a>(&'a self, state: &'a State) -> &'a History {
         self.history.access(state)
@@ -137,6 +144,7 @@ impl MatrixMdev {
             let mut state = mdev.driver.state.lock();
             let mut masks = *mdev.masks.access(&state);
             change(&mut masks);
+            masks.refresh(&state.host);
             let due = masks.due(&state.host);
             let lost = Lost::new(masks.granted, due);
             let unchanged = masks.granted == due;

@@ -23,6 +23,7 @@ use crate::{
         Mask, //
     },
     queues::{
+        Complete,
         Queues,
         Storage, //
     },
@@ -145,10 +146,12 @@ pub struct Host<S> {
 impl<S: Storage> Host<S> {
     /// What a guest may have of what is assigned to it: the one rule.
     pub fn permitted(&self, assigned: &Matrix) -> Matrix {
+        self.permitted_knowing(assigned, &Complete::default())
+    }
+
+    fn permitted_knowing(&self, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
-        matrix.apm = matrix
-            .apm
-            .filter(|apid| matrix.aqm.is_subset(&self.queues.usable(apid)));
+        matrix.apm = matrix.apm & self.queues.complete(matrix.aqm, known).adapters();
         matrix
     }
 
@@ -172,12 +175,10 @@ impl<S: Storage> Host<S> {
     /// does not lose its adapters while a queue in a new domain is being reset. It does no harm that
     /// an APCB names what the host configuration no longer has: the machine gives a guest only what
     /// is in both.
-    fn kept(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
+    fn kept(&self, has: &Matrix, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = has.intersect(assigned);
-        let aqm = matrix.aqm & self.config.aqm;
-        matrix.apm = matrix.apm.filter(|apid| {
-            !self.config.apm.contains(apid) || aqm.is_subset(&self.queues.usable(apid))
-        });
+        let complete = self.queues.complete(matrix.aqm & self.config.aqm, known);
+        matrix.apm = matrix.apm - (self.config.apm - complete.adapters());
         matrix
     }
 }
@@ -207,24 +208,32 @@ pub struct Masks {
     pub granted: Matrix,
     /// For whom.
     pub user: User,
+    /// Remembered for the domains that are assigned and in the host configuration.
+    pub known: Complete,
 }
 
 impl Masks {
+    /// Takes note of what has changed, so that decisions cost less from now on.
+    pub fn refresh<S: Storage>(&mut self, host: &Host<S>) {
+        let aqm = self.assigned.aqm & host.config.aqm;
+        self.known = host.queues.complete(aqm, &self.known);
+    }
+
     /// What the APCB of the guest has to be now.
     pub fn due<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
             User::Nobody | User::Leaving => Matrix::EMPTY,
             User::Guest if host.is_unsettled(&self.assigned) => {
-                host.kept(&self.granted, &self.assigned)
+                host.kept(&self.granted, &self.assigned, &self.known)
             }
-            User::Guest => host.permitted(&self.assigned),
+            User::Guest => host.permitted_knowing(&self.assigned, &self.known),
         }
     }
 
     /// What the guest has, or what a guest would have if there were one.
     pub fn visible<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
-            User::Nobody => host.permitted(&self.assigned),
+            User::Nobody => host.permitted_knowing(&self.assigned, &self.known),
             User::Guest | User::Leaving => self.granted,
         }
     }
@@ -257,8 +266,13 @@ impl Lost {
 
     /// For each adapter that loses queues, their domains.
     pub fn rows(self) -> impl Iterator<Item = (Apid, Mask<Apqi>)> {
-        self.before
-            .apm
+        // Where no domain is lost, adapters are lost as a whole.
+        let concerned = if self.before.aqm.is_subset(&self.after.aqm) {
+            self.before.apm - self.after.apm
+        } else {
+            self.before.apm
+        };
+        concerned
             .iter()
             .map(move |apid| {
                 let kept = if self.after.apm.contains(apid) {

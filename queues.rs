@@ -193,11 +193,30 @@ pub struct Missing {
     pub failed: Mask<Apqi>,
 }
 
+/// The adapters of which all queues in some domains can be passed on, as that was at some time.
+///
+/// Whoever decides the same again and again remembers it: then a decision costs as much as has
+/// changed since, and not as much as there is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Complete {
+    aqm: Mask<Apqi>,
+    apm: Mask<Apid>,
+}
+
+impl Complete {
+    /// The adapters.
+    pub fn adapters(&self) -> Mask<Apid> {
+        self.apm
+    }
+}
+
 /// The state of all queues.
 pub struct Queues<S> {
     adapters: S,
     /// The adapters that have a pending queue.
     busy: Mask<Apid>,
+    /// The adapters whose usable queues have changed since [`Self::forget_changes`].
+    changed: Mask<Apid>,
 }
 
 impl<S: Storage> Queues<S> {
@@ -206,6 +225,7 @@ impl<S: Storage> Queues<S> {
         Self {
             adapters,
             busy: Mask::EMPTY,
+            changed: Mask::EMPTY,
         }
     }
 
@@ -235,14 +255,51 @@ impl<S: Storage> Queues<S> {
     /// Changes one adapter, if there is room for it, and keeps `busy` true.
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter)) {
         if let Some(adapter) = self.adapters.get_mut(usize::from(apid.0)) {
+            let usable = adapter.usable;
             change(adapter);
             self.busy.set(apid, !adapter.pending.is_empty());
+            if adapter.usable != usable {
+                self.changed.insert(apid);
+            }
         }
     }
 
     /// The domains of an adapter whose queues may be passed to a guest.
     pub fn usable(&self, apid: Apid) -> Mask<Apqi> {
         self.adapter(apid).usable
+    }
+
+    /// The adapters of which all queues with these domains may be passed to a guest; without any
+    /// domains, these are all adapters.
+    ///
+    /// `known` is what this function has returned before, for any domains, if nothing has been
+    /// forgotten by [`Self::forget_changes`] since; or the default value. It makes no difference but
+    /// to the cost.
+    pub fn complete(&self, aqm: Mask<Apqi>, known: &Complete) -> Complete {
+        let apm = if aqm.is_empty() {
+            Mask::ALL
+        } else {
+            let (unchanged, unknown) = if known.aqm == aqm {
+                (known.apm - self.changed, self.changed)
+            } else {
+                (Mask::EMPTY, self.all())
+            };
+            unchanged | unknown.filter(|apid| aqm.is_subset(&self.usable(apid)))
+        };
+        Complete { aqm, apm }
+    }
+
+    /// All adapters that there is room for.
+    fn all(&self) -> Mask<Apid> {
+        match self.adapters.len() {
+            0 => Mask::EMPTY,
+            n => Mask::up_to((n - 1) as u8),
+        }
+    }
+
+    /// Everybody who remembers a [`Complete`] has asked again since the last change.
+    pub fn forget_changes(&mut self) {
+        self.changed = Mask::EMPTY;
     }
 
     /// The domains of an adapter whose queues are reset, and not about to be so again.
@@ -303,7 +360,7 @@ impl<S: Storage> Queues<S> {
 
     /// Tries once more to reset those queues whose last reset failed.
     pub fn retry_failed(&mut self) {
-        for apid in Mask::<Apid>::ALL.iter() {
+        for apid in self.all().iter() {
             if !self.adapter(apid).failed.is_empty() {
                 self.change(apid, |adapter| adapter.want_reset(adapter.failed));
             }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Host, Lost, Masks, Matrix, Product, User},
-    queues::{response, Adapter, Instructions, Progress, Queues},
+    queues::{response, Adapter, Complete, Instructions, Progress, Queues},
 };
 
 const N: u8 = 3;
@@ -151,6 +151,10 @@ impl World {
             Event::Look => {}
         }
         self.look();
+        for mdev in &mut self.mdevs {
+            mdev.refresh(&self.host);
+        }
+        self.host.queues.forget_changes();
         self.settle(0);
         self.settle(1);
         self.check();
@@ -172,6 +176,13 @@ impl World {
             assert!(subset(&mdev.granted, &mdev.assigned));
             assert!(!share(&mdev.granted, &other.granted));
             assert!(mdev.user == User::Guest || mdev.granted == Matrix::EMPTY);
+            // What is remembered makes no difference.
+            let forgetful = Masks {
+                known: Complete::default(),
+                ..*mdev
+            };
+            assert_eq!(mdev.due(&self.host), forgetful.due(&self.host));
+            assert_eq!(mdev.visible(&self.host), forgetful.visible(&self.host));
         }
         // A queue that nobody has, and that somebody has used, is not to be had without a reset.
         for raw in &self.dirty {
