@@ -3,8 +3,8 @@
 # says meanwhile.
 #
 # Each line: the C driver's answer, ours, and what the machine says in place of a function.
-# The C driver takes no for an answer of queues that are out of service, and does not look
-# at the answer when it asks whether a reset has ended.
+# The C driver takes queues that are out of service for failures, does not look at the answer
+# when it asks whether a reset has ended, and leaves queues that failed to the guest.
 # expect-kernel[c]: WARNING: .*vfio_ap_ops.c
 
 give_to_vfio_ap "1" ""
@@ -20,6 +20,7 @@ while read -r c rust fault; do
 	[ "${answer##* }" = $expected ] || fail "$fault: $expected was expected, got: $answer"
 	if_rust expect "$fault: $expected" \
 		"$([ $rust = ok ] && echo 01.0001 || echo .0001)" guest_matrix A
+	if_c expect "$fault: $expected" 01.0001 guest_matrix A
 	machine "queue 01.0001 zapq clear ; queue 01.0001 tapq clear"
 	unbind 01.0001
 	bind 01.0001
