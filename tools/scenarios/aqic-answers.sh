@@ -36,9 +36,9 @@ expect "still" yes enabled 01.0001
 expect "disable" rc=00 code disable 01.0001
 expect "disabled" no enabled 01.0001
 
-# Each subclass of the guest; the first word of what it gets says which it was.
+# The word that the guest gets says which of its subclasses it was.
 count=0
-for subclass in 0 1 2 3 4 5 6 7; do
+for subclass in 0 5 7; do
 	expect "subclass $subclass" rc=00 code enable 01.0002 0x1c0000 $subclass
 	vm A guest send 01.0002
 	count=$((count + 1))
