@@ -17,8 +17,8 @@ use crate::{
 };
 
 /// Levels, as in other areas of AP: the lower, the more important.
-const WARN: i32 = 3;
-const INFO: i32 = 4;
+const WARN: i32 = 4;
+const INFO: i32 = 5;
 
 /// The most arguments that an entry has, the format included.
 const MAX_ARGS: i32 = 9;

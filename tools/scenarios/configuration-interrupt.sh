@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The user of a device learns of each change to its configuration by an eventfd.
+#
+# VFIO has two ways to take it away. The C driver does not know the one without data.
 
 give_to_vfio_ap "1 2 200" ""
 load_driver
@@ -19,3 +21,9 @@ expect "after something that the guest does not get" "req=0 cfg=0" vm A events
 vm A set-irq cfg none
 assign A adapter 2
 expect "no longer set up" "req=0 cfg=0" vm A events
+vm A set-irq cfg eventfd
+if_rust vm A ioctl set-irqs 20 0x21 1 0 0
+if_c expect_error EINVAL vm A ioctl set-irqs 20 0x21 1 0 0
+unassign A adapter 2
+if_rust expect "taken away without data" "req=0 cfg=0" vm A events
+if_c expect "not taken away" "req=0 cfg=1" vm A events

@@ -14,3 +14,10 @@ expect "driver of 02.0001" cex4queue basename "$(readlink $ap/devices/02.0001/dr
 unassign A adapter 1
 ktry write $ap/apmask +1
 expect "driver of 01.0001 then" cex4queue basename "$(readlink $ap/devices/01.0001/driver)"
+# By domain, for all adapters.
+ktry write $ap/aqmask -1-2
+assign A adapter 3
+expect_error EBUSY ktry write $ap/aqmask +1+2
+dmesg_has "$(uuid A): .*queue 03\.0001 .*in use by mdev"
+expect "driver of 03.0001" vfio_ap basename "$(readlink $ap/devices/03.0001/driver)"
+ktry write $ap/aqmask +2

@@ -148,6 +148,12 @@ wait_until() {
 	fail "in vain: $_what"
 }
 
+# asleep PID: in the kernel, where no signal would wake it.
+asleep() {
+	read -r _stat <"/proc/$1/stat"
+	case $_stat in *") D "*) return 0 ;; *) return 1 ;; esac
+}
+
 # scan: have the AP bus look at its host configuration; when this returns, a scan
 # that began after the call is complete. (A write while another scan is on only
 # waits for that one, so it takes two writes to be sure.)

@@ -11,3 +11,6 @@ expect_error ENODEV ktry insmod /lib/modules/vfio_ap.ko
 [ ! -e /sys/bus/matrix ] || fail "the bus matrix is still there"
 if_c dmesg_has "'vfio_ap' already exists in 's390dbf'"
 if_rust dmesg_has_not "already exists"
+left=/sys/kernel/debug/s390dbf/vfio_ap
+if_c test -e $left
+if_rust test ! -e $left

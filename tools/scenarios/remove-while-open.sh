@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who removes a mediated device that is in use has to wait for its user, who is
-# asked to give it back.
+# Who removes a mediated device that is in use has to wait for its user, who is asked
+# to give it back, and whose guest has nothing any more.
+#
+# The C driver clears the guest's masks, but not its own idea of them: the status of
+# queues is wrong, and the next change of the host configuration plugs all in again.
+# machine: apm = 0-2
 
-give_to_vfio_ap "1" ""
+give_to_vfio_ap "1 2 3" ""
 load_driver
 mdev A
-assign A adapter 1 domain 1
+assign A adapter 1 3 domain 1
 vm_open A
 vm A set-irq req eventfd
 remove_mdev A &
@@ -13,7 +17,15 @@ remover=$!
 asked() { [ "$(vm A events)" != "req=0 cfg=0" ]; }
 wait_until "the user is asked" asked
 kill -0 $remover || fail "the device was removed while in use"
+if_c expect "masks" clear masks A
+if_rust expect "masks" "apm=none aqm=none adm=none" masks A
+if_c expect "status of 01.0001" "in use" cat $ap/devices/01.0001/status
+if_rust expect "status of 01.0001" assigned cat $ap/devices/01.0001/status
+machine "apm + 3"
+scan
+if_c expect "masks after a scan" "apm=1,3 aqm=1 adm=none" masks A
+if_rust expect "masks after a scan" "apm=none aqm=none adm=none" masks A
 vm_close A
 wait $remover
 [ ! -e "$mdevs/$(uuid A)" ] || fail "the device is still there"
-expect "status of 01.0001" unassigned cat $ap/devices/01.0001/status
+expect "status then" unassigned cat $ap/devices/01.0001/status

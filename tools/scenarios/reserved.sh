@@ -3,6 +3,8 @@
 
 give_to_vfio_ap "1" ""
 load_driver
+ktry write $ap/drivers/cex4queue/unbind 02.0001
+expect_error ENODEV bind 02.0001
 mdev A
 # Without a domain there is no queue that could be reserved.
 assign A adapter 2

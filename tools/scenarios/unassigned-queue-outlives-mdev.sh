@@ -2,8 +2,9 @@
 # A queue that was assigned to an mdev, and filtered, may outlive it.
 #
 # The C driver keeps a pointer from the queue to the mdev that is gone, and uses it
-# when the queue is unbound: on a kernel that poisons what is freed that is an oops.
-# drivers: rust
+# when the queue is unbound.
+# kernel[c]: debug
+# expect-kernel[c]: KASAN: slab-use-after-free in vfio_ap_mdev_remove_queue
 
 give_to_vfio_ap "1" ""
 load_driver

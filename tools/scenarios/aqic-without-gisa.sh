@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0
+# A guest without an area for interruptions of adapters: AQIC is a matter of user space.
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1
+echo 0 >/sys/module/kvm/parameters/use_gisa
+vm_open A group --run 1
+machine "counters reset"
+expect "the guest has it" 01.0001 vm A guest queues
+_answer=$(vm A guest enable 01.0001) && fail "it was handled: $_answer"
+case $_answer in
+"interception 04 ipa=b2af"*) echo "ok: to user space: $_answer" ;;
+*) fail "not to user space: $_answer" ;;
+esac
+expect "AQICs" 0 machine counters 01.0001 aqic

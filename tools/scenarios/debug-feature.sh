@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+# What goes wrong can be read later, in the area vfio_ap of the debug feature of s390.
+#
+# Each driver has its own words for it, and with level 5 ours also writes each commit down.
+# The C driver keeps a pointer to the stack, where an address was, and shows what is there
+# by the time somebody looks.
+
+area=/sys/kernel/debug/s390dbf/vfio_ap
+# written TEXT
+written() {
+	grep -Fq "$1" $area/sprintf || fail "not written: $1"
+	echo "ok: written: $1"
+}
+not_written() { ! grep -F "$1" $area/sprintf || fail "written: $1"; }
+
+give_to_vfio_ap "1 2" ""
+load_driver
+expect "files" "flush level pages sprintf" sh -c "ls $area | xargs"
+expect "level" 4 cat $area/level
+mdev A
+assign A adapter 1 domain 1
+vm_open A group --run 1
+vm A guest enable 02.0001
+if_c written "Queue 02.0001 not bound to the vfio_ap driver"
+if_rust written "aqic: apqn=02.0001 enable=1 nib=0x1c0000 refused with 0x01"
+vm A guest enable 01.0001 0
+if_c written "invalid NIB address: nib="
+if_c grep "invalid NIB" $area/sprintf
+if_c not_written "nib=0x0000000000000000"
+if_rust written "aqic: apqn=01.0001 enable=1 nib=0x0 refused with 0x06"
+if_rust dmesg_has_not "aqic"
+echo 5 >$area/level
+assign A domain 2
+if_rust written "commit: apm=4000000000000000.. aqm=6000000000000000.. adm=0000000000000000.."
+machine "queue 01.0001 zapq rc=42"
+if_rust expect_error EIO vm A reset
+if_rust written "reset: apqn=01.0001 failed with 0x42"
+machine "queue 01.0001 zapq clear"

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+# Interruptions of a queue end when it is reset, taken away or given back, and what they
+# needed is given back.
+#
+# A page that is still pinned, or a subclass that is still registered, is a warning of the
+# kernel when the virtual machine ends.
+
+# on: has the guest enable them; the queue has to have been without.
+on() {
+	expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001
+}
+# off WHAT
+off() {
+	expect "after $1" "rc=00 cc=0 status=80000000" vm A guest rc 01.0001
+}
+reset_done() {
+	case $(vm A guest rc 01.0001) in "rc=00 "*) return 0 ;; *) return 1 ;; esac
+}
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1
+for backend in group iommufd; do
+	vm_open A $backend --run 1
+	machine "queue *.* irq-polls 0"
+	on
+	vm A reset
+	off "a reset by the user"
+	on
+	vm A guest pqap 0x02000101
+	wait_until "the reset is done" reset_done
+	off "a reset by the guest"
+	on
+	unassign A adapter 1
+	expect "taken away" "rc=01 cc=3 status=00010000" vm A guest rc 01.0001
+	assign A adapter 1
+	off "it was assigned again"
+	on
+	unbind 01.0001
+	bind 01.0001
+	off "it was bound again"
+	on
+	vm A close
+	vm A open "$(uuid A)" $backend
+	off "it was opened again"
+	on
+	vm_close A
+done
+vm_open A group --run 1
+on
+vm_kill A
+vm_open A group --run 1
+off "its user was killed"

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0
+# An attempt to load the driver that fails leaves no memory behind.
+#
+# The C driver forgets its matrix device; kmemleak finds it.
+# kernel: debug
+# expect-kernel[c]: suspected memory leaks
+
+wait_until "the AP bus has scanned" first_scan_done
+machine "limits qci=off"
+if_c expect_error EOPNOTSUPP ktry insmod /lib/modules/vfio_ap.ko
+if_rust load_driver
+if_rust unload_driver

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0
+# On a machine that does not tell its configuration nothing can be passed on.
+# machine: limits qci=off
+
+give_to_vfio_ap "1 63" ""
+load_driver
+mdev A
+assign A adapter 1 63 domain 1 15
+expect_error ENODEV assign A adapter 64
+expect_error ENODEV assign A domain 16
+vm_open A
+expect "matrix" "01.0001 01.000f 3f.0001 3f.000f" matrix A
+expect "guest matrix" "" guest_matrix A
