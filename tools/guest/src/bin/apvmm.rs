@@ -16,6 +16,7 @@
 //!     open UUID [group|iommufd]   one more device for the same machine
 //!     close               close the device opened last; the machine stays
 //!     guest COMMAND...    ask the guest that runs; see below
+//!     measure COMMAND...  do that, and say what it cost in instructions and time
 //!     quit
 //!
 //! With `--run N` a guest runs on N virtual CPUs from the beginning; `--vcpus N` only
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 
 use guest::crycb;
 use guest::error::{Result, Step};
+use guest::instructions::{self, Places};
 use guest::interview;
 use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
 use nix::errno::Errno;
@@ -190,6 +192,13 @@ impl Session {
                 String::new()
             }
             ["guest", rest @ ..] => interview::ask(self.vm.guest()?, rest)?,
+            ["measure", rest @ ..] => {
+                let places = Places::find().step("the driver's address")?;
+                let measured = instructions::measure(&places, || self.obey(rest));
+                let (result, cost) = measured.or_else(|what| Err(Errno::EIO).step(what))?;
+                result?;
+                cost.to_string()
+            }
             _ => return unknown(),
         })
     }
