@@ -35,6 +35,12 @@ test-host: ## Run those tests that need no machine
 test-vm: ## Run the scenarios; FILTER=name to run some of them
 	@$(testbed)/vm test $(FILTER)
 
+bench: ## Measure what this driver and the C driver cost, for Documentation/benchmarks.rst
+	@$(testbed)/vm bench --into Documentation
+
+bench-host: ## Time the driver's core on this machine
+	@cd tools && testbed/enter cargo bench -p vfio-ap-core
+
 run: ## Run one scenario and show its console: make run SCENARIO=demo [DRIVER=c]
 	@$(testbed)/vm run $(SCENARIO) --driver $(or $(DRIVER),rust)
 
@@ -62,5 +68,5 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: modules modules_install clean check-kdir demo test test-host test-vm run shell lint \
-	format docs toolchain kernel help
+.PHONY: modules modules_install clean check-kdir demo test test-host test-vm bench bench-host run \
+	shell lint format docs toolchain kernel help

@@ -134,12 +134,12 @@ bindings_complete() {
 	case $_bindings in *complete*) return 0 ;; *) return 1 ;; esac
 }
 
-# wait_until WHAT COMMAND...: poll for at most ten seconds.
+# wait_until WHAT COMMAND...: poll for at most ten seconds, or as many as $patience.
 wait_until() {
 	_what=$1
 	shift
 	read -r _now _ </proc/uptime
-	_until=$((${_now%.*} + 10))
+	_until=$((${_now%.*} + ${patience:-10}))
 	while [ ${_now%.*} -lt $_until ]; do
 		if "$@"; then return; fi
 		usleep 10000
@@ -178,19 +178,20 @@ zapqs() { machine counters "$1" zapq; }
 
 # ---------------------------------------------------------------------- mdevs ---
 
-# Names of mdevs are A to F; each stands for a UUID. (Processes are what takes time
-# in the emulated machine, so nothing here starts one without need.)
+# Names of mdevs are A to F, or two digits; each stands for a UUID. (Processes are
+# what takes time in the emulated machine, so nothing here starts one without need.)
 _identify() {
 	case $1 in
-	A) _x=a ;;
-	B) _x=b ;;
-	C) _x=c ;;
-	D) _x=d ;;
-	E) _x=e ;;
-	F) _x=f ;;
-	*) fail "$1 is no name of an mdev: A to F" ;;
+	A) _x=aa ;;
+	B) _x=bb ;;
+	C) _x=cc ;;
+	D) _x=dd ;;
+	E) _x=ee ;;
+	F) _x=ff ;;
+	[0-9][0-9]) _x=$1 ;;
+	*) fail "$1 is no name of an mdev: A to F, or two digits" ;;
 	esac
-	_uuid=$_x$_x$_x$_x$_x$_x$_x$_x-0000-4000-8000-000000000000
+	_uuid=$_x$_x$_x$_x-0000-4000-8000-000000000000
 	_mdev=$mdevs/$_uuid
 }
 
@@ -289,7 +290,7 @@ _start() {
 
 # Reads an answer up to its last line; that is printed only if it is an error.
 _answer() {
-	while IFS= read -r -t 20 _line; do
+	while IFS= read -r -t ${patience:-20} _line; do
 		case $_line in
 		ok) return 0 ;;
 		*": error "*)

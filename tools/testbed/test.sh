@@ -90,6 +90,7 @@ host() {
 
 vm() {
 	suite "scenarios in emulated machines" "$testbed/vm" test
+	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }
 
 for tier; do

@@ -12,12 +12,29 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 /// Room for the longest reply (`show` of a full machine, counters of all queues).
 const REPLY: usize = 32 * 1024;
 
+/// Room for where all of the kernel's instructions were executed.
+const LONG_REPLY: usize = 4 * 1024 * 1024;
+
 /// Sends `request`; the reply is `Err` if the machine refused it.
 pub fn ask(request: &str) -> Result<String, String> {
+    ask_for(request, REPLY)
+}
+
+/// Sends a `request` whose reply may be very long.
+pub fn ask_at_length(request: &str) -> Result<String, String> {
+    ask_for(request, LONG_REPLY)
+}
+
+/// Sends `request`, and needs nothing of the kernel for it. Nobody hears the reply.
+pub fn tell(request: &'static str) {
+    exchange(request.as_bytes(), &mut []);
+}
+
+fn ask_for(request: &str, room: usize) -> Result<String, String> {
     // The machine reads and writes these two through the page tables as they
     // are: write to every page, so that none is still to be faulted in.
     let request = request.as_bytes().to_vec();
-    let mut reply = vec![0xff_u8; REPLY];
+    let mut reply = vec![0xff_u8; room];
     std::hint::black_box((&request, &mut reply));
 
     let (cc, length) = exchange(&request, &mut reply);

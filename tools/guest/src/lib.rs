@@ -12,15 +12,17 @@
 //! | [`payload`]  | the program in it                                           |
 //! | [`interview`] | what one may ask that program                              |
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
+//! | [`instructions`] | what something costs, in executed instructions          |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
 //! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`] and [`memory`],
-//! and once in [`payload`] for the symbols of its program.
+//! and once in [`payload`] for the symbols of its program, in [`instructions`] for a loop.
 
 pub mod argument;
 pub mod backdoor;
 pub mod crycb;
 pub mod error;
+pub mod instructions;
 pub mod interview;
 pub mod kvm_run;
 pub mod memory;

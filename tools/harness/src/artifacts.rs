@@ -32,6 +32,9 @@ pub struct Artifacts {
     /// Directory of the scenarios
     #[arg(long, env = "VM_SCENARIOS", value_name = "DIR")]
     pub scenarios: PathBuf,
+    /// Directory of the benches
+    #[arg(long, env = "VM_BENCHES", value_name = "DIR")]
+    pub benches: PathBuf,
     /// Directory for console logs
     #[arg(long, env = "VM_LOGS", value_name = "DIR")]
     pub logs: PathBuf,
@@ -90,9 +93,15 @@ impl Artifacts {
         Ok(names)
     }
 
-    /// The text of a scenario.
+    /// The text of a scenario or a bench.
     pub fn scenario(&self, name: &str) -> Result<String> {
-        let path = self.scenarios.join(name).with_extension("sh");
+        let file = format!("{name}.sh");
+        let bench = self.benches.join(&file);
+        let path = if bench.exists() {
+            bench
+        } else {
+            self.scenarios.join(&file)
+        };
         std::fs::read_to_string(&path).with_context(|| format!("scenario {}", path.display()))
     }
 

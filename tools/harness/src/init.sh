@@ -12,9 +12,10 @@ mount -t debugfs debugfs /sys/kernel/debug
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 
+set -a
 # shellcheck source=/dev/null
 . /etc/job
-export DRIVER SCENARIO
+set +a
 
 # From here on everything that the kernel says belongs on the console.
 dmesg -n 8

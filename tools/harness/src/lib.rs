@@ -13,12 +13,22 @@
 //! | [`initramfs`] | the archive that carries a scenario into the machine          |
 //! | [`machine`]   | the QEMU process: started, read, and gone when it must be     |
 //! | [`run`]       | one scenario from its file to its outcome                     |
+//! | [`bench`]     | all benches, at several sizes, several times                  |
+//! | [`samples`]   | what they measured, and what that says of a driver            |
+//! | [`targets`]   | whether that is what is wanted                                |
+//! | [`report`]    | the page of tables and the plots that show it                 |
+//! | [`module`]    | what a module takes of memory, by its file                    |
 //!
 //! [`scenario`] and [`console`] decide; they start nothing and read no files.
 
 pub mod artifacts;
+pub mod bench;
 pub mod console;
 pub mod initramfs;
 pub mod machine;
+pub mod module;
+pub mod report;
 pub mod run;
+pub mod samples;
 pub mod scenario;
+pub mod targets;

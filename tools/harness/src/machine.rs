@@ -25,6 +25,8 @@ pub struct Config<'a> {
     pub ap: Option<&'a Path>,
     /// Number of CPUs.
     pub cpus: u32,
+    /// Whether executed instructions are counted.
+    pub counts: bool,
 }
 
 /// The command that boots a machine, but for its console.
@@ -54,7 +56,8 @@ fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
             .as_ref()
             .context("this needs the AP plugin; say where it is with --plugin")?;
         let trace = if artifacts.trace { ",trace=on" } else { "" };
-        let plugin = format!("{},config={}{trace}", plugin.display(), ap.display());
+        let count = if config.counts { ",count=on" } else { "" };
+        let plugin = format!("{},config={}{trace}{count}", plugin.display(), ap.display());
         qemu.arg("-plugin").arg(plugin);
     }
     Ok(qemu)

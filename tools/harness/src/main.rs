@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command line: `test` for a test runner, `run` and `shell` for a person.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -8,8 +9,10 @@ use clap::{Parser, Subcommand};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use harness::artifacts::Artifacts;
+use harness::bench::{self, Plan};
 use harness::console::{Line, Verdict};
-use harness::run;
+use harness::report::Results;
+use harness::run::{self, Job};
 use harness::scenario::{Driver, Scenario};
 
 /// Runs scenarios in emulated IBM Z machines with AP adapters.
@@ -38,6 +41,12 @@ enum Task {
         /// Which driver; ours if it is built
         #[arg(long)]
         driver: Option<Driver>,
+        /// So many adapters, and as many domains
+        #[arg(long)]
+        size: Option<u8>,
+        /// Of a bench: show in which functions the cost is
+        #[arg(long)]
+        profile: bool,
     },
     /// A shell inside the machine; leave it with exit or ctrl-a x
     Shell {
@@ -50,6 +59,27 @@ enum Task {
         /// Number of CPUs
         #[arg(long, default_value_t = 1)]
         cpus: u32,
+    },
+    /// Measure what the drivers cost
+    Bench {
+        /// Benches, files in the directory of benches without .sh
+        #[arg(default_values = ["all", "kicks"])]
+        benches: Vec<String>,
+        /// How many adapters, and as many domains
+        #[arg(long, value_delimiter = ',', default_values_t = [4, 16, 32])]
+        sizes: Vec<u8>,
+        /// How many machines for each driver and size
+        #[arg(long, default_value_t = 3)]
+        runs: u32,
+        /// How many of them at a time
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Write page, plots and results there, in place of printing the page
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+        /// Measure nothing: write the page and the plots from the results there
+        #[arg(long, requires = "into")]
+        again: bool,
     },
     /// Show what the driver does, in ten seconds
     Demo {
@@ -121,8 +151,9 @@ fn report(outcome: &run::Outcome) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run_one(artifacts: &Artifacts, name: &str, driver: Driver) -> Result<ExitCode> {
-    let outcome = run::scenario(artifacts, name, driver, |line| println!("{line}"))?;
+fn run_one(artifacts: &Artifacts, job: Job<'_>) -> Result<ExitCode> {
+    let log = job.name.unwrap_or_default();
+    let outcome = run::in_machine(artifacts, job, log, |line| println!("{line}"))?;
     Ok(report(&outcome))
 }
 
@@ -162,13 +193,50 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
     };
     match &cli.command {
         Task::Test { arguments } => test(artifacts, arguments),
-        Task::Run { scenario, driver } => run_one(artifacts, scenario, choose(*driver)?),
+        Task::Run {
+            scenario,
+            driver,
+            size,
+            profile,
+        } => {
+            let job = Job {
+                name: Some(scenario),
+                driver: choose(*driver)?,
+                size: *size,
+                profile: *profile,
+            };
+            run_one(artifacts, job)
+        }
         Task::Shell {
             driver,
             machine,
             cpus,
         } => {
             run::shell(artifacts, choose(*driver)?, machine, *cpus)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Bench {
+            benches,
+            sizes,
+            runs,
+            jobs,
+            into,
+            again,
+        } => {
+            let plan = Plan {
+                benches: benches.clone(),
+                sizes: sizes.clone(),
+                runs: *runs,
+                jobs: *jobs,
+            };
+            let results = match into {
+                Some(directory) if *again => Results::read(directory)?,
+                _ => bench::run(artifacts, &plan)?,
+            };
+            match into {
+                Some(directory) => results.write(directory)?,
+                None => print!("{}", results.page()),
+            }
             Ok(ExitCode::SUCCESS)
         }
         Task::Demo { driver } => demo(artifacts, choose(*driver)?),

@@ -19,7 +19,7 @@ use crate::scenario::{Driver, Scenario};
 const INIT: &[u8] = include_bytes!("init.sh");
 
 /// The programs that the guest directory holds.
-const PROGRAMS: [&str; 3] = ["apctl", "apvmm", "ktry"];
+const PROGRAMS: [&str; 5] = ["apcore", "apcount", "apctl", "apvmm", "ktry"];
 
 /// What the driver needs, in the order of loading. Init reads the list.
 const MODULES: [&str; 6] = [
@@ -31,6 +31,44 @@ const MODULES: [&str; 6] = [
     "drivers/s390/crypto/zcrypt_cex4.ko",
 ];
 
+/// What to run, and with which driver.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The name of the scenario or bench; none for a shell.
+    pub name: Option<&'a str>,
+    /// The driver.
+    pub driver: Driver,
+    /// So many adapters, and as many domains; what `default.machine` says if not given.
+    pub size: Option<u8>,
+    /// Whether a bench is to show in which functions the cost is.
+    pub profile: bool,
+}
+
+impl Job<'_> {
+    /// What init and the scenario have to know.
+    fn variables(&self) -> String {
+        let size = self.size.map(|size| format!("SIZE={size}\n"));
+        let profile = if self.profile { "PROFILE=1\n" } else { "" };
+        format!(
+            "DRIVER={}\nSCENARIO={}\n{}{profile}",
+            self.driver,
+            self.name.unwrap_or_default(),
+            size.unwrap_or_default()
+        )
+    }
+
+    /// Commands for a machine of its size.
+    fn machine(&self) -> String {
+        match self.size {
+            Some(size) => {
+                let last = size - 1;
+                format!("adapter 0-{last} cex7c ; apm = 0-{last} ; aqm = 0-{last} ; adm = 0-{last}")
+            }
+            None => String::new(),
+        }
+    }
+}
+
 /// The files a machine is made of, until it ends.
 struct Files {
     directory: TempDir,
@@ -39,19 +77,15 @@ struct Files {
 }
 
 impl Files {
-    fn new(
-        artifacts: &Artifacts,
-        driver: Driver,
-        scenario: &Scenario,
-        name: Option<&str>,
-    ) -> Result<Self> {
+    fn new(artifacts: &Artifacts, job: Job<'_>, scenario: &Scenario) -> Result<Self> {
         let directory = TempDir::new()?;
         let initrd = directory.path().join("initrd");
-        write_initrd(&initrd, artifacts, driver, name).context("initramfs")?;
+        write_initrd(&initrd, artifacts, job).context("initramfs")?;
         let ap = if scenario.has_ap {
             let path = directory.path().join("machine");
             let own = scenario.machine.join("\n");
-            fs::write(&path, format!("{}\n{own}\n", artifacts.default_machine()?))?;
+            let default = artifacts.default_machine()?;
+            fs::write(&path, format!("{default}\n{}\n{own}\n", job.machine()))?;
             Some(path)
         } else {
             None
@@ -63,12 +97,13 @@ impl Files {
         })
     }
 
-    fn config(&self, cpus: u32) -> Config<'_> {
+    fn config(&self, cpus: u32, counts: bool) -> Config<'_> {
         debug_assert!(self.initrd.starts_with(self.directory.path()));
         Config {
             initrd: &self.initrd,
             ap: self.ap.as_deref(),
             cpus,
+            counts,
         }
     }
 }
@@ -77,12 +112,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn write_initrd(
-    path: &Path,
-    artifacts: &Artifacts,
-    driver: Driver,
-    scenario: Option<&str>,
-) -> Result<()> {
+fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> {
     let mut file = File::create(path)?;
     file.write_all(&read(&artifacts.image)?)?;
     let mut archive = Archive::new(file);
@@ -102,25 +132,23 @@ fn write_initrd(
     }
     archive.file("lib/modules/order", order.as_bytes())?;
     let module = artifacts
-        .module(driver)
+        .module(job.driver)
         .context("our driver is not built; say where it is with --module")?;
     archive.file("lib/modules/vfio_ap.ko", &read(&module)?)?;
     archive.directory("scenarios")?;
-    for entry in fs::read_dir(&artifacts.scenarios)? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|e| e == "sh" || e == "machine")
-        {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            archive.file(&format!("scenarios/{name}"), &read(&path)?)?;
+    for directory in [&artifacts.scenarios, &artifacts.benches] {
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|e| e == "sh" || e == "machine")
+            {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                archive.file(&format!("scenarios/{name}"), &read(&path)?)?;
+            }
         }
     }
-    let job = format!(
-        "DRIVER={driver}\nSCENARIO={}\n",
-        scenario.unwrap_or_default()
-    );
-    archive.file("etc/job", job.as_bytes())?;
+    archive.file("etc/job", job.variables().as_bytes())?;
     archive.finish()?;
     Ok(())
 }
@@ -143,12 +171,30 @@ pub fn scenario(
     artifacts: &Artifacts,
     name: &str,
     driver: Driver,
+    watch: impl FnMut(&str),
+) -> Result<Outcome> {
+    let job = Job {
+        name: Some(name),
+        driver,
+        size: None,
+        profile: false,
+    };
+    in_machine(artifacts, job, name, watch)
+}
+
+/// Runs a job with a name in a machine of its own; `log` is that of its log file.
+pub fn in_machine(
+    artifacts: &Artifacts,
+    job: Job<'_>,
+    log: &str,
     mut watch: impl FnMut(&str),
 ) -> Result<Outcome> {
     let begun = Instant::now();
+    let Job { name, driver, .. } = job;
+    let name = name.context("a job without a name is for a shell")?;
     let scenario = Scenario::parse(&artifacts.scenario(name)?, driver)
         .with_context(|| format!("header of {name}.sh"))?;
-    let path = artifacts.logs.join(format!("{driver}-{name}.log"));
+    let path = artifacts.logs.join(format!("{driver}-{log}.log"));
     if let Some(reason) = scenario.unfit_for(artifacts.flavour) {
         return Ok(Outcome {
             verdict: Verdict::Skip(reason),
@@ -157,7 +203,7 @@ pub fn scenario(
             elapsed: begun.elapsed(),
         });
     }
-    let files = Files::new(artifacts, driver, &scenario, Some(name))?;
+    let files = Files::new(artifacts, job, &scenario)?;
     fs::create_dir_all(&artifacts.logs)?;
     let mut log = File::create(&path).with_context(|| path.display().to_string())?;
 
@@ -166,7 +212,7 @@ pub fn scenario(
     let mut broken = None;
     let end = machine::run(
         artifacts,
-        &files.config(scenario.cpus),
+        &files.config(scenario.cpus, scenario.counts),
         scenario.timeout * artifacts.patience,
         |line| {
             record.note(line);
@@ -196,6 +242,12 @@ pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u3
         has_ap: artifacts.plugin.is_some(),
         ..Scenario::default()
     };
-    let files = Files::new(artifacts, driver, &scenario, None)?;
-    machine::interact(artifacts, &files.config(cpus))
+    let job = Job {
+        name: None,
+        driver,
+        size: None,
+        profile: false,
+    };
+    let files = Files::new(artifacts, job, &scenario)?;
+    machine::interact(artifacts, &files.config(cpus, false))
 }

@@ -11,6 +11,7 @@
 //! | `drivers`       | which drivers it is for, `rust c`                          |
 //! | `kernel`        | `debug` or `usual`: on the other kernel it is skipped      |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
+//! | `count`         | `instructions`: the machine counts those that are executed |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
 use std::fmt;
@@ -19,9 +20,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 /// The driver under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// Our own `vfio_ap.ko`.
     Rust,
@@ -100,6 +103,8 @@ pub struct Scenario {
     pub cpus: u32,
     /// The only kernel that it makes sense on.
     pub kernel: Option<Flavour>,
+    /// Whether executed instructions are counted.
+    pub counts: bool,
     /// Trouble in the kernel that belongs to the scenario.
     pub expect_kernel: Vec<Regex>,
     /// When the machine is killed.
@@ -115,6 +120,7 @@ impl Default for Scenario {
             machine: Vec::new(),
             cpus: 1,
             kernel: None,
+            counts: false,
             expect_kernel: Vec::new(),
             timeout: Duration::from_secs(60),
         }
@@ -165,6 +171,7 @@ impl Scenario {
             "machine" if value == "none" => self.has_ap = false,
             "machine" => self.machine.push(value.into()),
             "cpus" => self.cpus = value.parse()?,
+            "count" if value == "instructions" => self.counts = true,
             "drivers" => {
                 self.drivers = value
                     .split_whitespace()
@@ -193,6 +200,7 @@ mod tests {
 # machine: adapter 3 none
 # machine: apm = 0-2 ; aqm = 1,2
 # cpus: 2
+# count: instructions
 # timeout: 90
 # expect-kernel[c]: WARNING: .*vfio_ap_wait_for_irqclear
 
@@ -211,7 +219,7 @@ machine: this is no longer the header
         assert_eq!(c.cpus, 2);
         assert_eq!(c.timeout, Duration::from_secs(90));
         assert_eq!(c.drivers, Driver::ALL);
-        assert!(c.has_ap);
+        assert!(c.has_ap && c.counts);
         assert_eq!(c.expect_kernel.len(), 1);
     }
 

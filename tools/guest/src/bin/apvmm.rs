@@ -22,6 +22,7 @@
 //!     hold REQUEST WORD...   the same, with an argument that does not come before
 //!     release             this; then the request ends, and this says how
 //!     guest COMMAND...    ask the guest that runs; see below
+//!     measure COMMAND...  do that, and say what it cost in instructions and time
 //!     quit
 //!
 //! REQUEST is get-info, get-irq-info, set-irqs, reset or a code as in 0x3b6b; WORD a number,
@@ -53,6 +54,7 @@ use std::thread::{self, JoinHandle};
 use guest::argument::{Argument, Hold};
 use guest::crycb;
 use guest::error::{Result, Step};
+use guest::instructions::{self, Places};
 use guest::interview;
 use guest::uapi;
 use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
@@ -311,6 +313,13 @@ impl Session {
                 String::new()
             }
             ["guest", rest @ ..] => interview::ask(self.vm.guest()?, rest)?,
+            ["measure", rest @ ..] => {
+                let places = Places::find().step("the driver's address")?;
+                let measured = instructions::measure(&places, || self.obey(rest));
+                let (result, cost) = measured.or_else(|what| Err(Errno::EIO).step(what))?;
+                result?;
+                cost.to_string()
+            }
             _ => return unknown(),
         })
     }

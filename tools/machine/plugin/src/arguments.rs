@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
     pub(crate) socket: Option<PathBuf>,
     /// `trace=on`: print each AP instruction.
     pub(crate) trace: bool,
+    /// `count=on`: count instructions.
+    pub(crate) count: bool,
 }
 
 impl Arguments {
@@ -29,9 +31,12 @@ impl Arguments {
                 Some(("socket", path)) => parsed.socket = Some(path.into()),
                 Some(("trace", "on")) => parsed.trace = true,
                 Some(("trace", "off")) => parsed.trace = false,
+                Some(("count", "on")) => parsed.count = true,
+                Some(("count", "off")) => parsed.count = false,
                 _ => {
                     return Err(format!(
-                        "unknown argument '{argument}': config=FILE, socket=PATH, trace=on|off"
+                        "unknown argument '{argument}': config=FILE, socket=PATH, trace=on|off, \
+                         count=on|off"
                     ));
                 }
             }
@@ -65,11 +70,12 @@ mod tests {
     #[test]
     fn all_arguments() {
         assert_eq!(
-            Arguments::parse(&["config=a=b", "socket=/x", "trace=on"]),
+            Arguments::parse(&["config=a=b", "socket=/x", "trace=on", "count=on"]),
             Ok(Arguments {
                 config: Some("a=b".into()),
                 socket: Some("/x".into()),
-                trace: true
+                trace: true,
+                count: true
             })
         );
         assert_eq!(Arguments::parse::<&str>(&[]), Ok(Arguments::default()));

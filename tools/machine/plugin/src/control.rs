@@ -42,7 +42,7 @@ pub(crate) fn back_door(cpu: &mut impl Cpu, machine: &Machine) {
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the request is no text".into()))
         .and_then(|text| {
             machine.trace(cpu.index(), || format!("control: {}", text.trim_end()));
-            machine.model().control(&text).map_err(|e| e.to_string())
+            machine.control(&text).map_err(|e| e.to_string())
         });
     let (cc, reply) = match result {
         Ok(reply) => (0, reply),
@@ -132,7 +132,7 @@ fn converse(stream: &UnixStream, machine: &Machine) -> io::Result<()> {
         let answer = if count == MAX_REQUEST && !line.ends_with('\n') {
             format!("error: the request is longer than {MAX_REQUEST} bytes\n")
         } else {
-            match machine.model().control(&line) {
+            match machine.control(&line) {
                 Ok(reply) => reply + "ok\n",
                 Err(error) => format!("error: {}\n", error.message),
             }
@@ -172,6 +172,8 @@ mod tests {
             (cc, reply.as_str()),
             (1, "line 1: '=', '+' or '-' expected after 'apm'\n")
         );
+        let (cc, reply) = call(&mut cpu, &machine, "instructions", 100);
+        assert!(cc == 1 && reply.contains("count=on"), "{reply}");
         assert_eq!(
             call(&mut cpu, &machine, "counters zapq", 1),
             (0, "0".into())

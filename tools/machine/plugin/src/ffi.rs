@@ -79,6 +79,9 @@ pub(crate) mod flags {
     pub(crate) const RW_REGS_PC: c_int = 3;
 }
 
+/// `QEMU_PLUGIN_INLINE_ADD_U64`
+pub(crate) const INLINE_ADD_U64: c_int = 0;
+
 /// `QEMU_PLUGIN_COND_NE`
 pub(crate) const COND_NE: c_int = 3;
 
@@ -130,6 +133,13 @@ unsafe extern "C" {
         userdata: *mut c_void,
     );
 
+    pub(crate) fn qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+        insn: *mut Instruction,
+        op: c_int,
+        entry: U64,
+        imm: u64,
+    );
+
     pub(crate) fn qemu_plugin_tb_n_insns(tb: *const TranslationBlock) -> usize;
     pub(crate) fn qemu_plugin_tb_vaddr(tb: *const TranslationBlock) -> u64;
     pub(crate) fn qemu_plugin_tb_get_insn(
@@ -144,6 +154,11 @@ unsafe extern "C" {
     pub(crate) fn qemu_plugin_insn_vaddr(insn: *const Instruction) -> u64;
 
     pub(crate) fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut Scoreboard;
+    pub(crate) fn qemu_plugin_scoreboard_find(
+        score: *mut Scoreboard,
+        vcpu_index: c_uint,
+    ) -> *mut c_void;
+    pub(crate) fn qemu_plugin_num_vcpus() -> c_int;
     pub(crate) fn qemu_plugin_u64_set(entry: U64, vcpu_index: c_uint, val: u64);
 
     pub(crate) fn qemu_plugin_get_registers() -> *mut GArray;

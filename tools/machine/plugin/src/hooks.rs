@@ -22,6 +22,7 @@ use crate::cpu::{Cpu, Vcpu, learn_registers};
 use crate::decode::Instruction;
 use crate::facilities::{self, Amendment, Chsc};
 use crate::machine::Machine;
+use crate::scoreboard::Gate;
 use crate::sie::{self, Correction, Owner, Psw, Purge, Sie};
 use crate::{ap, control, ffi};
 use ap_model::ProgramInterruption;
@@ -96,28 +97,6 @@ struct Hooks {
 }
 
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
-
-/// A number for each vCPU that translated code can test.
-struct Gate(ffi::U64);
-
-// SAFETY: The scoreboard is never freed, and QEMU allows a vCPU's number to be set from
-// any thread.
-unsafe impl Send for Gate {}
-// SAFETY: As above.
-unsafe impl Sync for Gate {}
-
-impl Gate {
-    fn new() -> Self {
-        // SAFETY: No preconditions.
-        let score = unsafe { ffi::qemu_plugin_scoreboard_new(size_of::<u64>()) };
-        Self(ffi::U64 { score, offset: 0 })
-    }
-
-    fn set(&self, vcpu: c_uint, open: bool) {
-        // SAFETY: The scoreboard is alive, and `vcpu` comes from QEMU.
-        unsafe { ffi::qemu_plugin_u64_set(self.0, vcpu, u64::from(open)) };
-    }
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -301,19 +280,20 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
     let hooks = hooks();
     // SAFETY: QEMU lends us `block` for this call. The callbacks have the right type and
     // live for ever. The user data of `on_block` is an address in the program.
-    let count = unsafe {
+    let (address, count) = unsafe {
         let address = ffi::qemu_plugin_tb_vaddr(block);
         ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
             block,
             on_block,
             ffi::flags::RW_REGS_PC,
             ffi::COND_NE,
-            hooks.gate.0,
+            hooks.gate.entry(),
             0,
             ptr::without_provenance_mut(address as usize),
         );
-        ffi::qemu_plugin_tb_n_insns(block)
+        (address, ffi::qemu_plugin_tb_n_insns(block))
     };
+    let counted = hooks.machine.instructions().map(|i| i.of_block(address));
     let mut amended = false;
     for index in 0..count {
         let mut bytes = [0; Instruction::MAX_LENGTH];
@@ -324,6 +304,17 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
             ffi::qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len());
             (instruction, ffi::qemu_plugin_insn_vaddr(instruction))
         };
+        if let Some(counted) = counted {
+            // SAFETY: As for the block; the scoreboard lives for ever.
+            unsafe {
+                ffi::qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+                    instruction,
+                    ffi::INLINE_ADD_U64,
+                    counted,
+                    1,
+                );
+            }
+        }
         if amended {
             // Before what the instruction itself has to be called for.
             // SAFETY: As for the block.

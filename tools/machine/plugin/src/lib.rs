@@ -15,6 +15,7 @@
 //! | `config=FILE` | commands ([`ap_model::control`]) that configure a bare machine; without it there are adapters 0 cex8c, 1 cex8p, 2 cex7a and domains 0 to 3 |
 //! | `socket=PATH` | take commands on a Unix socket: a request per line, answered by its reply and a line `ok` or `error: …` |
 //! | `trace=on` | print each AP instruction and its outcome on stderr |
+//! | `count=on` | count the instructions that are executed, for the command `instructions` |
 //!
 //! Programs in the machine give commands with opcode B2FE0000; the module `control`
 //! has the registers.
@@ -43,9 +44,12 @@
 //! | `ap`, `facilities`, `control` | what those instructions do |
 //! | `sie` | guests: what KVM needs to run them |
 //! | `machine` | the model, shared |
+//! | `scoreboard` | numbers that translated code looks at and adds to |
+//! | `instructions` | how many are executed, and where, if that is wanted |
 //! | `arguments` | command line and configuration file |
 //!
-//! `unsafe` is in `ffi`, `hooks`, `cpu` and this file, and once in `control` for signals.
+//! `unsafe` is in `ffi`, `hooks`, `cpu`, `scoreboard` and this file, and once in `control`
+//! for signals.
 
 mod ap;
 mod arguments;
@@ -55,12 +59,15 @@ mod decode;
 mod facilities;
 mod ffi;
 mod hooks;
+mod instructions;
 mod machine;
+mod scoreboard;
 mod sie;
 
 use arguments::Arguments;
 use control::Socket;
 use machine::{Machine, say};
+use scoreboard::Counts;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::ptr;
@@ -118,9 +125,11 @@ fn install(id: ffi::PluginId, info: &ffi::Info, arguments: &[String]) -> Result<
     }
     let max_vcpus = usize::try_from(info.max_vcpus).map_err(|error| error.to_string())?;
     let arguments = Arguments::parse(arguments)?;
-    let machine: &'static Machine = Box::leak(Box::new(
-        Machine::new(arguments.machine()?, arguments.trace).with_cpus(max_vcpus),
-    ));
+    let mut machine = Machine::new(arguments.machine()?, arguments.trace).with_cpus(max_vcpus);
+    if arguments.count {
+        machine = machine.counting_instructions(Counts::new());
+    }
+    let machine: &'static Machine = Box::leak(Box::new(machine));
     if let Some(path) = arguments.socket {
         let socket =
             Socket::open(&path).map_err(|error| format!("socket {}: {error}", path.display()))?;

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0
+# All benches that want one CPU, in one machine: 1,024 queues take a minute to come up.
+# count: instructions
+# timeout: 1800
+. /scenarios/measure.sh
+
+for bench in core memory probe assign open interrupts wait scan; do
+	echo "bench $bench"
+	# shellcheck source=/dev/null
+	. "/scenarios/$bench.sh"
+done
+# Still?
+for length in 1000 1234567; do
+	expect "a loop of $length" $length apcount loop $length
+done

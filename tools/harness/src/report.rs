@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The page of tables and the plots that show what was measured.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use plotters::prelude::*;
+use serde::{Deserialize, Serialize};
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use crate::module::Sizes;
+use crate::samples::{Samples, Summary};
+use crate::scenario::Driver;
+use crate::targets;
+
+/// What comes before the tables.
+const METHOD: &str = include_str!("method.rst");
+
+/// The name of the page, and of the directory beside it for plots and results.
+const NAME: &str = "benchmarks";
+
+/// All that was measured.
+#[derive(Deserialize, Serialize)]
+pub struct Results {
+    /// The version of the kernel.
+    pub kernel: String,
+    /// What ours takes by itself.
+    pub rust_module: Sizes,
+    /// What the C driver takes by itself.
+    pub c_module: Sizes,
+    /// What operations cost.
+    pub samples: Samples,
+}
+
+/// Tables of costs: a title, and the beginnings of the names of operations.
+const COSTS: [(&str, &[&str]); 4] = [
+    ("A queue is bound or unbound", &["probe", "remove"]),
+    (
+        "The matrix is changed",
+        &["assign", "unassign", "ap_config"],
+    ),
+    (
+        "The device is opened, closed and looked at",
+        &["open", "close", "read"],
+    ),
+    ("A guest enables interruptions", &["enable", "disable"]),
+];
+
+/// Plots: a file, a title, and an operation.
+const PLOTS: [(&str, &str, &str); 5] = [
+    ("probe", "Bind a queue of a guest", "probe"),
+    ("remove", "Unbind a queue of a guest", "remove"),
+    (
+        "assign",
+        "Assign a domain to a guest",
+        "assign-domain-guest",
+    ),
+    (
+        "ap_config",
+        "Give a guest everything at once",
+        "ap_config-all-guest",
+    ),
+    (
+        "scan",
+        "A scan takes an adapter from 4 guests",
+        "scan-minus-1-adapters-4-guests",
+    ),
+];
+
+impl Results {
+    /// Reads what was written beside a page.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such file.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join(NAME).join("results.json");
+        let json = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        serde_json::from_str(&json).with_context(|| path.display().to_string())
+    }
+
+    /// Writes the page, and beside it the plots and all results, into a directory.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        let beside = directory.join(NAME);
+        std::fs::create_dir_all(&beside).with_context(|| beside.display().to_string())?;
+        let json = serde_json::to_string(self)?.replace("},{", "},\n{");
+        std::fs::write(beside.join("results.json"), json + "\n")?;
+        for (file, title, operation) in PLOTS {
+            self.plot(&beside.join(file).with_extension("svg"), title, operation)
+                .with_context(|| format!("plot {file}"))?;
+        }
+        let page = directory.join(NAME).with_extension("rst");
+        std::fs::write(&page, self.page()).with_context(|| page.display().to_string())
+    }
+
+    /// The page.
+    pub fn page(&self) -> String {
+        let mut text = METHOD.to_owned();
+        // Writing to a string does not fail.
+        let _ = self.write_page(&mut text);
+        text
+    }
+
+    fn write_page(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "What follows was measured with Linux {}.", self.kernel)?;
+        heading(out, "Targets")?;
+        writeln!(out, "{}", self.targets())?;
+        for (title, operations) in COSTS {
+            heading(out, title)?;
+            writeln!(out, "{}", self.costs(operations))?;
+        }
+        heading(out, "The host configuration changes")?;
+        writeln!(out, "{}", self.scans())?;
+        heading(out, "Another guest's queue is being reset")?;
+        writeln!(out, "{}", self.waits())?;
+        heading(out, "Memory")?;
+        writeln!(out, "{}", self.memory())?;
+        heading(out, "Plots")?;
+        for (file, title, _) in PLOTS {
+            writeln!(out, ".. image:: {NAME}/{file}.svg\n   :alt: {title}\n")?;
+        }
+        Ok(())
+    }
+
+    fn targets(&self) -> String {
+        let mut table = Builder::default();
+        table.push_record(["target", "measured", "met"]);
+        for target in targets::all(self) {
+            let met = if target.met { "yes" } else { "**no**" };
+            table.push_record([target.what.as_str(), &target.measured, met]);
+        }
+        rst(table)
+    }
+
+    /// Names and sizes for which there is something, of operations that begin so.
+    fn rows<'a>(&'a self, prefixes: &'a [&str]) -> impl Iterator<Item = (&'a str, u8)> {
+        let sizes = self.samples.sizes();
+        self.samples
+            .operations()
+            .into_iter()
+            .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+            .flat_map(move |name| sizes.clone().into_iter().map(move |size| (name, size)))
+            .filter(|&(name, size)| {
+                let has = |driver| self.samples.has(driver, size, name);
+                has(Driver::C) || has(Driver::Rust)
+            })
+    }
+
+    fn costs(&self, prefixes: &[&str]) -> String {
+        let mut table = Builder::default();
+        table.push_record([
+            "operation",
+            "size",
+            "whole: C",
+            "Rust",
+            "ratio",
+            "spread",
+            "own: C",
+            "Rust",
+            "ratio",
+            "spread",
+        ]);
+        for (name, size) in self.rows(prefixes) {
+            let of = |driver, key| self.samples.summary(driver, size, name, key);
+            let mut row = vec![name.to_owned(), format!("{size}x{size}")];
+            for key in ["whole", "own"] {
+                let (c, rust) = (of(Driver::C, key), of(Driver::Rust, key));
+                row.extend([number(c), number(rust), ratio(rust, c), spread(c, rust)]);
+            }
+            table.push_record(row);
+        }
+        rst(table)
+    }
+
+    fn scans(&self) -> String {
+        let mut table = Builder::default();
+        table.push_record([
+            "scan",
+            "size",
+            "own: C",
+            "Rust",
+            "ratio",
+            "whole: C",
+            "Rust",
+            "commits: C",
+            "Rust",
+            "kicks: C",
+            "Rust",
+        ]);
+        for (name, size) in self.rows(&["scan"]) {
+            let of = |driver, key| self.samples.summary(driver, size, name, key);
+            let both = |key| [Driver::C, Driver::Rust].map(|driver| of(driver, key));
+            let [own_c, own] = both("own");
+            let mut row = vec![name.to_owned(), format!("{size}x{size}")];
+            row.extend([number(own_c), number(own), ratio(own, own_c)]);
+            row.extend(both("whole").map(number));
+            for key in ["commits", "kicks"] {
+                row.extend(both(key).map(|s| s.map_or("-".into(), |s| s.most.to_string())));
+            }
+            table.push_record(row);
+        }
+        rst(table)
+    }
+
+    fn waits(&self) -> String {
+        let mut table = Builder::default();
+        table.push_record(["operation", "size", "C: ms, at most", "Rust: ms, at most"]);
+        for (name, size) in self.rows(&["wait", "reset-of"]) {
+            let most = |driver| {
+                let summary = self.samples.summary(driver, size, name, "ns");
+                summary.map_or("-".into(), |s| format!("{:.1}", s.most as f64 / 1e6))
+            };
+            table.push_record([
+                name.to_owned(),
+                format!("{size}x{size}"),
+                most(Driver::C),
+                most(Driver::Rust),
+            ]);
+        }
+        rst(table)
+    }
+
+    fn memory(&self) -> String {
+        let mut table = Builder::default();
+        table.push_record(["bytes of", "C", "Rust", "ratio"]);
+        let (c, rust) = (&self.c_module, &self.rust_module);
+        for (what, c, rust) in [
+            ("the module: text", c.text, rust.text),
+            (
+                "the module: data that is only read",
+                c.read_only,
+                rust.read_only,
+            ),
+            ("the module: data", c.data, rust.data),
+            ("the module: freed after initialisation", c.init, rust.init),
+        ] {
+            let [c, rust] = [c, rust].map(|bytes| Summary::of([bytes]));
+            table.push_record([what.into(), number(c), number(rust), ratio(rust, c)]);
+        }
+        for (name, size) in self.rows(&["memory"]) {
+            let of = |driver| self.samples.summary(driver, size, name, "bytes");
+            let (c, rust) = (of(Driver::C), of(Driver::Rust));
+            let what = format!("{name}, at {size}x{size}");
+            table.push_record([what, number(c), number(rust), ratio(rust, c)]);
+        }
+        rst(table)
+    }
+
+    /// Instructions by number of queues, both on a logarithmic scale.
+    fn plot(&self, path: &Path, title: &str, operation: &str) -> Result<()> {
+        let sizes = self.samples.sizes();
+        let line = |driver, key| -> Vec<(f64, f64)> {
+            let point = |&size: &u8| {
+                let summary = self.samples.summary(driver, size, operation, key)?;
+                Some((f64::from(size).powi(2), summary.least.max(1) as f64))
+            };
+            sizes.iter().filter_map(point).collect()
+        };
+        let lines = [
+            ("C driver, whole", line(Driver::C, "whole"), RED.mix(0.4)),
+            ("C driver, own code", line(Driver::C, "own"), RED.to_rgba()),
+            (
+                "this driver, whole",
+                line(Driver::Rust, "whole"),
+                BLUE.mix(0.4),
+            ),
+            (
+                "this driver, own code",
+                line(Driver::Rust, "own"),
+                BLUE.to_rgba(),
+            ),
+        ];
+        let points = lines.iter().flat_map(|(_, points, _)| points);
+        let (mut x, mut y) = ((f64::MAX, 1.), (f64::MAX, 1.));
+        for &(queues, count) in points {
+            x = (f64::min(x.0, queues), f64::max(x.1, queues));
+            y = (f64::min(y.0, count), f64::max(y.1, count));
+        }
+        let area = SVGBackend::new(path, (640, 400)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, ("sans-serif", 18))
+            .margin(10)
+            .x_label_area_size(40)
+            .y_label_area_size(80)
+            .build_cartesian_2d(
+                (x.0 / 1.2..x.1 * 1.2).log_scale(),
+                (y.0 / 2.0..y.1 * 2.0).log_scale(),
+            )?;
+        chart
+            .configure_mesh()
+            .x_desc("queues")
+            .y_desc("instructions")
+            .x_label_formatter(&|queues| format!("{queues:.0}"))
+            .y_label_formatter(&|count| grouped(*count as u64))
+            .draw()?;
+        for (name, points, colour) in lines {
+            let style = ShapeStyle::from(colour).stroke_width(2);
+            let dots = points
+                .iter()
+                .map(|&point| Circle::new(point, 4, style.filled()));
+            chart.draw_series(dots)?;
+            chart
+                .draw_series(LineSeries::new(points, style))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK)
+            .draw()?;
+        area.present()?;
+        Ok(())
+    }
+}
+
+fn heading(out: &mut String, title: &str) -> std::fmt::Result {
+    writeln!(out, "\n{title}\n{}\n", "=".repeat(title.len()))
+}
+
+fn rst(table: Builder) -> String {
+    let mut table = table.build();
+    table.with(Style::re_structured_text()).to_string()
+}
+
+fn number(summary: Option<Summary>) -> String {
+    summary.map_or("-".into(), |summary| grouped(summary.least))
+}
+
+/// With a comma between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index != 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn ratio(part: Option<Summary>, whole: Option<Summary>) -> String {
+    match (part, whole) {
+        (Some(part), Some(whole)) if whole.least != 0 => {
+            format!("{:.3}", part.least as f64 / whole.least as f64)
+        }
+        _ => "-".into(),
+    }
+}
+
+fn spread(c: Option<Summary>, rust: Option<Summary>) -> String {
+    let percent =
+        |s: Option<Summary>| s.map_or("-".into(), |s| format!("{:.0}", s.spread() * 100.));
+    format!("{} %, {} %", percent(c), percent(rust))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(
+            [0, 999, 1000, 1234567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Numbers for each vCPU that translated code can look at and add to by itself, without
+//! calling here.
+
+use crate::ffi;
+use crate::instructions::{Counter, MOST_BLOCKS};
+use std::ffi::c_uint;
+
+/// A scoreboard. It is never freed.
+#[derive(Clone, Copy)]
+struct Scoreboard(*mut ffi::Scoreboard);
+
+// SAFETY: QEMU allows a scoreboard to be used from any thread.
+unsafe impl Send for Scoreboard {}
+// SAFETY: As above.
+unsafe impl Sync for Scoreboard {}
+
+impl Scoreboard {
+    /// With so many bytes for each vCPU, all 0.
+    fn new(size: usize) -> Self {
+        // SAFETY: No preconditions.
+        Self(unsafe { ffi::qemu_plugin_scoreboard_new(size) })
+    }
+
+    /// The number at an index.
+    fn entry(self, index: usize) -> ffi::U64 {
+        ffi::U64 {
+            score: self.0,
+            offset: index * size_of::<u64>(),
+        }
+    }
+}
+
+/// A number for each vCPU that translated code can test.
+pub(crate) struct Gate(Scoreboard);
+
+impl Gate {
+    /// Closed for all.
+    pub(crate) fn new() -> Self {
+        Self(Scoreboard::new(size_of::<u64>()))
+    }
+
+    /// What to test: it is not 0 if the gate is open.
+    pub(crate) fn entry(&self) -> ffi::U64 {
+        self.0.entry(0)
+    }
+
+    /// Open or close it for a vCPU.
+    pub(crate) fn set(&self, vcpu: c_uint, open: bool) {
+        // SAFETY: The scoreboard is alive, and `vcpu` comes from QEMU.
+        unsafe { ffi::qemu_plugin_u64_set(self.entry(), vcpu, u64::from(open)) };
+    }
+}
+
+/// Numbers that translated code adds to, one for each block and vCPU.
+pub(crate) struct Counts(Scoreboard);
+
+impl Counts {
+    /// All 0.
+    pub(crate) fn new() -> Self {
+        Self(Scoreboard::new(MOST_BLOCKS * size_of::<u64>()))
+    }
+}
+
+impl Counter for Counts {
+    fn entry(&self, block: usize) -> ffi::U64 {
+        assert!(block < MOST_BLOCKS);
+        self.0.entry(block)
+    }
+
+    fn sums(&self, blocks: usize) -> Vec<u64> {
+        assert!(blocks <= MOST_BLOCKS);
+        let mut sums = vec![0; blocks];
+        // SAFETY: No preconditions.
+        let vcpus = unsafe { ffi::qemu_plugin_num_vcpus() };
+        for vcpu in 0..c_uint::try_from(vcpus).unwrap_or(0) {
+            // SAFETY: The scoreboard is alive, and `vcpu` is one of its rows.
+            let row = unsafe { ffi::qemu_plugin_scoreboard_find(self.0.0, vcpu) }.cast::<u64>();
+            for (block, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: `block` is within the row. Translated code of other vCPUs may add
+                // to it at any time.
+                *sum += unsafe { row.add(block).read_volatile() };
+            }
+        }
+        sums
+    }
+}
