@@ -70,6 +70,16 @@ no_traces() {
 	nothing git -C "$repo" grep -nE '(/root|/home)/' -- ':!*.sh' ':!tools/testbed' ':!tools/harness' ':!tools/scenarios'
 }
 
+# All files but those that are data, have no comments, or decide by their contents
+# whether the kernel and the toolchain are built anew.
+every_file_has_a_licence() {
+	nothing git -C "$repo" grep -L 'SPDX-License-Identifier: GPL-2.0' -- \
+		':!COPYING' ':!Documentation/ABI' ':!tools/Cargo.lock' \
+		':!tools/machine/model/src/control/help.txt' \
+		':!tools/testbed/kernel*.config' ':!tools/testbed/packages' \
+		':!tools/apmap/tests/hosts/*.json' ':!tools/apmap/tests/expected'
+}
+
 lint() {
 	kernel=$("$testbed/kernel.sh")
 	cd "$repo"
@@ -78,6 +88,8 @@ lint() {
 	check "the module builds without warnings" module
 	check "clippy: the module" module CLIPPY=1
 	check "unsafe is confined to the abstractions" unsafe_is_confined
+	check "every file names its licence" every_file_has_a_licence
+	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check
 	cd tools
 	check "clippy: the tools" "$testbed/enter" cargo clippy -q --all-targets -- -D warnings
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items
