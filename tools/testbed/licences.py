@@ -6,7 +6,7 @@
     licences.py list     a table in reStructuredText
 
 Reads what `cargo metadata` says about all crates of the lock file. It stands in for
-cargo-deny, whose build takes longer than that of everything else in tools/.
+cargo-deny, which alone is built from more crates than all of tools/.
 """
 
 import collections
@@ -62,7 +62,7 @@ def satisfied(expression, allowed):
 
 
 def check(packages):
-    """All complaints."""
+    """All complaints: about licences, versions and sources."""
     rules = tomllib.loads((TOOLS / "deny.toml").read_text())
     allowed = set(rules["licenses"]["allow"])
     exceptions = {e["crate"]: set(e["allow"]) for e in rules["licenses"]["exceptions"]}
