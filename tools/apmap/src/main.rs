@@ -70,7 +70,7 @@ fn run(cli: &Cli) -> Result<u8> {
         Some(Command::Record) => {
             let sysfs = Sysfs::open(root)?;
             Host::read(&sysfs)?;
-            print(&pretty(&sysfs.recording())?)?;
+            print(&sysfs.recording()?)?;
             Ok(0)
         }
     }

@@ -52,7 +52,7 @@ impl Sysfs {
         }
     }
 
-    /// Reads below a directory, or from the file that [`Self::recording`] has become.
+    /// Reads below a directory, or from a file that has what [`Self::recording`] gave.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Ok(Self::new(Source::Directory(path.to_owned())));
@@ -63,9 +63,15 @@ impl Sysfs {
         Ok(recording.into())
     }
 
-    /// All that was read so far.
-    pub fn recording(self) -> Recording {
-        self.seen.into_inner()
+    /// All that was read so far, as JSON with a line for each entry.
+    pub fn recording(&self) -> Result<String> {
+        let seen = self.seen.borrow();
+        let lines = seen.iter().map(|(path, entry)| {
+            let (path, entry) = (serde_json::to_string(path)?, serde_json::to_string(entry)?);
+            Ok(format!("  {path}: {entry}"))
+        });
+        let lines = lines.collect::<Result<Vec<_>>>()?;
+        Ok(format!("{{\n{}\n}}\n", lines.join(",\n")))
     }
 
     /// The text of a file; none if it does not exist, or can only be written.

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The man pages are those of the command line as it is. `SNAPSHOTS=overwrite` writes
-//! them anew.
+//! The man pages are those of the command line as it is. `UPDATE=1` writes them
+//! anew.
+
+mod common;
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
-use snapbox::{assert_data_eq, file};
 
-fn page(command: &Command, name: &'static str) -> String {
+fn check(command: &Command, name: &'static str) {
     let command = command.clone().name(name);
     let more = command.get_after_long_help().map(ToString::to_string);
     let has_subcommands = command.has_subcommands();
@@ -28,7 +30,8 @@ fn page(command: &Command, name: &'static str) -> String {
         let title = title.to_uppercase();
         writeln!(page, ".SH \"{title}\"\n.nf\n{text}\n.fi").unwrap();
     }
-    String::from_utf8(page).unwrap()
+    let path = Path::new("man").join(name).with_extension("1");
+    common::expect(&path, &String::from_utf8(page).unwrap());
 }
 
 fn subcommand(name: &str) -> Command {
@@ -39,18 +42,15 @@ fn subcommand(name: &str) -> Command {
 
 #[test]
 fn of_apmap() {
-    let page = page(&apmap::cli::Cli::command(), "apmap");
-    assert_data_eq!(page, file!["../man/apmap.1"].raw());
+    check(&apmap::cli::Cli::command(), "apmap");
 }
 
 #[test]
 fn of_plan() {
-    let page = page(&subcommand("plan"), "apmap-plan");
-    assert_data_eq!(page, file!["../man/apmap-plan.1"].raw());
+    check(&subcommand("plan"), "apmap-plan");
 }
 
 #[test]
 fn of_record() {
-    let page = page(&subcommand("record"), "apmap-record");
-    assert_data_eq!(page, file!["../man/apmap-record.1"].raw());
+    check(&subcommand("record"), "apmap-record");
 }

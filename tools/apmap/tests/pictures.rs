@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pictures in colour, and of a host as large as they come. `SNAPSHOTS=overwrite`
+//! Pictures in colour, and of a host as large as they come. `UPDATE=1`
 //! writes them anew.
+
+mod common;
 
 use std::path::Path;
 
 use apmap::draw::{Layout, draw};
 use apmap::host::Host;
 use apmap::sysfs::{Entry, Recording, Sysfs};
-use snapbox::data::DataFormat;
-use snapbox::{Data, IntoData, assert_data_eq, file};
 use vfio_ap_core::mask::{Apid, Apqi, Apqn, Mask};
 
 /// 16 adapters with 85 domains, and four mdevs.
@@ -85,37 +85,35 @@ impl Large {
     }
 }
 
-fn picture(width: usize, all: bool) -> Data {
-    let layout = Layout { width, all };
-    let coloured = draw(&Large::host(), &layout);
-    anstream::adapter::strip_str(&coloured)
-        .to_string()
-        .into_data()
+fn check(width: usize, all: bool, name: &str) {
+    let coloured = draw(&Large::host(), &Layout { width, all });
+    let plain = anstream::adapter::strip_str(&coloured).to_string();
+    common::expect(&Path::new("tests/expected").join(name), &plain);
 }
 
 #[test]
 fn a_large_host_is_small_as_neighbours_share_a_column() {
-    assert_data_eq!(picture(80, false), file!["expected/large.txt"]);
+    check(80, false, "large.txt");
 }
 
 #[test]
 fn all_domains_in_80_columns() {
-    assert_data_eq!(picture(80, true), file!["expected/large-all-80.txt"]);
+    check(80, true, "large-all-80.txt");
 }
 
 #[test]
 fn all_domains_in_240_columns() {
-    assert_data_eq!(picture(240, true), file!["expected/large-all-240.txt"]);
+    check(240, true, "large-all-240.txt");
 }
 
+/// To be looked at with `cat`.
 #[test]
 fn colours() {
-    let file = Path::new("tests/hosts/guests.json");
-    let host = Host::read(&Sysfs::open(file).unwrap()).unwrap();
+    let host = Sysfs::open(Path::new("tests/hosts/guests.json")).unwrap();
     let layout = Layout {
         width: 100,
         all: false,
     };
-    let coloured = Data::text(draw(&host, &layout)).coerce_to(DataFormat::TermSvg);
-    assert_data_eq!(coloured, file!["expected/guests.term.svg"]);
+    let coloured = draw(&Host::read(&host).unwrap(), &layout);
+    common::expect(Path::new("tests/expected/guests.ansi"), &coloured);
 }
