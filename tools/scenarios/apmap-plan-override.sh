@@ -5,6 +5,7 @@
 follow() {
 	apmap plan "$@" >/tmp/plan
 	cat /tmp/plan
+	# shellcheck source=/dev/null
 	. /tmp/plan
 }
 # owned: how many queues vfio_ap has.

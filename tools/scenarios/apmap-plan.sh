@@ -5,6 +5,7 @@
 follow() {
 	apmap plan "$@" >/tmp/plan
 	cat /tmp/plan
+	# shellcheck source=/dev/null
 	. /tmp/plan
 }
 # There is nothing in the machine that the real one could look at.
@@ -29,5 +30,6 @@ expect "bound again" "apm=2-3 aqm=3 adm=1" masks A
 # What the kernel would refuse is not tried.
 ! apmap plan "$(uuid B)" 02.0003 >/tmp/plan || fail "nothing stands in the way of two owners"
 grep "02.0003 is assigned to mdev A" /tmp/plan
+# shellcheck source=/dev/null
 . /tmp/plan
 [ ! -e "$mdevs/$(uuid B)" ] || fail "a plan that cannot be followed was begun"

@@ -8,7 +8,10 @@ set -euo pipefail
 cd "$(dirname "$0")"
 tools=$(cd ../.. && pwd)
 
-[ $# -gt 0 ] || set -- $(basename -s .sh hosts/*.sh)
+if [ $# = 0 ]; then
+	mapfile -t names < <(basename -s .sh hosts/*.sh)
+	set -- "${names[@]}"
+fi
 VM_SCENARIOS=$(mktemp -d)
 export VM_SCENARIOS
 trap 'rm -rf "$VM_SCENARIOS"' EXIT
