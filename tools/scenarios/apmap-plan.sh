@@ -19,8 +19,7 @@ expect "control domains" "0001" control_domains A
 vm_open A
 follow A 03.0002
 expect "more for a guest" "apm=1-3 aqm=1-2 adm=1" masks A
-if_rust expect_commits 1 A follow A 02-03.0003 --only
-if_c follow A 02-03.0003 --only
+follow A 02-03.0003 --only
 expect "something else" "apm=2-3 aqm=3 adm=1" masks A
 unbind 02.0003
 expect "without a queue" "apm=3 aqm=3 adm=1" masks A
