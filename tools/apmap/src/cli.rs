@@ -54,7 +54,7 @@ Examples:
 /// same share a column. Works with the C driver vfio_ap and with the one in Rust; needs
 /// no privilege, and changes nothing.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_long_help = MAP_HELP)]
+#[command(version, args_conflicts_with_subcommands = true, disable_help_subcommand = true, after_long_help = MAP_HELP)]
 pub struct Cli {
     /// What to do other than draw.
     #[command(subcommand)]

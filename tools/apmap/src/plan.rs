@@ -301,7 +301,7 @@ impl<'a> Planner<'a> {
                 action: Action::Run("modprobe vfio_ap".into()),
             });
         }
-        let mut without_device = Vec::new();
+        let (mut without_device, mut unbind, mut bind) = (Vec::new(), Vec::new(), Vec::new());
         for apqn in self.product() {
             let is_hosts = hosts.contains(&apqn);
             let Some(queue) = host.queues.get(&apqn) else {
@@ -313,18 +313,23 @@ impl<'a> Planner<'a> {
             if queue.is_with_vfio_ap() {
                 continue;
             }
-            let device = format!("{BUS}/devices/{apqn}");
             if is_hosts && !by_masks {
-                let why = "Let vfio_ap have queues, and nobody else";
-                self.write(why, format!("{device}/driver_override"), VFIO_AP);
+                let file = format!("{BUS}/devices/{apqn}/driver_override");
+                self.write("Let vfio_ap have queues, and nobody else", file, VFIO_AP);
             } else if (is_hosts && queue.driver.is_some()) || host.vfio_ap.is_none() {
                 // The mask, or loading the driver, makes the bus bind it.
                 continue;
             }
             if queue.driver.is_some() {
-                let why = "Take them from their driver";
-                self.write(why, format!("{device}/driver/unbind"), apqn.to_string());
+                unbind.push(apqn);
             }
+            bind.push(apqn);
+        }
+        for apqn in unbind {
+            let file = format!("{BUS}/devices/{apqn}/driver/unbind");
+            self.write("Take them from their driver", file, apqn.to_string());
+        }
+        for apqn in bind {
             let file = format!("{BUS}/drivers/{VFIO_AP}/bind");
             self.write("Bind queues that no driver has", file, apqn.to_string());
         }

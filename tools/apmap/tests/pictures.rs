@@ -26,8 +26,9 @@ impl Large {
         let queues = guest
             .iter()
             .flat_map(|apid| aqm.iter().map(move |apqi| Apqn::new(apid, apqi)));
-        let lines: Vec<String> = queues.map(|apqn| apqn.to_string()).collect();
-        self.text(&format!("{mdev}/guest_matrix"), &lines.join("\n"));
+        let lines: String = queues.map(|apqn| format!("{apqn}\n")).collect();
+        self.0
+            .insert(format!("{mdev}/guest_matrix"), Entry::Text(lines));
     }
 
     fn host() -> Host {
