@@ -54,7 +54,7 @@ Examples:
 /// same share a column. Works with the C driver vfio_ap and with the one in Rust; needs
 /// no privilege, and changes nothing.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, disable_help_subcommand = true, after_long_help = MAP_HELP)]
+#[command(version, disable_help_subcommand = true, after_long_help = MAP_HELP)]
 pub struct Cli {
     /// What to do other than draw.
     #[command(subcommand)]
@@ -91,6 +91,13 @@ pub struct MapArgs {
     /// Columns to draw in, instead of those of the terminal
     #[arg(long, value_name = "COLUMNS")]
     pub width: Option<usize>,
+}
+
+impl MapArgs {
+    /// Whether there is an option about the picture. (The interval has a default.)
+    pub fn is_given(&self) -> bool {
+        self.all || self.json || self.watch || self.width.is_some()
+    }
 }
 
 /// Where to read from.

@@ -2,7 +2,7 @@
 //! apmap draws the host's matrix of AP adapters and domains. This is the frame: the
 //! command line leads to one of the modules, and that to an exit status.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use std::time::Duration;
 use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Result;
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use serde::Serialize;
 
 use apmap::cli::{Cli, Command, MapArgs};
@@ -28,6 +29,12 @@ const FAILED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.command.is_some() && cli.map.is_given() {
+        let text = "--all, --json, --watch and --width before a command are for the picture only\n";
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, text)
+            .exit();
+    }
     cli.color.write_global();
     match run(&cli) {
         Ok(status) => ExitCode::from(status),
@@ -42,7 +49,7 @@ fn main() -> ExitCode {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    kind == Some(ErrorKind::BrokenPipe)
+    kind == Some(io::ErrorKind::BrokenPipe)
 }
 
 fn run(cli: &Cli) -> Result<u8> {
