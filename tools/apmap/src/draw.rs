@@ -340,13 +340,17 @@ fn mdevs(out: &mut String, host: &Host, rules: &Rules, width: usize) {
             );
             item("not there", &text);
         }
-        for filtered in explain::filtered(host, rules, mdev) {
-            let adapter = filtered.apid.0;
-            let text = match &filtered.cause {
-                Cause::Missing(queues) => by_reason(queues),
-                cause => cause.text().into(),
-            };
-            item("filtered", &format!("adapter {adapter:02x}: {text}"));
+        let filtered: Vec<(u8, String)> = explain::filtered(host, rules, mdev)
+            .iter()
+            .map(|filtered| match &filtered.cause {
+                Cause::Missing(queues) => (filtered.apid.0, by_reason(queues)),
+                cause => (filtered.apid.0, cause.text().into()),
+            })
+            .collect();
+        for same in filtered.chunk_by(|(_, a), (_, b)| a == b) {
+            let adapters: Vec<u8> = same.iter().map(|(apid, _)| *apid).collect();
+            let text = format!("adapter {}: {}", names::ranges(&adapters), same[0].1);
+            item("filtered", &text);
         }
     }
     if host.vfio_ap.is_none() {

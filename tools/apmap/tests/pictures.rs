@@ -81,7 +81,8 @@ impl Large {
         large.mdev('2', upper, scattered, upper - Mask::only(Apid(10)));
         let highest = adapters - Mask::up_to(11);
         large.mdev('3', highest, Mask::only(Apqi(84)), highest);
-        large.mdev('4', highest, Mask::only(Apqi(100)), Mask::EMPTY);
+        // All its queues are bound, and none is passed on.
+        large.mdev('4', highest, Mask::only(Apqi(83)), Mask::EMPTY);
         Host::read(&large.0.into()).unwrap()
     }
 }
