@@ -50,6 +50,9 @@ shell: ## A shell inside a machine with the driver loaded; DRIVER=c for the C dr
 lint: ## Check formatting, clippy, rustdoc and scripts
 	@$(testbed)/test.sh lint
 
+licences: ## List the third-party crates of the tools with their licences
+	@$(testbed)/enter $(testbed)/licences.py list
+
 format: ## Format all Rust code
 	@$(testbed)/format.sh
 
@@ -69,4 +72,4 @@ help: ## Show this list
 		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: modules modules_install clean check-kdir demo test test-host test-vm bench bench-host run \
-	shell lint format docs toolchain kernel help
+	shell lint licences format docs toolchain kernel help

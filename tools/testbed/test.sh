@@ -66,6 +66,16 @@ unsafe_is_documented() {
 	done | diff - <(awk '$1 ~ /\.rs$/ { print $1, $2 }' "$repo/Documentation/unsafe.rst")
 }
 
+# All files but those that are data, have no comments, or decide by their contents
+# whether the kernel and the toolchain are built anew.
+every_file_has_a_licence() {
+	nothing git -C "$repo" grep -L 'SPDX-License-Identifier: GPL-2.0' -- \
+		':!COPYING' ':!Documentation/ABI' ':!tools/Cargo.lock' \
+		':!tools/machine/model/src/control/help.txt' \
+		':!tools/testbed/kernel*.config' ':!tools/testbed/packages' \
+		':!tools/apmap/tests/hosts/*.json' ':!tools/apmap/tests/expected'
+}
+
 lint() {
 	kernel=$("$testbed/kernel.sh")
 	cd "$repo"
@@ -75,6 +85,8 @@ lint() {
 	check "the module builds without warnings" module
 	check "clippy: the module" module CLIPPY=1
 	check "unsafe is where Documentation/unsafe.rst says" unsafe_is_documented
+	check "every file names its licence" every_file_has_a_licence
+	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check
 	cd tools
 	check "clippy: the tools" "$testbed/enter" cargo clippy -q --all-targets -- -D warnings
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items

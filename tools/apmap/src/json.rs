@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The same for programs: what `--json` prints. Fields may be added, and are not
+//! taken away. Adapters and domains are numbers, queues have their names in sysfs.
+
+use serde::Serialize;
+use uuid::Uuid;
+use vfio_ap_core::mask::{Apqn, Mask};
+use vfio_ap_core::matrix::Matrix;
+
+use crate::explain::{self, Cause, Owner, Share};
+use crate::host::Host;
+use crate::names;
+
+/// A matrix.
+#[derive(Serialize)]
+pub struct Sets {
+    adapters: Vec<u8>,
+    domains: Vec<u8>,
+    control_domains: Vec<u8>,
+}
+
+impl From<&Matrix> for Sets {
+    fn from(matrix: &Matrix) -> Self {
+        Self {
+            adapters: names::ids(matrix.apm),
+            domains: names::ids(matrix.aqm),
+            control_domains: names::ids(matrix.adm),
+        }
+    }
+}
+
+/// A host.
+#[derive(Serialize)]
+pub struct Map<'a> {
+    vfio_ap_loaded: bool,
+    host_configuration: Sets,
+    /// The masks of the bus: the host's own drivers get what is in both.
+    apmask: Vec<u8>,
+    aqmask: Vec<u8>,
+    adapters: Vec<Adapter<'a>>,
+    queues: Vec<Queue<'a>>,
+    mdevs: Vec<Mdev>,
+}
+
+#[derive(Serialize)]
+struct Adapter<'a> {
+    adapter: u8,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    configured: bool,
+    checkstopped: bool,
+}
+
+#[derive(Serialize)]
+struct Queue<'a> {
+    queue: String,
+    adapter: u8,
+    domain: u8,
+    state: &'static str,
+    driver: Option<&'a str>,
+    driver_override: Option<&'a str>,
+    mdev: Option<Uuid>,
+}
+
+#[derive(Serialize)]
+struct Mdev {
+    letter: String,
+    uuid: Uuid,
+    in_use: bool,
+    assigned: Sets,
+    guest: Sets,
+    filtered: Vec<Filtered>,
+}
+
+#[derive(Serialize)]
+struct Filtered {
+    adapter: u8,
+    reason: &'static str,
+    queues: Vec<Missing>,
+}
+
+#[derive(Serialize)]
+struct Missing {
+    queue: String,
+    reason: String,
+}
+
+/// One word for who has a queue.
+fn state(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Absent => "absent",
+        Owner::Unbound => "unbound",
+        Owner::Host => "host",
+        Owner::Free => "free",
+        Owner::Mdev(_, Share::InUse) => "in use",
+        Owner::Mdev(_, Share::Ready) => "assigned",
+        Owner::Mdev(_, Share::Missing) => "missing",
+        Owner::Mdev(_, Share::Filtered) => "filtered",
+        Owner::Mdev(_, Share::NotInHost) => "not in host",
+    }
+}
+
+impl<'a> Map<'a> {
+    /// Describes a host.
+    pub fn new(host: &'a Host) -> Self {
+        let rules = host.rules(Mask::EMPTY, Mask::EMPTY);
+        let mut names: Vec<Apqn> = host.queues.keys().copied().collect();
+        for mdev in &host.mdevs {
+            // Also those that are assigned and not there.
+            names.extend(
+                mdev.assigned
+                    .new_queues(&Matrix::EMPTY)
+                    .flat_map(|all| all.queues()),
+            );
+        }
+        names.sort_unstable();
+        names.dedup();
+        let queues = names.into_iter().map(|apqn| {
+            let queue = host.queues.get(&apqn);
+            Queue {
+                queue: apqn.to_string(),
+                adapter: apqn.apid.0,
+                domain: apqn.apqi.0,
+                state: state(explain::owner(host, &rules, apqn)),
+                driver: queue.and_then(|queue| queue.driver.as_deref()),
+                driver_override: queue.and_then(|queue| queue.driver_override.as_deref()),
+                mdev: host.owner(apqn).map(|(_, mdev)| mdev.uuid),
+            }
+        });
+        let adapters = host.adapters.iter().map(|(apid, adapter)| Adapter {
+            adapter: apid.0,
+            kind: &adapter.kind,
+            configured: adapter.configured,
+            checkstopped: adapter.checkstopped,
+        });
+        let mdevs = host.mdevs.iter().enumerate().map(|(place, mdev)| Mdev {
+            letter: names::letter(place),
+            uuid: mdev.uuid,
+            in_use: mdev.in_use,
+            assigned: (&mdev.assigned).into(),
+            guest: (&mdev.guest).into(),
+            filtered: explain::filtered(host, &rules, mdev)
+                .iter()
+                .map(Filtered::new)
+                .collect(),
+        });
+        Self {
+            vfio_ap_loaded: host.vfio_ap.is_some(),
+            host_configuration: (&host.config).into(),
+            apmask: names::ids(host.apmask),
+            aqmask: names::ids(host.aqmask),
+            adapters: adapters.collect(),
+            queues: queues.collect(),
+            mdevs: mdevs.collect(),
+        }
+    }
+}
+
+impl Filtered {
+    fn new(filtered: &explain::Filtered) -> Self {
+        let queues = match &filtered.cause {
+            Cause::Missing(queues) => queues
+                .iter()
+                .map(|(apqn, reason)| Missing {
+                    queue: apqn.to_string(),
+                    reason: reason.to_string(),
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            adapter: filtered.apid.0,
+            reason: filtered.cause.text(),
+            queues,
+        }
+    }
+}

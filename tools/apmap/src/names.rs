@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How sets of adapters, domains and queues are written.
+
+use std::fmt::Write;
+
+use uuid::Uuid;
+use vfio_ap_core::mask::{Apqn, Mask};
+use vfio_ap_core::matrix::Matrix;
+
+/// The letter of the mediated device at this place: A to Z, then AA and so on.
+pub fn letter(mut place: usize) -> String {
+    let mut letters = Vec::new();
+    loop {
+        // Below 26.
+        letters.insert(0, b'A' + (place % 26) as u8);
+        match place / 26 {
+            0 => return String::from_utf8_lossy(&letters).into_owned(),
+            rest => place = rest - 1,
+        }
+    }
+}
+
+/// The members of a set.
+pub fn ids<I: Copy + From<u8> + Into<u8>>(mask: Mask<I>) -> Vec<u8> {
+    mask.iter().map(Into::into).collect()
+}
+
+/// Ascending numbers as `00-03,0a`.
+pub fn ranges(ids: &[u8]) -> String {
+    let mut text = String::new();
+    for run in ids.chunk_by(|a, b| u16::from(*a) + 1 == u16::from(*b)) {
+        let comma = if text.is_empty() { "" } else { "," };
+        let (first, last) = (run[0], run[run.len() - 1]);
+        // Writing to a string cannot fail.
+        let _ = match run.len() {
+            1 => write!(text, "{comma}{first:02x}"),
+            _ => write!(text, "{comma}{first:02x}-{last:02x}"),
+        };
+    }
+    if text.is_empty() {
+        text.push_str("none");
+    }
+    text
+}
+
+/// A set as `00-03,0a`.
+pub fn set<I: Copy + From<u8> + Into<u8>>(mask: Mask<I>) -> String {
+    ranges(&ids(mask))
+}
+
+/// A matrix in words.
+pub fn matrix(matrix: &Matrix) -> String {
+    format!(
+        "adapters {}, domains {}, control domains {}",
+        set(matrix.apm),
+        set(matrix.aqm),
+        set(matrix.adm)
+    )
+}
+
+/// Queues in ascending order as `01.0003`, `01.0004`; only the first of many.
+pub fn queues<'a>(queues: impl IntoIterator<Item = &'a Apqn>) -> String {
+    const NAMED: usize = 8;
+
+    let mut queues = queues.into_iter();
+    let mut text = queues
+        .by_ref()
+        .take(NAMED)
+        .map(Apqn::to_string)
+        .collect::<Vec<_>>()
+        .join(" ");
+    match queues.count() {
+        0 => {}
+        more => text += &format!(" and {more} more"),
+    }
+    text
+}
+
+/// A mediated device: its letter and UUID.
+pub fn mdev(place: usize, uuid: &Uuid) -> String {
+    format!("{} ({uuid})", letter(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_go_on_behind_z() {
+        let letters = [0, 1, 25, 26, 27, 51, 52, 701, 702].map(letter);
+        assert_eq!(
+            letters,
+            ["A", "B", "Z", "AA", "AB", "AZ", "BA", "ZZ", "AAA"]
+        );
+    }
+
+    #[test]
+    fn ranges_are_short() {
+        assert_eq!(ranges(&[]), "none");
+        assert_eq!(ranges(&[3]), "03");
+        assert_eq!(ranges(&[0, 1, 2, 10, 254, 255]), "00-02,0a,fe-ff");
+    }
+}

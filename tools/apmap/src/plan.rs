@@ -1,0 +1,541 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which writes would give a mediated device the queues that are asked for, in which
+//! order, and what stands in the way.
+//!
+//! Owns the rules of the AP bus about who may have a queue. What the guest has in the
+//! end is told by the driver's functional core, applied to the host as it would be.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use anyhow::Result;
+use serde::Serialize;
+use uuid::Uuid;
+use vfio_ap_core::mask::{Apqn, Mask};
+use vfio_ap_core::matrix::{Matrix, Product};
+
+use crate::cli::PlanArgs;
+use crate::explain::{self, Cause, Reason};
+use crate::host::{BUS, Host, MATRIX, VFIO_AP};
+use crate::json::Sets;
+use crate::names;
+use crate::request::By;
+
+/// Something that stands in the way.
+#[derive(Serialize)]
+pub struct Obstacle {
+    /// The kernel would refuse a write for that; without it only a part of what is asked
+    /// for is missing.
+    refused: bool,
+    text: String,
+}
+
+/// One thing to do.
+#[derive(Serialize)]
+pub struct Step {
+    why: String,
+    #[serde(flatten)]
+    action: Action,
+}
+
+/// How it is done.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Write { file: String, value: String },
+    Run(String),
+}
+
+/// What has to be done, in this order.
+#[derive(Serialize)]
+pub struct Plan {
+    mdev: Uuid,
+    asked: Vec<String>,
+    obstacles: Vec<Obstacle>,
+    notes: Vec<String>,
+    steps: Vec<Step>,
+    guest: Sets,
+    #[serde(skip)]
+    title: String,
+    #[serde(skip)]
+    outcome: Matrix,
+}
+
+impl Plan {
+    /// Makes a plan.
+    pub fn new(host: &Host, args: &PlanArgs) -> Result<Self> {
+        let uuid = args.mdev.find(host)?;
+        let asked: BTreeSet<Apqn> = args.queues.iter().flat_map(|set| set.queues()).collect();
+        Ok(Planner::new(host, uuid, asked, args).plan(args))
+    }
+
+    /// Whether nothing stands in the way.
+    pub fn is_clear(&self) -> bool {
+        self.obstacles.is_empty()
+    }
+}
+
+/// A plan in the making.
+struct Planner<'a> {
+    host: &'a Host,
+    uuid: Uuid,
+    /// Its place in the list, if it is there.
+    place: Option<usize>,
+    asked: BTreeSet<Apqn>,
+    /// What is assigned now, and what has to be.
+    old: Matrix,
+    new: Matrix,
+    obstacles: Vec<Obstacle>,
+    notes: Vec<String>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(host: &'a Host, uuid: Uuid, asked: BTreeSet<Apqn>, args: &PlanArgs) -> Self {
+        let place = host.mdevs.iter().position(|mdev| mdev.uuid == uuid);
+        let old = place.map_or(Matrix::EMPTY, |place| host.mdevs[place].assigned);
+        let control = args.control.unwrap_or(Mask::EMPTY);
+        let mut new = old;
+        if args.only {
+            new.apm = Mask::EMPTY;
+            new.aqm = Mask::EMPTY;
+            new.adm = args.control.unwrap_or(old.adm);
+        }
+        for set in &args.queues {
+            new.apm = new.apm | set.adapters();
+            new.aqm = new.aqm | set.domains();
+        }
+        new.adm = new.adm | control;
+        Self {
+            host,
+            uuid,
+            place,
+            asked,
+            old,
+            new,
+            obstacles: Vec::new(),
+            notes: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn plan(mut self, args: &PlanArgs) -> Plan {
+        self.check_limits();
+        self.check_conflicts();
+        self.note_what_comes_and_goes();
+        self.take_from_host(args.by);
+        self.assign();
+        let outcome = self.outcome();
+        Plan {
+            mdev: self.uuid,
+            asked: self.asked.iter().map(Apqn::to_string).collect(),
+            title: format!(
+                "{} for mdev {}",
+                names::queues(&self.asked),
+                match self.place {
+                    Some(place) => names::mdev(place, &self.uuid),
+                    None => format!("{}, which is not there yet", self.uuid),
+                }
+            ),
+            obstacles: self.obstacles,
+            notes: self.notes,
+            steps: self.steps,
+            guest: (&outcome).into(),
+            outcome,
+        }
+    }
+
+    fn refused(&mut self, text: String) {
+        self.obstacles.push(Obstacle {
+            refused: true,
+            text,
+        });
+    }
+
+    fn missing(&mut self, text: String) {
+        self.obstacles.push(Obstacle {
+            refused: false,
+            text,
+        });
+    }
+
+    fn write(&mut self, why: &str, file: String, value: impl Into<String>) {
+        self.steps.push(Step {
+            why: why.into(),
+            action: Action::Write {
+                file: format!("/sys/{file}"),
+                value: value.into(),
+            },
+        });
+    }
+
+    /// Each queue of the product that is to be assigned.
+    fn product(&self) -> impl Iterator<Item = Apqn> + use<> {
+        let product = Product::new(self.new.apm, self.new.aqm);
+        product.into_iter().flat_map(|product| product.queues())
+    }
+
+    fn check_limits(&mut self) {
+        let limits = self.host.limits;
+        if !limits.allow(&self.new) {
+            self.refused(format!(
+                "this machine has no numbers beyond adapter {:02x} and domain {:02x}",
+                limits.apid, limits.apqi
+            ));
+        }
+    }
+
+    fn check_conflicts(&mut self) {
+        let host = self.host;
+        let Some(product) = Product::new(self.new.apm, self.new.aqm) else {
+            return;
+        };
+        for (place, other) in host.mdevs.iter().enumerate() {
+            if Some(place) == self.place {
+                continue;
+            }
+            if let Some(shared) = product.intersect(&other.assigned) {
+                let queues: Vec<Apqn> = shared.queues().collect();
+                self.refused(format!(
+                    "{} assigned to mdev {}{}: unassign there first",
+                    is_are(&queues),
+                    names::mdev(place, &other.uuid),
+                    if other.in_use {
+                        ", which a guest uses"
+                    } else {
+                        ""
+                    },
+                ));
+            }
+        }
+    }
+
+    fn note_what_comes_and_goes(&mut self) {
+        let more: Vec<Apqn> = self
+            .new
+            .new_queues(&self.old)
+            .flat_map(|product| product.queues())
+            .filter(|apqn| !self.asked.contains(apqn))
+            .collect();
+        if !more.is_empty() {
+            self.notes.push(format!(
+                "with these {} come: a guest has each domain on each of its adapters",
+                names::queues(&more)
+            ));
+        }
+        let less: Vec<Apqn> = self
+            .old
+            .new_queues(&self.new)
+            .flat_map(|product| product.queues())
+            .collect();
+        if !less.is_empty() {
+            self.notes
+                .push(format!("the mdev loses {}", names::queues(&less)));
+        }
+        if self.new != self.old
+            && self
+                .place
+                .is_some_and(|place| self.host.mdevs[place].in_use)
+        {
+            self.notes
+                .push("a guest uses the mdev: this takes effect in it at once".into());
+        }
+        for (apid, adapter) in &self.host.adapters {
+            let state = match adapter {
+                adapter if adapter.checkstopped => "in check stop",
+                adapter if !adapter.configured => "deconfigured",
+                _ => continue,
+            };
+            if self.new.apm.contains(*apid) {
+                self.notes.push(format!(
+                    "adapter {:02x} is {state}: it can be assigned, but does not work",
+                    apid.0
+                ));
+            }
+        }
+    }
+
+    /// Whether the bus keeps a queue for the host's own drivers.
+    fn is_hosts(&self, apqn: Apqn) -> bool {
+        match self.host.queues.get(&apqn) {
+            Some(queue) if queue.driver_override.is_some() => {
+                queue.driver.is_some() && !queue.is_with_vfio_ap()
+            }
+            _ => self.host.is_reserved(apqn),
+        }
+    }
+
+    /// The steps that end with vfio_ap having all queues that the host has.
+    fn take_from_host(&mut self, by: By) {
+        let host = self.host;
+        let hosts: BTreeSet<Apqn> = self.product().filter(|apqn| self.is_hosts(*apqn)).collect();
+        let overridden = host
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.driver_override.is_some());
+        let overridden: Vec<Apqn> = overridden.map(|(apqn, _)| *apqn).collect();
+        let masked = host.apmask != Mask::ALL || host.aqmask != Mask::ALL;
+        let by_masks = match by {
+            By::Auto => overridden.is_empty(),
+            By::Masks => true,
+            By::Override => false,
+        };
+        if !hosts.is_empty() {
+            if by_masks && !overridden.is_empty() {
+                self.refused(format!(
+                    "the kernel refuses to change the masks as long as a queue has a driver_override: {}",
+                    names::queues(&overridden)
+                ));
+            } else if !by_masks && masked {
+                self.refused(
+                    "the kernel refuses a driver_override as long as apmask or aqmask is not all ones".into(),
+                );
+            }
+            if by_masks {
+                self.write_mask(&hosts);
+            }
+        }
+        if host.vfio_ap.is_none() {
+            self.steps.push(Step {
+                why: "Load the driver".into(),
+                action: Action::Run("modprobe vfio_ap".into()),
+            });
+        }
+        let (mut without_device, mut unbind, mut bind) = (Vec::new(), Vec::new(), Vec::new());
+        for apqn in self.product() {
+            let is_hosts = hosts.contains(&apqn);
+            let Some(queue) = host.queues.get(&apqn) else {
+                if is_hosts && !by_masks {
+                    without_device.push(apqn);
+                }
+                continue;
+            };
+            if queue.is_with_vfio_ap() {
+                continue;
+            }
+            if is_hosts && !by_masks {
+                let file = format!("{BUS}/devices/{apqn}/driver_override");
+                self.write("Let vfio_ap have queues, and nobody else", file, VFIO_AP);
+            } else if (is_hosts && queue.driver.is_some()) || host.vfio_ap.is_none() {
+                // The mask, or loading the driver, makes the bus bind it.
+                continue;
+            }
+            if queue.driver.is_some() {
+                unbind.push(apqn);
+            }
+            bind.push(apqn);
+        }
+        for apqn in unbind {
+            let file = format!("{BUS}/devices/{apqn}/driver/unbind");
+            self.write("Take them from their driver", file, apqn.to_string());
+        }
+        for apqn in bind {
+            let file = format!("{BUS}/drivers/{VFIO_AP}/bind");
+            self.write("Bind queues that no driver has", file, apqn.to_string());
+        }
+        if !without_device.is_empty() {
+            self.refused(format!(
+                "{} reserved for the host's drivers by the masks, and without a device to override that",
+                is_are(&without_device)
+            ));
+        }
+    }
+
+    /// Takes queues from the host's drivers by the mask that takes the fewest others.
+    fn write_mask(&mut self, hosts: &BTreeSet<Apqn>) {
+        let (mut apm, mut aqm) = (Mask::EMPTY, Mask::EMPTY);
+        for apqn in hosts {
+            apm.insert(apqn.apid);
+            aqm.insert(apqn.apqi);
+        }
+        let assigned = self.new;
+        // The others that go with all queues of these adapters, or of these domains.
+        let others = |of: &dyn Fn(Apqn) -> bool| -> Vec<Apqn> {
+            let queues = self.host.queues.keys().copied();
+            queues
+                .filter(|apqn| of(*apqn) && self.host.is_reserved(*apqn))
+                .filter(|apqn| !assigned.has_queue(*apqn))
+                .collect()
+        };
+        let with_adapters = others(&|apqn| apm.contains(apqn.apid));
+        let with_domains = others(&|apqn| aqm.contains(apqn.apqi));
+        let (what, file, ids, others) = if with_adapters.len() <= with_domains.len() {
+            ("adapters", "apmask", names::ids(apm), with_adapters)
+        } else {
+            ("domains", "aqmask", names::ids(aqm), with_domains)
+        };
+        let why = format!(
+            "Take {what} {} from the host's drivers",
+            names::ranges(&ids)
+        );
+        self.write(&why, format!("{BUS}/{file}"), without(&ids));
+        if !others.is_empty() {
+            self.notes.push(format!(
+                "{file} takes {} from the host's drivers as well",
+                names::queues(&others)
+            ));
+        }
+    }
+
+    fn assign(&mut self) {
+        let (old, new) = (self.old, self.new);
+        if self.place.is_none() {
+            let types = format!("{MATRIX}/mdev_supported_types");
+            let file = format!("{types}/{VFIO_AP}-passthrough/create");
+            self.write("Create the mdev", file, self.uuid.to_string());
+        }
+        if old == new {
+            return;
+        }
+        let mdev = format!("{MATRIX}/{}", self.uuid);
+        let features = self.host.vfio_ap.as_deref().unwrap_or_default();
+        if features.split_whitespace().any(|word| word == "ap_config") {
+            let why = format!("Assign in one step {}", names::matrix(&new));
+            let value = format!("{},{},{}", new.apm, new.aqm, new.adm);
+            self.write(&why, format!("{mdev}/ap_config"), value);
+            return;
+        }
+        let kinds = [
+            (
+                "adapter",
+                names::ids(old.apm - new.apm),
+                names::ids(new.apm - old.apm),
+            ),
+            (
+                "domain",
+                names::ids(old.aqm - new.aqm),
+                names::ids(new.aqm - old.aqm),
+            ),
+            (
+                "control_domain",
+                names::ids(old.adm - new.adm),
+                names::ids(new.adm - old.adm),
+            ),
+        ];
+        for (kind, less, _) in &kinds {
+            for id in less {
+                self.write(
+                    "Unassign",
+                    format!("{mdev}/unassign_{kind}"),
+                    format!("{id:#04x}"),
+                );
+            }
+        }
+        for (kind, _, more) in &kinds {
+            for id in more {
+                self.write(
+                    "Assign",
+                    format!("{mdev}/assign_{kind}"),
+                    format!("{id:#04x}"),
+                );
+            }
+        }
+    }
+
+    /// What the guest has when all steps are done; says why it is not all.
+    fn outcome(&mut self) -> Matrix {
+        let host = self.host;
+        let rules = host.rules(self.new.apm, self.new.aqm);
+        let mut guest = rules.permitted(&self.new);
+
+        let adapters = self.new.apm - host.config.apm;
+        let domains = self.new.aqm - host.config.aqm;
+        for (what, ids) in [
+            ("adapters", names::ids(adapters)),
+            ("domains", names::ids(domains)),
+        ] {
+            if !ids.is_empty() {
+                self.missing(format!(
+                    "{what} {} not in the host configuration: can be assigned, and come to the \
+                     guest when the host gets them",
+                    names::ranges(&ids)
+                ));
+            }
+        }
+        let absent: Vec<Apqn> = self
+            .product()
+            .filter(|apqn| host.config.has_queue(*apqn) && !host.queues.contains_key(apqn))
+            .collect();
+        if !absent.is_empty() {
+            self.missing(format!(
+                "{} {}: the whole adapter is kept from the guest",
+                names::queues(&absent),
+                Reason::NoDevice
+            ));
+        }
+        if let Some(place) = self.place {
+            let now = host.rules(Mask::EMPTY, Mask::EMPTY);
+            for filtered in explain::filtered(host, &now, &host.mdevs[place]) {
+                if matches!(filtered.cause, Cause::Withheld) && guest.apm.contains(filtered.apid) {
+                    guest.apm.remove(filtered.apid);
+                    let text = filtered.cause.text();
+                    self.missing(format!("adapter {:02x}: {text}", filtered.apid.0));
+                }
+            }
+        }
+        guest
+    }
+}
+
+/// Some queues and the verb that goes with their number.
+fn is_are(queues: &[Apqn]) -> String {
+    let verb = if queues.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", names::queues(queues))
+}
+
+/// What takes these numbers out of a mask of the bus. (There, `-1-2` is a range.)
+fn without(ids: &[u8]) -> String {
+    let runs = ids.chunk_by(|a, b| u16::from(*a) + 1 == u16::from(*b));
+    let texts = runs.map(|run| match run {
+        [id] => format!("-{id:#04x}"),
+        _ => format!("-{:#04x}-{:#04x}", run[0], run[run.len() - 1]),
+    });
+    texts.collect::<Vec<_>>().join(",")
+}
+
+/// A shell script. If the kernel would refuse a part of it, nothing of it is done.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# {}", self.title)?;
+        for (title, texts) in [
+            (
+                "In the way:",
+                self.obstacles
+                    .iter()
+                    .map(|obstacle| &obstacle.text)
+                    .collect::<Vec<_>>(),
+            ),
+            ("Note:", self.notes.iter().collect()),
+        ] {
+            if !texts.is_empty() {
+                writeln!(f, "#\n# {title}")?;
+            }
+            for text in texts {
+                writeln!(f, "#   - {text}")?;
+            }
+        }
+        let refused = self.obstacles.iter().any(|obstacle| obstacle.refused);
+        let mark = if refused { "# " } else { "" };
+        if refused {
+            f.write_str("#\n# As it stands, the kernel would refuse a part of this:\n")?;
+        }
+        let mut last = "";
+        for Step { why, action } in &self.steps {
+            if why != last {
+                writeln!(f, "{}# {why}", if refused { "# " } else { "\n" })?;
+                last = why;
+            }
+            match action {
+                Action::Write { file, value } => writeln!(f, "{mark}echo {value} >{file}")?,
+                Action::Run(command) => writeln!(f, "{mark}{command}")?,
+            }
+        }
+        if self.steps.is_empty() {
+            f.write_str("\n# There is nothing to do.\n")?;
+        }
+        if !refused {
+            writeln!(f, "\n# A guest then has {}", names::matrix(&self.outcome))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Record the hosts that the tests look at: record.sh [NAME]...
+#
+# hosts/NAME.sh is a scenario that brings an emulated machine into some state;
+# what apmap reads there is kept as hosts/NAME.json.
+set -euo pipefail
+cd "$(dirname "$0")"
+tools=$(cd ../.. && pwd)
+
+if [ $# = 0 ]; then
+	mapfile -t names < <(basename -s .sh hosts/*.sh)
+	set -- "${names[@]}"
+fi
+VM_SCENARIOS=$(mktemp -d)
+export VM_SCENARIOS
+trap 'rm -rf "$VM_SCENARIOS"' EXIT
+cp "$tools"/scenarios/{lib.sh,default.machine} "$VM_SCENARIOS"
+
+for name; do
+	(
+		cat "hosts/$name.sh"
+		printf 'echo\necho @RECORDING\napmap record\necho @RECORDED\n'
+	) >"$VM_SCENARIOS/$name.sh"
+	driver=$(sed -n 's/^# drivers: //p' "hosts/$name.sh")
+	"$tools/testbed/vm" run "$name" --driver "${driver:-rust}" >"$VM_SCENARIOS/console"
+	sed -n '/^@RECORDING/,/^@RECORDED/{/^@/!p}' "$VM_SCENARIOS/console" >"hosts/$name.json"
+done

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0
+# What apmap plans queue by queue, with driver_override, takes no others.
+
+# follow ARGUMENT...: make a plan and do as it says.
+follow() {
+	apmap plan "$@" >/tmp/plan
+	cat /tmp/plan
+	# shellcheck source=/dev/null
+	. /tmp/plan
+}
+# owned: how many queues vfio_ap has.
+owned() { set -- $ap/drivers/vfio_ap/*.*; echo $#; }
+
+load_driver
+follow "$(uuid A)" 01-02.0001 --by override
+expect "guest matrix" "01.0001 02.0001" guest_matrix A
+expect "queues of vfio_ap" 2 owned
+follow A 03.0001
+expect "guest matrix with one more" "01.0001 02.0001 03.0001" guest_matrix A
+expect "queues of vfio_ap then" 3 owned
+# The kernel does not let both ways be mixed, and apmap knows.
+expect_error EINVAL ktry write $ap/apmask -3
+! apmap plan A 03.0002 --by masks || fail "apmap mixes both ways"

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0
+# What apmap plans for a mediated device is what a guest then has.
+
+# follow ARGUMENT...: make a plan and do as it says.
+follow() {
+	apmap plan "$@" >/tmp/plan
+	cat /tmp/plan
+	# shellcheck source=/dev/null
+	. /tmp/plan
+}
+# There is nothing in the machine that the real one could look at.
+modprobe() { ktry insmod "/lib/modules/$1.ko"; }
+
+wait_until "the AP bus has scanned" first_scan_done
+wait_until "all queues are bound" bindings_complete
+follow "$(uuid A)" 01-02.0001 --control 01
+expect "guest matrix" "01.0001 02.0001" guest_matrix A
+expect "control domains" "0001" control_domains A
+vm_open A
+follow A 03.0002
+expect "more for a guest" "apm=1-3 aqm=1-2 adm=1" masks A
+follow A 02-03.0003 --only
+expect "something else" "apm=2-3 aqm=3 adm=1" masks A
+unbind 02.0003
+expect "without a queue" "apm=3 aqm=3 adm=1" masks A
+follow A 02.0003
+expect "bound again" "apm=2-3 aqm=3 adm=1" masks A
+
+# What the kernel would refuse is not tried.
+! apmap plan "$(uuid B)" 02.0003 >/tmp/plan || fail "nothing stands in the way of two owners"
+grep "02.0003 is assigned to mdev A" /tmp/plan
+# shellcheck source=/dev/null
+. /tmp/plan
+[ ! -e "$mdevs/$(uuid B)" ] || fail "a plan that cannot be followed was begun"
