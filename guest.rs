@@ -190,15 +190,15 @@ impl MatrixMdev {
         edit(&mut new);
 
         let new_queues = new.new_queues(&old);
-        for queues in new_queues.iter().flatten() {
-            if ap_bus::any_reserved(&reservations, queues)? {
+        for queues in new_queues.clone() {
+            if ap_bus::any_reserved(&reservations, &queues)? {
                 return Err(EADDRNOTAVAIL);
             }
         }
         let lost = {
             let state = mdev.driver.state.lock();
-            for queues in new_queues.iter().flatten() {
-                check_not_shared(mdev, &state, queues)?;
+            for queues in new_queues {
+                check_not_shared(mdev, &state, &queues)?;
             }
             if !state.limits.allow(&new) {
                 return Err(ENODEV);

@@ -72,11 +72,13 @@ impl Matrix {
     }
 
     /// The queues that are in the product of this matrix and not in that of `old`.
-    pub fn new_queues(&self, old: &Self) -> [Option<Product>; 2] {
+    pub fn new_queues(&self, old: &Self) -> impl Iterator<Item = Product> + Clone {
         [
             Product::new(self.apm - old.apm, self.aqm),
             Product::new(self.apm & old.apm, self.aqm - old.aqm),
         ]
+        .into_iter()
+        .flatten()
     }
 }
 
