@@ -11,6 +11,7 @@
 //! | [`payload`]  | the program in it                                           |
 //! | [`interview`] | what one may ask that program                              |
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
+//! | [`sysfs`]    | attributes: one system call for each write                  |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
 //! All `unsafe` code is in [`backdoor`], [`uapi`], [`kvm_run`] and [`memory`], and once in
@@ -23,5 +24,6 @@ pub mod interview;
 pub mod kvm_run;
 pub mod memory;
 pub mod payload;
+pub mod sysfs;
 pub mod uapi;
 pub mod vm;
