@@ -13,6 +13,7 @@
 //! | [`initramfs`] | the archive that carries a scenario into the machine          |
 //! | [`machine`]   | the QEMU process: started, read, and gone when it must be     |
 //! | [`run`]       | one scenario from its file to its outcome                     |
+//! | [`walk`]      | random walks, and what they have to lead to                   |
 //!
 //! [`scenario`] and [`console`] decide; they start nothing and read no files.
 
@@ -22,3 +23,4 @@ pub mod initramfs;
 pub mod machine;
 pub mod run;
 pub mod scenario;
+pub mod walk;
