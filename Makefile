@@ -44,6 +44,10 @@ bench-host: ## Time the driver's core on this machine
 run: ## Run one scenario and show its console: make run SCENARIO=demo [DRIVER=c]
 	@$(testbed)/vm run $(SCENARIO) --driver $(or $(DRIVER),rust)
 
+walk: ## A long random walk, against the specification: make walk [STEPS=n] [SEED=n] [DRIVER=c]
+	@$(testbed)/vm walk --steps $(or $(STEPS),5000) $(if $(SEED),--seed $(SEED)) \
+		--driver $(or $(DRIVER),rust)
+
 shell: ## A shell inside a machine with the driver loaded; DRIVER=c for the C driver
 	@$(testbed)/vm shell --driver $(or $(DRIVER),rust)
 
@@ -71,5 +75,5 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: modules modules_install clean check-kdir demo test test-host test-vm bench bench-host run \
-	shell lint licences format docs toolchain kernel help
+.PHONY: modules modules_install clean check-kdir demo test test-host test-vm walk bench bench-host \
+	run shell lint licences format docs toolchain kernel help

@@ -22,11 +22,11 @@ use core::{
 pub const IDS: usize = 256;
 
 /// An adapter number (APID).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Apid(pub u8);
 
 /// A domain number (APQI).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Apqi(pub u8);
 
 impl From<u8> for Apid {
@@ -92,7 +92,7 @@ impl fmt::Display for Apqn {
 ///
 /// On s390 the memory of a mask is that of the architecture's 256-bit fields and of the kernel's
 /// `unsigned long[4]`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(transparent)]
 pub struct Mask<I> {
     words: [u64; 4],

@@ -121,7 +121,7 @@ impl Reset {
 /// # Invariants
 ///
 /// All sets are subsets of `bound`. No queue is both failed and usable, or failed and pending.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Adapter {
     bound: Mask<Apqi>,
     usable: Mask<Apqi>,

@@ -2,7 +2,8 @@
 
 //! The driver's functional core, built and tested on any machine.
 //!
-//! These are the very files that the kernel module is made of; nothing is copied.
+//! These are the very files that the kernel module is made of; nothing is copied. Beside them is the
+//! [`specification`] that they are tested against.
 
 #[path = "../../../mask.rs"]
 pub mod mask;
@@ -10,5 +11,6 @@ pub mod mask;
 pub mod matrix;
 #[path = "../../../queues.rs"]
 pub mod queues;
+pub mod specification;
 #[path = "../../../text.rs"]
 pub mod text;

@@ -13,6 +13,7 @@
 //! | [`interview`] | what one may ask that program                              |
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
 //! | [`instructions`] | what something costs, in executed instructions          |
+//! | [`sysfs`]    | attributes: one system call for each write                  |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
 //! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`] and [`memory`],
@@ -27,5 +28,6 @@ pub mod interview;
 pub mod kvm_run;
 pub mod memory;
 pub mod payload;
+pub mod sysfs;
 pub mod uapi;
 pub mod vm;

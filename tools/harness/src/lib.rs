@@ -18,6 +18,7 @@
 //! | [`targets`]   | whether that is what is wanted                                |
 //! | [`report`]    | the page of tables and the plots that show it                 |
 //! | [`module`]    | what a module takes of memory, by its file                    |
+//! | [`walk`]      | random walks, and what they have to lead to                   |
 //!
 //! [`scenario`] and [`console`] decide; they start nothing and read no files.
 
@@ -32,3 +33,4 @@ pub mod run;
 pub mod samples;
 pub mod scenario;
 pub mod targets;
+pub mod walk;

@@ -14,6 +14,7 @@ use harness::console::{Line, Verdict};
 use harness::report::Results;
 use harness::run::{self, Job};
 use harness::scenario::{Driver, Scenario};
+use harness::walk;
 
 /// Runs scenarios in emulated IBM Z machines with AP adapters.
 #[derive(Parser)]
@@ -81,6 +82,21 @@ enum Task {
         #[arg(long, requires = "into")]
         again: bool,
     },
+    /// Do random things and compare what comes of each with what has to come of it
+    Walk {
+        /// How many
+        #[arg(long, default_value_t = 5000)]
+        steps: usize,
+        /// Which ones; a fresh seed is chosen and shown if none is given
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Which driver; ours if it is built
+        #[arg(long)]
+        driver: Option<Driver>,
+        /// Hold the C driver against rules that it is known to break
+        #[arg(long)]
+        strict: bool,
+    },
     /// Show what the driver does, in ten seconds
     Demo {
         /// Which driver; ours if it is built
@@ -136,6 +152,56 @@ fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
         }
     }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A seed that was not used before, most likely.
+fn fresh_seed() -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    // Short enough to be typed again.
+    now.as_micros() as u64 % 1_000_000_000
+}
+
+/// What a walk has come to, in words, if it has gone wrong.
+fn explain(plan: &walk::Plan, outcome: walk::Outcome) -> Option<String> {
+    match outcome {
+        walk::Outcome::Passed => None,
+        walk::Outcome::Failed {
+            failure,
+            small,
+            operations,
+            scenario,
+            path,
+        } => Some(format!(
+            "{}\n\n{} steps are enough for: {}\n\n{scenario}\nthis is {}\n\
+             to walk it all: vm walk --driver {} --seed {} --steps {}{}",
+            failure.reason,
+            operations.len(),
+            small.reason,
+            path.display(),
+            plan.driver,
+            plan.seed,
+            plan.steps,
+            if plan.strict { " --strict" } else { "" },
+        )),
+    }
+}
+
+fn walk_one(artifacts: &Artifacts, plan: &walk::Plan) -> Result<ExitCode> {
+    eprintln!(
+        "{} steps with seed {} and the {} driver",
+        plan.steps, plan.seed, plan.driver
+    );
+    let begun = std::time::Instant::now();
+    let outcome = walk::run(artifacts, plan, |line| eprintln!("{line}"))?;
+    let seconds = begun.elapsed().as_secs_f32();
+    match explain(plan, outcome) {
+        None => eprintln!("all as expected, in {seconds:.1} s"),
+        Some(text) => {
+            eprintln!("FAILED after {seconds:.1} s: {text}");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn report(outcome: &run::Outcome) -> ExitCode {
@@ -238,6 +304,20 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
                 None => print!("{}", results.page()),
             }
             Ok(ExitCode::SUCCESS)
+        }
+        Task::Walk {
+            steps,
+            seed,
+            driver,
+            strict,
+        } => {
+            let plan = walk::Plan {
+                driver: choose(*driver)?,
+                seed: seed.unwrap_or_else(fresh_seed),
+                steps: *steps,
+                strict: *strict,
+            };
+            walk_one(artifacts, &plan)
         }
         Task::Demo { driver } => demo(artifacts, choose(*driver)?),
     }

@@ -19,7 +19,9 @@ use crate::scenario::{Driver, Scenario};
 const INIT: &[u8] = include_bytes!("init.sh");
 
 /// The programs that the guest directory holds.
-const PROGRAMS: [&str; 6] = ["apcore", "apcount", "apctl", "apmap", "apvmm", "ktry"];
+const PROGRAMS: [&str; 7] = [
+    "apcore", "apcount", "apctl", "apmap", "apvmm", "apwalk", "ktry",
+];
 
 /// What the driver needs, in the order of loading. Init reads the list.
 const MODULES: [&str; 6] = [

@@ -12,23 +12,13 @@
 //! word; the exit status is 1.
 
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::File;
 use std::process::ExitCode;
 
 use guest::error::{Result, Step};
+use guest::sysfs;
 use nix::errno::Errno;
 use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
-
-fn write(file: &str, text: &str) -> Result<()> {
-    let mut file = OpenOptions::new().write(true).open(file).step("open")?;
-    // Exactly one system call: a short write is an answer too.
-    let line = format!("{text}\n");
-    match file.write(line.as_bytes()).step("write")? {
-        n if n == line.len() => Ok(()),
-        _ => Err(Errno::EMSGSIZE).step("write"),
-    }
-}
 
 fn cstring(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Errno::EINVAL).step("text")
@@ -47,7 +37,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args.as_slice() {
-        ["write", file, text] => write(file, text),
+        ["write", file, text] => sysfs::write(file, text),
         ["insmod", file, args @ ..] => insmod(file, &args.join(" ")),
         ["rmmod", name] => rmmod(name),
         _ => {

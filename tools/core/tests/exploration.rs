@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Small universes, explored to the end: every event in every state that can be reached, with the
+//! rules checked in each state and for each transition. What holds here holds whatever the order of
+//! events was, however often they came, and from wherever things recover.
+//!
+//! An event is taken in the steps of the module (`Driver::proceed()`), with hardware that ends
+//! resets when it likes, well or not. To be small, a universe says which events there are.
+
+use std::collections::{HashMap, HashSet};
+use vfio_ap_core::{
+    mask::{Apid, Apqi, Apqn, Mask, IDS},
+    matrix::{Host, Lost, Masks, Matrix, User},
+    queues::{response, Adapter, Instructions, Progress, Queues},
+    specification::{self, Sets},
+};
+
+/// Adapters, domains and, if any, control domains: this many of each.
+const N: u8 = 2;
+
+/// A set of adapters (bits 0 and 1), domains (2 and 3), and the control domain 0 (4).
+type Bits = u8;
+/// A set of queues: bit 2 a + d is domain d of adapter a.
+type Row = u8;
+
+/// The rules of one universe.
+struct Universe {
+    mdevs: usize,
+    /// The parts of matrices that can be assigned.
+    assignable: Bits,
+    /// Parts of the host configuration that come and go, by scans.
+    configurable: Bits,
+    /// Resets may fail.
+    failing: bool,
+    /// Resets may take too long to be waited for.
+    slow: bool,
+    /// Guests may be asked to give their mdev back.
+    leaving: bool,
+    /// How many states there are, and transitions between them.
+    expected: (usize, usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Event {
+    Bind(u8),
+    Unbind(u8),
+    /// Domains and adapters come or go, one or, as by `ap_config`, several.
+    Assign(usize, Bits),
+    Use(usize, User),
+    ScanBegins(Bits),
+    ScanEnds,
+    /// The reset of a queue ends.
+    ResetEnds(u8, Progress),
+    /// All that is pending takes too long.
+    Overdue,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    adapters: [Adapter; N as usize],
+    bound: Row,
+    config: Matrix,
+    scanning: bool,
+    mdevs: [Masks; 2],
+}
+
+/// The states by number, and the way back.
+#[derive(Default)]
+struct Names {
+    of_adapters: HashMap<Adapter, u64>,
+    adapters: Vec<Adapter>,
+}
+
+const USERS: [User; 3] = [User::Nobody, User::Guest, User::Leaving];
+
+impl Names {
+    fn pack(&mut self, state: &State) -> u64 {
+        let mut name = u64::from(state.bound) << 1 | u64::from(state.scanning);
+        name = name << 5 | u64::from(bits(&state.config));
+        for adapter in &state.adapters {
+            let next = self.adapters.len() as u64;
+            let number = *self.of_adapters.entry(*adapter).or_insert_with(|| {
+                self.adapters.push(*adapter);
+                next
+            });
+            name = name << 8 | number;
+        }
+        for masks in &state.mdevs {
+            let user = USERS.iter().position(|user| *user == masks.user);
+            name = name << 2 | user.unwrap() as u64;
+            name = name << 5 | u64::from(bits(&masks.assigned));
+            name = name << 5 | u64::from(bits(&masks.granted));
+        }
+        name
+    }
+
+    fn unpack(&self, mut name: u64) -> State {
+        let mut take = |width: u32| {
+            let part = name & ((1 << width) - 1);
+            name >>= width;
+            part as u8
+        };
+        let mut mdevs = [Masks::default(); 2];
+        for masks in mdevs.iter_mut().rev() {
+            masks.granted = matrix(take(5));
+            masks.assigned = matrix(take(5));
+            masks.user = USERS[usize::from(take(2))];
+        }
+        let mut adapters = [Adapter::NONE; N as usize];
+        for adapter in adapters.iter_mut().rev() {
+            *adapter = self.adapters[usize::from(take(8))];
+        }
+        State {
+            adapters,
+            mdevs,
+            config: matrix(take(5)),
+            scanning: take(1) == 1,
+            bound: take(4),
+        }
+    }
+}
+
+/// Hardware in which one reset ends, and all others go on.
+struct Hardware(Option<(u8, Progress)>);
+
+impl Instructions for Hardware {
+    fn zapq(&mut self, _: Apqn) -> u8 {
+        response::NORMAL
+    }
+
+    fn tapq(&mut self, apqn: Apqn) -> u8 {
+        match self.0 {
+            Some((q, Progress::Done)) if queue(q) == apqn => response::NORMAL,
+            Some((q, Progress::Failed(code))) if queue(q) == apqn => code,
+            _ => response::RESET_IN_PROGRESS,
+        }
+    }
+}
+
+/// The core in one state.
+struct World<'a> {
+    host: Host<&'a mut [Adapter]>,
+    bound: Row,
+    mdevs: [Masks; 2],
+    commits: [u32; 2],
+}
+
+impl<'a> World<'a> {
+    fn new(state: &State, adapters: &'a mut [Adapter]) -> Self {
+        adapters[..state.adapters.len()].copy_from_slice(&state.adapters);
+        let mut queues = Queues::new(adapters);
+        for a in 0..N {
+            // Has it see what is pending.
+            queues.reset_in_place(Apid(a), Mask::EMPTY);
+        }
+        Self {
+            host: Host {
+                config: state.config,
+                queues,
+                scanning: state.scanning,
+            },
+            bound: state.bound,
+            mdevs: state.mdevs,
+            commits: [0; 2],
+        }
+    }
+
+    fn usable(&self) -> Row {
+        (0..4)
+            .filter(|q| {
+                let apqn = queue(*q);
+                self.host.queues.usable(apqn.apid).contains(apqn.apqi)
+            })
+            .fold(0, |row, q| row | 1 << q)
+    }
+
+    fn is_pending(&self, q: u8) -> bool {
+        self.host.queues.is_pending(queue(q))
+    }
+
+    fn apply(&mut self, event: Event) {
+        let mut hardware = Hardware(None);
+        match event {
+            Event::Bind(q) => {
+                self.bound |= 1 << q;
+                self.host.queues.bind(queue(q));
+            }
+            Event::Unbind(q) => {
+                self.bound &= !(1 << q);
+                self.host.queues.unbind(queue(q));
+            }
+            Event::Assign(n, assigned) => self.mdevs[n].assigned = matrix(assigned),
+            Event::Use(n, user) => self.mdevs[n].user = user,
+            Event::ScanBegins(config) => {
+                self.host.config = matrix(config);
+                self.host.scanning = true;
+                // Nothing is done before the end of the scan, or the next event.
+                return;
+            }
+            Event::ScanEnds => {
+                self.host.scanning = false;
+                self.host.queues.retry_failed();
+            }
+            Event::ResetEnds(q, progress) => hardware.0 = Some((q, progress)),
+            Event::Overdue => {
+                for _ in 0..2 {
+                    self.host.queues.grow_old(|_| {});
+                }
+            }
+        }
+        // `Driver::proceed()`
+        loop {
+            for apid in self.host.queues.busy().iter() {
+                self.host.queues.step(apid, &mut hardware, |_, _| {});
+            }
+            hardware.0 = None;
+            let commits = self.commits;
+            for n in 0..self.mdevs.len() {
+                let masks = &mut self.mdevs[n];
+                let due = masks.due(&self.host);
+                if due != masks.granted {
+                    let lost = Lost::new(masks.granted, due);
+                    self.host.queues.hold(&lost);
+                    masks.granted = due;
+                    self.commits[n] += 1;
+                    self.host.queues.reset_held(&lost);
+                }
+            }
+            if self.commits == commits {
+                return;
+            }
+        }
+    }
+
+    fn state(&self, adapters: [Adapter; N as usize]) -> State {
+        State {
+            adapters,
+            bound: self.bound,
+            config: self.host.config,
+            scanning: self.host.scanning,
+            mdevs: self.mdevs,
+        }
+    }
+}
+
+fn queue(q: u8) -> Apqn {
+    Apqn::new(Apid(q / N), Apqi(q % N))
+}
+
+/// The first two numbers of a mask are its two leftmost bits.
+fn matrix(bits: Bits) -> Matrix {
+    let word = |bits: u8| [u64::from(bits & 3).reverse_bits(), 0, 0, 0];
+    Matrix {
+        apm: Mask::from_words(word(bits)),
+        aqm: Mask::from_words(word(bits >> 2)),
+        adm: Mask::from_words(word(bits >> 4)),
+    }
+}
+
+fn bits(matrix: &Matrix) -> Bits {
+    let bits = |words: &[u64; 4]| words[0].reverse_bits() as u8;
+    bits(matrix.apm.words()) | bits(matrix.aqm.words()) << 2 | bits(matrix.adm.words()) << 4
+}
+
+/// The queues of a matrix.
+fn product(bits: Bits) -> Row {
+    let domains = bits >> 2 & 3;
+    (if bits & 1 != 0 { domains } else { 0 }) | (if bits & 2 != 0 { domains << 2 } else { 0 })
+}
+
+/// The specification, looked up.
+struct Specification(Vec<Bits>);
+
+impl Specification {
+    fn new() -> Self {
+        let set = |bits: u8| (0..N).filter(|i| bits >> i & 1 != 0).collect();
+        let sets = |bits: Bits| Sets {
+            adapters: set(bits),
+            domains: set(bits >> 2 & 3),
+            control_domains: set(bits >> 4),
+        };
+        let row = |row: Row| {
+            (0..4)
+                .filter(move |q| row >> q & 1 != 0)
+                .map(|q| (q / N, q % N))
+        };
+        let all = (0..1 << 14).map(|i: u16| {
+            let (assigned, config) = (sets((i & 31) as u8), sets((i >> 5 & 31) as u8));
+            let usable = row((i >> 10) as u8).collect();
+            let guest = specification::guest(&assigned, &config, &usable);
+            let bits = |set: &std::collections::BTreeSet<u8>| set.iter().fold(0, |b, i| b | 1 << i);
+            bits(&guest.adapters) | bits(&guest.domains) << 2 | bits(&guest.control_domains) << 4
+        });
+        Self(all.collect())
+    }
+
+    fn guest(&self, assigned: Bits, config: Bits, usable: Row) -> Bits {
+        self.0[usize::from(assigned) | usize::from(config) << 5 | usize::from(usable) << 10]
+    }
+}
+
+impl Universe {
+    /// The events that can come in a state.
+    fn events(&self, state: &State, world: &World<'_>) -> Vec<Event> {
+        let mut events = Vec::with_capacity(64);
+        let config = bits(&state.config);
+        let mut pending = false;
+        for q in 0..4 {
+            if state.bound >> q & 1 != 0 {
+                events.push(Event::Unbind(q));
+            } else if product(config) >> q & 1 != 0 {
+                // The bus has no other queues.
+                events.push(Event::Bind(q));
+            }
+            if world.is_pending(q) {
+                pending = true;
+                events.push(Event::ResetEnds(q, Progress::Done));
+                if self.failing {
+                    let failed = Progress::Failed(response::NOT_AVAILABLE);
+                    events.push(Event::ResetEnds(q, failed));
+                }
+            }
+        }
+        if self.slow && pending {
+            events.push(Event::Overdue);
+        }
+        for n in 0..self.mdevs {
+            let masks = &state.mdevs[n];
+            let assigned = bits(&masks.assigned);
+            let others = bits(&state.mdevs[1 - n].assigned);
+            for new in 0..32 {
+                if new & !self.assignable == 0
+                    && new != assigned
+                    && product(new) & product(others) == 0
+                {
+                    events.push(Event::Assign(n, new));
+                }
+            }
+            match masks.user {
+                User::Nobody => events.push(Event::Use(n, User::Guest)),
+                User::Guest if self.leaving => events.push(Event::Use(n, User::Leaving)),
+                User::Guest | User::Leaving => {}
+            }
+            if masks.user != User::Nobody {
+                events.push(Event::Use(n, User::Nobody));
+            }
+        }
+        if !state.scanning {
+            let named = state.mdevs.map(|masks| product(bits(&masks.granted)));
+            for new in 0..32 {
+                // Not covered: what comes back while an APCB still names it. A scan that ends
+                // before all resets have leaves such names until these have ended.
+                let comes_back = product(new) & !product(config) & (named[0] | named[1]) != 0;
+                if (new ^ config) & !self.configurable == 0 && new != config && !comes_back {
+                    events.push(Event::ScanBegins(new));
+                }
+            }
+        } else if state.bound & !product(config) == 0 {
+            // Until then the bus has unbound all that is gone.
+            events.push(Event::ScanEnds);
+        }
+        events
+    }
+
+    /// What must hold in every state.
+    fn check_state(&self, world: &World<'_>, specification: &Specification) {
+        let config = bits(&world.host.config);
+        let usable = world.usable();
+        assert_eq!(usable & !world.bound, 0, "usable but not bound");
+        let mut taken = 0;
+        for masks in &world.mdevs {
+            let (assigned, granted) = (bits(&masks.assigned), bits(&masks.granted));
+            let specified = specification.guest(assigned, config, usable);
+            assert_eq!(granted & !assigned, 0, "granted but not assigned");
+            assert_eq!(product(granted) & taken, 0, "a queue of two guests");
+            taken |= product(granted);
+            // What SIE gives to the guest is what is in the host configuration as well.
+            let effective = product(granted & config);
+            assert_eq!(effective & !usable, 0, "granted but not usable");
+            match masks.user {
+                User::Nobody => {
+                    assert_eq!(granted, 0, "granted to nobody");
+                    assert_eq!(bits(&masks.visible(&world.host)), specified);
+                }
+                User::Leaving => assert_eq!(granted, 0, "granted to one who leaves"),
+                User::Guest => {
+                    let awaited = product(assigned & config) & !usable;
+                    let awaits = (0..4).any(|q| {
+                        let apqn = queue(q);
+                        let soon = world.host.queues.soon_usable(apqn.apid);
+                        awaited >> q & 1 != 0 && soon.contains(apqn.apqi)
+                    });
+                    if !world.host.scanning && !awaits {
+                        assert_eq!(granted, specified, "the one rule");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What must hold for every transition.
+    fn check_transition(&self, state: &State, before: Row, event: Event, world: &World<'_>) {
+        let after = world.usable();
+        let reset = match event {
+            Event::ResetEnds(q, Progress::Done) => 1 << q,
+            _ => 0,
+        };
+        assert_eq!(after & !before & !reset, 0, "usable without a reset");
+        for (n, masks) in world.mdevs.iter().enumerate() {
+            let (had, has) = (bits(&state.mdevs[n].granted), bits(&masks.granted));
+            assert!(world.commits[n] <= 1, "more than one commit");
+            assert_eq!(world.commits[n] != 0, had != has, "a commit for nothing");
+            let lost = product(had) & !product(has);
+            assert_eq!(lost & after, 0, "lost, not reset, and usable");
+            let won = product(has) & !product(had);
+            assert_eq!(won & !(before | reset), 0, "won without a reset");
+            let in_config = product(bits(&world.host.config));
+            let waits = match event {
+                Event::Bind(_) | Event::ResetEnds(..) | Event::Overdue => true,
+                Event::Unbind(q) => in_config >> q & 1 == 0,
+                _ => false,
+            };
+            if world.host.scanning && waits {
+                assert_eq!(had, has, "a commit within a scan");
+            }
+        }
+    }
+
+    /// From every state: once the scan is over, all is bound and each reset has ended well, all is
+    /// as if nothing had ever gone wrong.
+    fn check_recovery(&self, mut world: World<'_>, specification: &Specification) {
+        let config = bits(&world.host.config);
+        for q in 0..4 {
+            let (there, bound) = (product(config) >> q & 1, world.bound >> q & 1);
+            match (there, bound) {
+                (1, 0) => world.apply(Event::Bind(q)),
+                (0, 1) => world.apply(Event::Unbind(q)),
+                _ => {}
+            }
+        }
+        world.apply(Event::ScanEnds);
+        while let Some(q) = (0..4).find(|q| world.is_pending(*q)) {
+            world.apply(Event::ResetEnds(q, Progress::Done));
+        }
+        for masks in world.mdevs.iter().filter(|m| m.user == User::Guest) {
+            let specified = specification.guest(bits(&masks.assigned), config, product(config));
+            assert_eq!(bits(&masks.granted), specified, "no recovery");
+        }
+    }
+
+    fn explore(&self, name: &str) {
+        let begun = std::time::Instant::now();
+        let specification = Specification::new();
+        let mut names = Names::default();
+        let mut scratch = vec![Adapter::NONE; IDS];
+        let all = matrix(self.configurable | 0b1111 | self.assignable);
+        let first = names.pack(&State {
+            adapters: [Adapter::NONE; N as usize],
+            bound: 0,
+            config: all,
+            scanning: false,
+            mdevs: [Masks::default(); 2],
+        });
+        let mut seen = HashSet::from([first]);
+        let mut unexplored = vec![first];
+        let mut transitions = 0;
+        while let Some(name) = unexplored.pop() {
+            let state = names.unpack(name);
+            let world = World::new(&state, &mut scratch);
+            let usable = world.usable();
+            let events = self.events(&state, &world);
+            self.check_recovery(world, &specification);
+            for event in events {
+                transitions += 1;
+                let mut world = World::new(&state, &mut scratch);
+                world.apply(event);
+                self.check_transition(&state, usable, event, &world);
+                self.check_state(&world, &specification);
+                let mut next = world.state(state.adapters);
+                next.adapters
+                    .copy_from_slice(&scratch[..state.adapters.len()]);
+                let next = names.pack(&next);
+                if seen.insert(next) {
+                    unexplored.push(next);
+                }
+            }
+        }
+        println!(
+            "{name}: {} states, {transitions} transitions, {:?}",
+            seen.len(),
+            begun.elapsed()
+        );
+        assert_eq!((seen.len(), transitions), self.expected);
+    }
+}
+
+/// Queues that are bound and unbound, resets that fail or take too long, one guest.
+#[test]
+fn one_guest() {
+    Universe {
+        mdevs: 1,
+        assignable: 0b1111,
+        configurable: 0,
+        failing: true,
+        slow: true,
+        leaving: true,
+        expected: (37_294, 922_900),
+    }
+    .explore("one guest");
+}
+
+/// Two guests that pass queues to each other.
+#[test]
+fn two_guests() {
+    Universe {
+        mdevs: 2,
+        assignable: 0b1111,
+        configurable: 0,
+        failing: false,
+        slow: false,
+        leaving: false,
+        expected: (127_204, 3_993_264),
+    }
+    .explore("two guests");
+}
+
+/// The host configuration changes, also while queues come and go and resets fail.
+#[test]
+fn host_configuration() {
+    Universe {
+        mdevs: 1,
+        assignable: 0b1111,
+        configurable: 0b1111,
+        failing: false,
+        slow: false,
+        leaving: false,
+        expected: (115_558, 2_445_565),
+    }
+    .explore("host configuration");
+}
+
+/// Control domains, with an adapter and a domain.
+#[test]
+fn control_domains() {
+    Universe {
+        mdevs: 1,
+        assignable: 0b10101,
+        configurable: 0b10000,
+        failing: false,
+        slow: false,
+        leaving: false,
+        expected: (8_289, 119_016),
+    }
+    .explore("control domains");
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Whatever the machine is told: an error changes nothing, and what it shows of itself makes
+//! a machine that shows the same.
+
+#![no_main]
+
+use ap_model::Machine;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let mut machine = Machine::preset();
+    let answer = machine.control(text);
+    if answer.is_err() {
+        assert_eq!(machine, Machine::preset());
+    }
+    let shown = machine.control("show");
+    let mut copy = Machine::bare();
+    assert_eq!(
+        copy.control(shown.as_deref().unwrap_or_default()),
+        Ok(String::new())
+    );
+    assert_eq!(copy.control("show"), shown);
+});

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Whatever is written to an attribute is understood as the specification says.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vfio_ap_core::specification::{Sets, text as specification};
+use vfio_ap_core::text::{parse_matrix, parse_number};
+
+fuzz_target!(|text: &[u8]| {
+    assert_eq!(parse_number(text), specification::number(text));
+    let matrix = parse_matrix(text).map(|matrix| Sets::from(&matrix));
+    assert_eq!(matrix, specification::matrix(text));
+});
