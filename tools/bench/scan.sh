@@ -15,7 +15,7 @@ commits_of_all() {
 measure_scan() {
 	# None is under way then, on which the write would only wait.
 	echo 1 >$ap/scans
-	machine "$2"
+	[ -z "$2" ] || machine "$2"
 	_before=$(commits_of_all)
 	_cost=$(apcount write $ap/scans 1) || fail "scan: $_cost"
 	# It may take another one until all new queues are bound.
