@@ -25,6 +25,8 @@ full=$(mask "$SIZE"),$(mask "$SIZE"),$(mask "$SIZE")
 # prepare: the driver gets all queues.
 prepare() {
 	[ -d /sys/module/vfio_ap ] && return
+	# Seconds between scans that nobody has asked for: as many as can be.
+	echo 120 >$ap/config_time
 	ktry write $ap/apmask "$(mask 0)"
 	load_driver
 }

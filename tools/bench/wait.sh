@@ -17,8 +17,7 @@ now() {
 
 # beside OPERATION FILE TEXT: do that while the reset of 00.0000 is under way.
 beside() {
-	count_from_zero
-	machine "queue 00.0000 reset-polls $polls"
+	machine "counters reset ; queue 00.0000 reset-polls $polls"
 	_begin=$(now)
 	unassign A adapter 0 &
 	_unassign=$!

@@ -2,12 +2,14 @@
 //! All benches, with each driver, at several sizes, several times: each time in a
 //! machine of its own.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::artifacts::Artifacts;
 use crate::console::Verdict;
@@ -38,6 +40,18 @@ struct Machine<'a> {
     driver: Driver,
 }
 
+impl fmt::Display for Machine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            bench,
+            size,
+            run,
+            driver,
+        } = self;
+        write!(f, "{bench}, {size}x{size}, {driver}, number {run}")
+    }
+}
+
 impl Plan {
     /// The greatest first, as they take longest.
     fn machines(&self) -> Vec<Machine<'_>> {
@@ -62,12 +76,20 @@ impl Plan {
     }
 }
 
-/// Runs all of a plan, and says how it comes along.
+/// What came of one machine.
+struct Outcome {
+    samples: Vec<Sample>,
+    failed: bool,
+}
+
+/// Runs all of a plan, and says how it comes along. With the results comes whether all
+/// benches have come to their end; what those have measured that have not is in the
+/// results, too.
 ///
 /// # Errors
 ///
-/// If a bench did not come to its end.
-pub fn run(artifacts: &Artifacts, plan: &Plan) -> Result<Results> {
+/// If something is missing that is needed.
+pub fn run(artifacts: &Artifacts, plan: &Plan) -> Result<(Results, bool)> {
     let release = artifacts.kernel.join("include/config/kernel.release");
     let kernel = fs::read_to_string(&release).with_context(|| release.display().to_string())?;
     let module = |driver| {
@@ -76,47 +98,54 @@ pub fn run(artifacts: &Artifacts, plan: &Plan) -> Result<Results> {
             .context("both drivers are compared")?;
         Sizes::read(&path)
     };
-    Ok(Results {
+    let (rust_module, c_module) = (module(Driver::Rust)?, module(Driver::C)?);
+    let outcomes = outcomes(artifacts, plan);
+    let all_passed = !outcomes.iter().any(|outcome| outcome.failed);
+    let samples = outcomes.into_iter().flat_map(|outcome| outcome.samples);
+    let results = Results {
         kernel: kernel.trim().into(),
-        rust_module: module(Driver::Rust)?,
-        c_module: module(Driver::C)?,
-        samples: samples(artifacts, plan)?,
-    })
+        rust_module,
+        c_module,
+        samples: Samples(samples.collect()),
+    };
+    Ok((results, all_passed))
 }
 
-fn samples(artifacts: &Artifacts, plan: &Plan) -> Result<Samples> {
+/// Of all machines, in the order of the plan.
+fn outcomes(artifacts: &Artifacts, plan: &Plan) -> Vec<Outcome> {
     let machines = plan.machines();
-    let total = machines.len();
-    let queue = Mutex::new(machines.into_iter());
-    let next = || {
-        let mut queue = queue.lock().expect("nothing panics with it");
-        queue.next()
-    };
-    let (sender, receiver) = mpsc::channel();
-    let mut samples = Samples::default();
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for _ in 0..plan.jobs {
-            let sender = sender.clone();
-            scope.spawn(move || {
-                while let Some(machine) = next() {
-                    let samples = measure(artifacts, &machine);
-                    if sender.send(samples).is_err() {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(machine) = machines.get(number) else {
                         return;
-                    }
+                    };
+                    let outcome = measure(artifacts, machine).unwrap_or_else(|error| {
+                        eprintln!("{machine}: {error:#}");
+                        Outcome {
+                            samples: Vec::new(),
+                            failed: true,
+                        }
+                    });
+                    let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                    outcomes.insert(number, outcome);
+                    eprintln!("{} of {} machines", outcomes.len(), machines.len());
                 }
             });
         }
-        drop(sender);
-        for (number, result) in receiver.iter().enumerate() {
-            let mut more = result?;
-            eprintln!("{} of {total} machines", number + 1);
-            samples.0.append(&mut more);
-        }
-        Ok(samples)
-    })
+    });
+    let outcomes = outcomes.into_inner();
+    outcomes
+        .unwrap_or_else(PoisonError::into_inner)
+        .into_values()
+        .collect()
 }
 
-fn measure(artifacts: &Artifacts, machine: &Machine<'_>) -> Result<Vec<Sample>> {
+fn measure(artifacts: &Artifacts, machine: &Machine<'_>) -> Result<Outcome> {
     let &Machine {
         bench,
         size,
@@ -131,28 +160,24 @@ fn measure(artifacts: &Artifacts, machine: &Machine<'_>) -> Result<Vec<Sample>> 
     };
     let log = format!("{bench}-{size}-{run}");
     let outcome = run::in_machine(artifacts, job, &log, |_| {})?;
-    if outcome.verdict != Verdict::Pass {
-        bail!(
-            "bench {bench} with {size} adapters, driver {driver}: {:?}; see {}",
-            outcome.verdict,
-            outcome.log.display()
-        );
+    match &outcome.verdict {
+        Verdict::Pass => eprintln!("{machine}: {:.0} s", outcome.elapsed.as_secs_f32()),
+        verdict => eprintln!("{machine}: {verdict:?}; see {}", outcome.log.display()),
     }
-    eprintln!(
-        "{bench}, {size} adapters, run {run}, {driver}: {:.0} s",
-        outcome.elapsed.as_secs_f32()
-    );
     let reports = outcome
         .console
         .iter()
         .filter_map(|line| samples::parse(line));
-    Ok(reports
-        .map(|(operation, values)| Sample {
-            driver,
-            size,
-            run,
-            operation,
-            values,
-        })
-        .collect())
+    Ok(Outcome {
+        samples: reports
+            .map(|(operation, values)| Sample {
+                driver,
+                size,
+                run,
+                operation,
+                values,
+            })
+            .collect(),
+        failed: outcome.verdict != Verdict::Pass,
+    })
 }

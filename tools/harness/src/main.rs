@@ -295,15 +295,19 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
                 runs: *runs,
                 jobs: *jobs,
             };
-            let results = match into {
-                Some(directory) if *again => Results::read(directory)?,
+            let (results, all_passed) = match into {
+                Some(directory) if *again => (Results::read(directory)?, true),
                 _ => bench::run(artifacts, &plan)?,
             };
             match into {
                 Some(directory) => results.write(directory)?,
                 None => print!("{}", results.page()),
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(if all_passed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Task::Walk {
             steps,

@@ -119,6 +119,8 @@ impl Results {
         writeln!(out, "{}", self.scans())?;
         heading(out, "Another guest's queue is being reset")?;
         writeln!(out, "{}", self.waits())?;
+        heading(out, "Decisions of the core about more queues")?;
+        writeln!(out, "{}", self.core())?;
         heading(out, "Memory")?;
         writeln!(out, "{}", self.memory())?;
         heading(out, "Plots")?;
@@ -222,6 +224,21 @@ impl Results {
                 most(Driver::C),
                 most(Driver::Rust),
             ]);
+        }
+        rst(table)
+    }
+
+    fn core(&self) -> String {
+        let mut table = Builder::default();
+        table.push_record(["decision", "instructions"]);
+        for (name, size) in self.rows(&["core"]) {
+            // They do not depend on the machine.
+            if Some(&size) == self.samples.sizes().first() {
+                let cost = self
+                    .samples
+                    .summary(Driver::Rust, size, name, "instructions");
+                table.push_record([name.into(), number(cost)]);
+            }
         }
         rst(table)
     }

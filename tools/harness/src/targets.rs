@@ -18,6 +18,10 @@ pub struct Target {
 /// Two microseconds, at five instructions in a nanosecond.
 const WORTH_COMPARING: u64 = 10_000;
 
+/// Operations with waiting in them: their instructions, but for the driver's own, tell for
+/// how long others could run meanwhile.
+const MATTER_OF_TIME: [&str; 3] = ["wait", "enable", "disable"];
+
 /// How long a guest may have to wait for another's queue, in nanoseconds.
 const LONGEST_WAIT: u64 = 5_000_000;
 
@@ -132,8 +136,8 @@ fn never_more(samples: &Samples) -> Option<Target> {
             let (Some(c), Some(rust)) = (of(Driver::C), of(Driver::Rust)) else {
                 continue;
             };
-            // How long others wait is a matter of time.
-            if c.least.max(rust.least) < WORTH_COMPARING || name.starts_with("wait") {
+            let is_small = c.least.max(rust.least) < WORTH_COMPARING;
+            if is_small || MATTER_OF_TIME.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
             let ratio = rust.least as f64 / c.least as f64;
