@@ -142,6 +142,7 @@ unsafe extern "C" {
         len: usize,
     ) -> usize;
     pub(crate) fn qemu_plugin_insn_vaddr(insn: *const Instruction) -> u64;
+    pub(crate) fn qemu_plugin_insn_haddr(insn: *const Instruction) -> *mut c_void;
 
     pub(crate) fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut Scoreboard;
     pub(crate) fn qemu_plugin_u64_set(entry: U64, vcpu_index: c_uint, val: u64);

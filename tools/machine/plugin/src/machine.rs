@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The one machine that the plugin emulates, shared by all vCPUs and the socket.
 
+use crate::interruption::Pending;
 use crate::sie::Shared;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) struct Machine {
     model: Mutex<ap_model::Machine>,
     shadows: Shared,
+    pending: Pending,
     trace: bool,
 }
 
@@ -18,6 +20,7 @@ impl Machine {
         Self {
             model: Mutex::new(model),
             shadows: Shared::new(0),
+            pending: Pending::default(),
             trace,
         }
     }
@@ -33,6 +36,11 @@ impl Machine {
     /// What the CPUs share in running guests.
     pub(crate) fn shadows(&self) -> &Shared {
         &self.shadows
+    }
+
+    /// Interruptions of the host that are pending.
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// The model. AP instructions are rare, so one lock serves.
