@@ -10,11 +10,12 @@
 //! | [`memory`]   | storage of a guest                                          |
 //! | [`payload`]  | the program in it                                           |
 //! | [`interview`] | what one may ask that program                              |
+//! | [`rsa`]      | requests to adapters whose results are known                |
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
-//! All `unsafe` code is in [`backdoor`], [`uapi`], [`kvm_run`] and [`memory`], and once in
-//! [`payload`] for the symbols of its program.
+//! All `unsafe` code is in [`backdoor`], [`uapi`], [`kvm_run`], [`memory`] and [`rsa`], and
+//! once in [`payload`] for the symbols of its program.
 
 pub mod backdoor;
 pub mod crycb;
@@ -23,5 +24,6 @@ pub mod interview;
 pub mod kvm_run;
 pub mod memory;
 pub mod payload;
+pub mod rsa;
 pub mod uapi;
 pub mod vm;

@@ -19,7 +19,7 @@ use crate::scenario::{Driver, Scenario};
 const INIT: &[u8] = include_bytes!("init.sh");
 
 /// The programs that the guest directory holds.
-const PROGRAMS: [&str; 3] = ["apctl", "apvmm", "ktry"];
+const PROGRAMS: [&str; 4] = ["apctl", "apvmm", "aprsa", "ktry"];
 
 /// What the driver needs, in the order of loading. Init reads the list.
 const MODULES: [&str; 6] = [

@@ -29,7 +29,10 @@
 //!     guest [CPU] masks   QCI: what it is told to have
 //!     guest [CPU] enable APQN | disable APQN   AQIC
 //!     guest [CPU] send APQN | receive APQN     NQAP, DQAP
+//!     guest [CPU] rsa APQN        have an accelerator compute: is the result right?
 //!     guest [CPU] interruptions   how many, and the indicator byte
+//!     guest [CPU] wait            wait, enabled, for an interruption
+//!     guest [CPU] woken           whether it has come: yes or no
 //!     guest [CPU] scans   how often it has looked at all queues
 //!
 //! An answer ends in a line `ok`, or `STEP: error ERRNO`. If the first device
