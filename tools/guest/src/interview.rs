@@ -58,9 +58,12 @@ pub fn ask(guest: &Guest, words: &[&str]) -> Result<String> {
             }
             payload.configuration(cpu).to_string()
         }
-        ["enable", queue] => {
-            let control = ENABLE | SUBCLASS;
-            let registers = [AQIC | apqn(queue)?, control, indicator];
+        ["enable", queue, operands @ ..] if operands.len() <= 2 => {
+            let operand = |index: usize, default| {
+                operands.get(index).map_or(Ok(default), |word| number(word))
+            };
+            let (at, subclass) = (operand(0, indicator)?, operand(1, SUBCLASS)?);
+            let registers = [AQIC | apqn(queue)?, ENABLE | subclass, at];
             guest.execute(Operation::Pqap, &registers)?.to_string()
         }
         ["disable", queue] => {
@@ -187,7 +190,7 @@ fn apqn(name: &str) -> Result<u64> {
 }
 
 /// Hexadecimal with 0x, or decimal.
-fn number(word: &str) -> Result<u64> {
+pub fn number(word: &str) -> Result<u64> {
     let parsed = match word.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => word.parse(),

@@ -21,7 +21,9 @@ const KVM_SET_USER_MEMORY_REGION: Ioctl =
 const KVM_RUN: Ioctl = request_code_none!(KVMIO, 0x80);
 const KVM_GET_DEVICE_ATTR: Ioctl = request_code_write!(KVMIO, 0xe2, size_of::<DeviceAttr>());
 const VFIO_IOMMU_MAP_DMA: Ioctl = request_code_none!(VFIO, 113);
+const VFIO_IOMMU_UNMAP_DMA: Ioctl = request_code_none!(VFIO, 114);
 const IOMMU_IOAS_MAP: Ioctl = request_code_none!(VFIO, 0x85);
+const IOMMU_IOAS_UNMAP: Ioctl = request_code_none!(VFIO, 0x86);
 
 const KVM_S390_VM_CPU_MODEL: u32 = 3;
 const KVM_S390_VM_CPU_PROCESSOR: u64 = 0;
@@ -63,6 +65,22 @@ struct DmaMap {
     vaddr: u64,
     iova: u64,
     size: u64,
+}
+
+#[repr(C)]
+struct DmaUnmap {
+    argsz: u32,
+    flags: u32,
+    iova: u64,
+    size: u64,
+}
+
+#[repr(C)]
+struct IoasUnmap {
+    size: u32,
+    ioas_id: u32,
+    iova: u64,
+    length: u64,
 }
 
 #[repr(C)]
@@ -166,6 +184,30 @@ pub fn map_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(container, VFIO_IOMMU_MAP_DMA, &mut map) }.map(drop)
+}
+
+/// VFIO_IOMMU_UNMAP_DMA: takes it away from them.
+pub fn unmap_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
+    let mut unmap = DmaUnmap {
+        argsz: argsz::<DmaUnmap>(),
+        flags: 0,
+        iova: 0,
+        size: memory.length(),
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(container, VFIO_IOMMU_UNMAP_DMA, &mut unmap) }.map(drop)
+}
+
+/// IOMMU_IOAS_UNMAP: the same for an iommufd.
+pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
+    let mut unmap = IoasUnmap {
+        size: argsz::<IoasUnmap>(),
+        ioas_id: ioas,
+        iova: 0,
+        length: memory.length(),
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(iommufd, IOMMU_IOAS_UNMAP, &mut unmap) }.map(drop)
 }
 
 /// IOMMU_IOAS_MAP: the same for an iommufd.

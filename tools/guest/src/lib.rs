@@ -5,6 +5,7 @@
 //! |--------------|-------------------------------------------------------------|
 //! | [`backdoor`] | the one instruction that talks to the machine itself        |
 //! | [`uapi`]     | ioctl numbers and structures of KVM, VFIO and iommufd       |
+//! | [`argument`] | arguments of ioctls in memory that is hard to get at        |
 //! | [`vm`]       | a virtual machine that may use AP instructions, and devices |
 //! | [`kvm_run`]  | what it takes to have a virtual CPU run                     |
 //! | [`memory`]   | storage of a guest                                          |
@@ -14,9 +15,10 @@
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
-//! All `unsafe` code is in [`backdoor`], [`uapi`], [`kvm_run`], [`memory`] and [`rsa`], and
-//! once in [`payload`] for the symbols of its program.
+//! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`], [`memory`] and
+//! [`rsa`], and once in [`payload`] for the symbols of its program.
 
+pub mod argument;
 pub mod backdoor;
 pub mod crycb;
 pub mod error;

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::{request_code_none, request_code_readwrite, request_code_write};
 
+use crate::argument::Argument;
+
 pub(crate) const KVMIO: u8 = 0xae;
 pub(crate) const VFIO: u8 = b';';
 
@@ -255,6 +257,22 @@ pub fn attach_ioas(device: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &mut attach) }.map(drop)
+}
+
+/// The code of request `number` of VFIO devices, counted from VFIO_BASE as in
+/// `linux/vfio.h`.
+pub fn device_request_code(number: u8) -> Ioctl {
+    request_code_none!(VFIO, 100 + number)
+}
+
+/// Any request, with an argument or without one. What the kernel writes stays in the memory
+/// of the argument.
+pub fn device_request(
+    device: BorrowedFd<'_>,
+    request: Ioctl,
+    argument: Option<&Argument>,
+) -> nix::Result<()> {
+    by_value(device, request, argument.map_or(0, Argument::address)).map(drop)
 }
 
 /// VFIO_DEVICE_GET_INFO.

@@ -10,8 +10,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use nix::errno::Errno;
+use nix::libc::Ioctl;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::argument::Argument;
 use crate::error::{Result, Step};
 use crate::kvm_run::{self, Cpu};
 use crate::memory::Memory;
@@ -125,7 +127,7 @@ impl Vm {
     /// about it, as if the VMM had no virtual machine.
     pub fn open(&self, uuid: &str, backend: Backend, linked: bool) -> Result<Device> {
         let sysfs = Path::new("/sys/bus/mdev/devices").join(uuid);
-        let handle = match backend {
+        Ok(match backend {
             Backend::Group => {
                 let group = fs::read_link(sysfs.join("iommu_group")).step("iommu_group")?;
                 let number = group.file_name().unwrap_or_default();
@@ -134,18 +136,21 @@ impl Vm {
                 uapi::set_container(group.as_fd(), container.as_fd())
                     .step("VFIO_GROUP_SET_CONTAINER")?;
                 uapi::set_iommu(container.as_fd()).step("VFIO_SET_IOMMU")?;
+                let container = Iommu::Container(container);
                 if let Some(guest) = &self.guest {
-                    kvm_run::map_dma(container.as_fd(), guest.memory).step("VFIO_IOMMU_MAP_DMA")?;
+                    container.map(guest.memory)?;
                 }
                 let group = self.link(group, linked)?;
                 let name = CString::new(uuid).map_err(|_| Errno::EINVAL).step("UUID")?;
                 let device =
                     uapi::get_device(group.file.as_fd(), &name).step("VFIO_GROUP_GET_DEVICE_FD")?;
-                Handle::Group {
-                    device,
-                    _group: group,
-                    _container: container,
-                }
+                Device::new(
+                    Handle::Group {
+                        device,
+                        _group: group,
+                    },
+                    container,
+                )
             }
             Backend::Iommufd => {
                 let node = fs::read_dir(sysfs.join("vfio-dev"))
@@ -158,21 +163,14 @@ impl Vm {
                 uapi::bind_iommufd(device.file.as_fd(), iommufd.as_fd())
                     .step("VFIO_DEVICE_BIND_IOMMUFD")?;
                 let ioas = uapi::alloc_ioas(iommufd.as_fd()).step("IOMMU_IOAS_ALLOC")?;
+                let iommufd = Iommu::Iommufd(iommufd, ioas);
                 if let Some(guest) = &self.guest {
-                    kvm_run::map_ioas(iommufd.as_fd(), ioas, guest.memory)
-                        .step("IOMMU_IOAS_MAP")?;
+                    iommufd.map(guest.memory)?;
                 }
                 uapi::attach_ioas(device.file.as_fd(), ioas)
                     .step("VFIO_DEVICE_ATTACH_IOMMUFD_PT")?;
-                Handle::Iommufd {
-                    device,
-                    _iommufd: iommufd,
-                }
+                Device::new(Handle::Iommufd(device), iommufd)
             }
-        };
-        Ok(Device {
-            handle,
-            events: Default::default(),
         })
     }
 }
@@ -192,24 +190,48 @@ impl Drop for Link {
     }
 }
 
+/// What the storage of a guest is mapped in, for devices to get at it.
+enum Iommu {
+    Container(File),
+    /// With the number of an I/O address space.
+    Iommufd(File, u32),
+}
+
+impl Iommu {
+    fn map(&self, memory: Memory) -> Result<()> {
+        match self {
+            Self::Container(file) => {
+                kvm_run::map_dma(file.as_fd(), memory).step("VFIO_IOMMU_MAP_DMA")
+            }
+            Self::Iommufd(file, ioas) => {
+                kvm_run::map_ioas(file.as_fd(), *ioas, memory).step("IOMMU_IOAS_MAP")
+            }
+        }
+    }
+
+    fn unmap(&self, memory: Memory) -> Result<()> {
+        match self {
+            Self::Container(file) => {
+                kvm_run::unmap_dma(file.as_fd(), memory).step("VFIO_IOMMU_UNMAP_DMA")
+            }
+            Self::Iommufd(file, ioas) => {
+                kvm_run::unmap_ioas(file.as_fd(), *ioas, memory).step("IOMMU_IOAS_UNMAP")
+            }
+        }
+    }
+}
+
 /// What keeps a device open. The fields are closed in this order.
 enum Handle {
-    Group {
-        device: OwnedFd,
-        _group: Link,
-        _container: File,
-    },
-    Iommufd {
-        device: Link,
-        _iommufd: File,
-    },
+    Group { device: OwnedFd, _group: Link },
+    Iommufd(Link),
 }
 
 impl AsFd for Handle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Group { device, .. } => device.as_fd(),
-            Self::Iommufd { device, .. } => device.file.as_fd(),
+            Self::Iommufd(device) => device.file.as_fd(),
         }
     }
 }
@@ -225,11 +247,41 @@ pub enum Irq {
 
 /// An open device.
 pub struct Device {
+    // Closed in this order.
     handle: Handle,
+    iommu: Iommu,
     events: [Option<EventFd>; 2],
 }
 
 impl Device {
+    fn new(handle: Handle, iommu: Iommu) -> Self {
+        Self {
+            handle,
+            iommu,
+            events: Default::default(),
+        }
+    }
+
+    /// Lets the device get at the storage of a guest.
+    pub fn map(&self, guest: &Guest) -> Result<()> {
+        self.iommu.map(guest.memory)
+    }
+
+    /// Takes the storage of a guest away from the device.
+    pub fn unmap(&self, guest: &Guest) -> Result<()> {
+        self.iommu.unmap(guest.memory)
+    }
+
+    /// Any request, with an argument or without one.
+    pub fn request(&self, request: Ioctl, argument: Option<&Argument>) -> Result<()> {
+        uapi::device_request(self.handle.as_fd(), request, argument).step("ioctl")
+    }
+
+    /// Another descriptor of the device.
+    pub fn duplicate(&self) -> Result<OwnedFd> {
+        self.handle.as_fd().try_clone_to_owned().step("dup")
+    }
+
     /// What VFIO says about the device.
     pub fn info(&self) -> Result<DeviceInfo> {
         uapi::device_info(self.handle.as_fd()).step("VFIO_DEVICE_GET_INFO")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::scenario::Driver;
+use crate::scenario::{Driver, Flavour};
 
 /// The options of the same names.
 #[derive(Clone, Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub struct Artifacts {
     /// Built kernel tree: arch/s390/boot/bzImage, the modules, the C driver
     #[arg(long, env = "VM_KERNEL", value_name = "DIR")]
     pub kernel: PathBuf,
+    /// What kind of kernel that is
+    #[arg(long, env = "VM_FLAVOUR", default_value_t = Flavour::Usual)]
+    pub flavour: Flavour,
     /// Base of the initramfs, with busybox
     #[arg(long, env = "VM_IMAGE", value_name = "CPIO")]
     pub image: PathBuf,

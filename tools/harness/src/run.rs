@@ -148,9 +148,17 @@ pub fn scenario(
     let begun = Instant::now();
     let scenario = Scenario::parse(&artifacts.scenario(name)?, driver)
         .with_context(|| format!("header of {name}.sh"))?;
+    let path = artifacts.logs.join(format!("{driver}-{name}.log"));
+    if let Some(reason) = scenario.unfit_for(artifacts.flavour) {
+        return Ok(Outcome {
+            verdict: Verdict::Skip(reason),
+            console: Vec::new(),
+            log: path,
+            elapsed: begun.elapsed(),
+        });
+    }
     let files = Files::new(artifacts, driver, &scenario, Some(name))?;
     fs::create_dir_all(&artifacts.logs)?;
-    let path = artifacts.logs.join(format!("{driver}-{name}.log"));
     let mut log = File::create(&path).with_context(|| path.display().to_string())?;
 
     let mut record = Record::default();

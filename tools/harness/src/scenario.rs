@@ -9,6 +9,7 @@
 //! | `machine`       | `none` for a machine without AP, or commands for the machine that come after those of `default.machine`; can be repeated |
 //! | `cpus`          | number of CPUs, 1                                          |
 //! | `drivers`       | which drivers it is for, `rust c`                          |
+//! | `kernel`        | `debug` or `usual`: on the other kernel it is skipped      |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
@@ -54,6 +55,36 @@ impl FromStr for Driver {
     }
 }
 
+/// What kind of kernel the machine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flavour {
+    /// A small one.
+    Usual,
+    /// One with lockdep, KASAN and so on.
+    Debug,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Usual => "usual",
+            Self::Debug => "debug",
+        })
+    }
+}
+
+impl FromStr for Flavour {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "usual" => Ok(Self::Usual),
+            "debug" => Ok(Self::Debug),
+            _ => bail!("there is no kernel {name:?}: usual or debug"),
+        }
+    }
+}
+
 /// What a scenario asks for. Directives for another driver are not in it.
 #[derive(Debug)]
 pub struct Scenario {
@@ -67,6 +98,8 @@ pub struct Scenario {
     pub machine: Vec<String>,
     /// Number of CPUs.
     pub cpus: u32,
+    /// The only kernel that it makes sense on.
+    pub kernel: Option<Flavour>,
     /// Trouble in the kernel that belongs to the scenario.
     pub expect_kernel: Vec<Regex>,
     /// When the machine is killed.
@@ -81,6 +114,7 @@ impl Default for Scenario {
             has_ap: true,
             machine: Vec::new(),
             cpus: 1,
+            kernel: None,
             expect_kernel: Vec::new(),
             timeout: Duration::from_secs(60),
         }
@@ -120,6 +154,12 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Why it cannot be run on a kernel, if it cannot.
+    pub fn unfit_for(&self, flavour: Flavour) -> Option<String> {
+        let wanted = self.kernel.filter(|&wanted| wanted != flavour)?;
+        Some(format!("needs the {wanted} kernel: VM_FLAVOUR={wanted}"))
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "machine" if value == "none" => self.has_ap = false,
@@ -131,6 +171,7 @@ impl Scenario {
                     .map(str::parse)
                     .collect::<Result<_>>()?;
             }
+            "kernel" => self.kernel = Some(value.parse()?),
             "expect-kernel" => self.expect_kernel.push(Regex::new(value)?),
             "timeout" => self.timeout = Duration::from_secs(value.parse()?),
             _ => bail!("there is no directive {key:?}"),
@@ -189,11 +230,25 @@ machine: this is no longer the header
     }
 
     #[test]
+    fn a_kernel_of_its_own() {
+        let header = "# X.\n# kernel[c]: debug\n";
+        let c = Scenario::parse(header, Driver::C).unwrap();
+        assert_eq!(
+            c.unfit_for(Flavour::Usual).unwrap(),
+            "needs the debug kernel: VM_FLAVOUR=debug"
+        );
+        assert_eq!(c.unfit_for(Flavour::Debug), None);
+        let rust = Scenario::parse(header, Driver::Rust).unwrap();
+        assert_eq!(rust.unfit_for(Flavour::Usual), None);
+    }
+
+    #[test]
     fn mistakes_are_found() {
         for (header, complaint) in [
             ("# X.\n# cpu: 2\n", "no directive \"cpu\""),
             ("# X.\n# cpus: two\n", "line 2"),
             ("# X.\n# drivers: c cobol\n", "no driver \"cobol\""),
+            ("# X.\n# kernel: fast\n", "no kernel \"fast\""),
             ("# X.\n# timeout[ada]: 3\n", "no driver \"ada\""),
             ("# X.\n# expect-kernel: (\n", "line 2"),
             ("true\n", "does not say what it proves"),

@@ -8,7 +8,7 @@ use clap::Parser;
 use harness::artifacts::Artifacts;
 use harness::console::Verdict;
 use harness::run;
-use harness::scenario::Driver;
+use harness::scenario::{Driver, Flavour};
 
 /// Everything comes from the environment.
 #[derive(Parser)]
@@ -115,6 +115,7 @@ fn scenarios_fail_as_they_should() {
     let artifacts = Artifacts {
         scenarios: directory.path().into(),
         logs: directory.path().join("logs"),
+        flavour: Flavour::Usual,
         ..original
     };
     let judge = |name: &str, script: &str| {
@@ -134,4 +135,6 @@ fn scenarios_fail_as_they_should() {
     for (name, script, expected) in PASSING {
         assert_eq!(judge(name, script), *expected, "{name}");
     }
+    let skipped = judge("another-kernel", "# X.\n# kernel: debug\nfalse\n");
+    assert!(matches!(skipped, Verdict::Skip(_)), "{skipped:?}");
 }

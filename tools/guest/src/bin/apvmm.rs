@@ -15,8 +15,17 @@
 //!     history             each of these changes
 //!     open UUID [group|iommufd]   one more device for the same machine
 //!     close               close the device opened last; the machine stays
+//!     unmap | map         take the storage of the guest away from the device; give it back
+//!     ioctl REQUEST [WORD...]   any request of the device, with these words of 32 bits as
+//!                         its argument, behind which memory ends; without words, no argument
+//!     ioctl read-only REQUEST WORD...   the same, with an argument that cannot be written
+//!     hold REQUEST WORD...   the same, with an argument that does not come before
+//!     release             this; then the request ends, and this says how
 //!     guest COMMAND...    ask the guest that runs; see below
 //!     quit
+//!
+//! REQUEST is get-info, get-irq-info, set-irqs, reset or a code as in 0x3b6b; WORD a number,
+//! or the descriptor of an `eventfd` or of a `file` that is none.
 //!
 //! With `--run N` a guest runs on N virtual CPUs from the beginning; `--vcpus N` only
 //! creates them. The guest asks for all queues of adapters 0 to 15 and domains 0 to 15
@@ -27,7 +36,7 @@
 //!     guest [CPU] rc APQN         what it gets now for a queue, as in 01.0002
 //!     guest [CPU] pqap GR0 [GR1 [GR2]]   PQAP, numbers as in 0x0102
 //!     guest [CPU] masks   QCI: what it is told to have
-//!     guest [CPU] enable APQN | disable APQN   AQIC
+//!     guest [CPU] enable APQN [ADDRESS [SUBCLASS]] | disable APQN   AQIC
 //!     guest [CPU] send APQN | receive APQN     NQAP, DQAP
 //!     guest [CPU] rsa APQN        have an accelerator compute: is the result right?
 //!     guest [CPU] interruptions   how many, and the indicator byte
@@ -38,14 +47,21 @@
 //! An answer ends in a line `ok`, or `STEP: error ERRNO`. If the first device
 //! cannot be opened, that line is all there is, and the exit status is 1.
 
+use std::fs::File;
 use std::io::{self, BufRead, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
 
+use guest::argument::{Argument, Hold};
 use guest::crycb;
 use guest::error::{Result, Step};
 use guest::interview;
+use guest::uapi;
 use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
 use nix::errno::Errno;
+use nix::libc::Ioctl;
+use nix::sys::eventfd::EventFd;
 
 struct Options {
     vcpus: usize,
@@ -108,11 +124,75 @@ fn options() -> std::result::Result<Options, lexopt::Error> {
     Ok(options)
 }
 
+/// The code of a request of a device.
+fn request(name: &str) -> Result<Ioctl> {
+    Ok(match name {
+        "get-info" => uapi::device_request_code(7),
+        "get-irq-info" => uapi::device_request_code(9),
+        "set-irqs" => uapi::device_request_code(10),
+        "reset" => uapi::device_request_code(11),
+        code => interview::number(code)? as Ioctl,
+    })
+}
+
+/// The words of an argument, and what they are about as long as it is needed.
+struct Words {
+    words: Vec<u32>,
+    _eventfd: EventFd,
+    _file: File,
+}
+
+impl Words {
+    fn new(words: &[&str]) -> Result<Self> {
+        let eventfd = EventFd::new().step("eventfd")?;
+        let file = File::open("/dev/null").step("open /dev/null")?;
+        let words = words.iter().map(|&word| match word {
+            "eventfd" => Ok(eventfd.as_fd().as_raw_fd().cast_unsigned()),
+            "file" => Ok(file.as_raw_fd().cast_unsigned()),
+            word => match word.parse::<i32>() {
+                Ok(number) => Ok(number.cast_unsigned()),
+                Err(_) => interview::number(word).map(|number| number as u32),
+            },
+        });
+        Ok(Self {
+            words: words.collect::<Result<_>>()?,
+            _eventfd: eventfd,
+            _file: file,
+        })
+    }
+}
+
+/// A request whose argument does not come.
+struct HeldRequest {
+    hold: Hold,
+    outcome: JoinHandle<nix::Result<()>>,
+}
+
+impl HeldRequest {
+    /// Makes a request; returns as soon as the kernel wants to have the argument.
+    fn new(device: &Device, request: Ioctl, words: &[u32]) -> Result<Self> {
+        let (argument, hold) = Hold::new(words).step("userfaultfd")?;
+        let device = device.duplicate()?;
+        let outcome =
+            thread::spawn(move || uapi::device_request(device.as_fd(), request, Some(&argument)));
+        hold.wait().step("wait for userfaultfd")?;
+        Ok(Self { hold, outcome })
+    }
+
+    /// Lets the kernel have the argument, and waits for the end of the request.
+    fn release(self) -> Result<()> {
+        self.hold.release().step("UFFDIO_COPY")?;
+        let outcome = self.outcome.join().unwrap_or(Err(Errno::EIO));
+        outcome.step("ioctl")
+    }
+}
+
 /// The machine and its devices; the one opened last is the one commands are for.
 struct Session {
     vm: Vm,
     devices: Vec<Device>,
     linked: bool,
+    held: Option<HeldRequest>,
 }
 
 impl Session {
@@ -175,6 +255,47 @@ impl Session {
                 let lines: Vec<_> = Self::commits()?.iter().map(ToString::to_string).collect();
                 lines.join("\n")
             }
+            ["ioctl", rest @ ..] => {
+                let (read_only, rest) = match rest {
+                    ["read-only", rest @ ..] => (true, rest),
+                    rest => (false, rest),
+                };
+                let [name, words @ ..] = rest else {
+                    return unknown();
+                };
+                let words = Words::new(words)?;
+                let argument = match words.words.as_slice() {
+                    [] => None,
+                    words => Some(Argument::new(words).step("argument")?),
+                };
+                let argument = match argument {
+                    Some(argument) if read_only => Some(argument.read_only().step("mprotect")?),
+                    argument => argument,
+                };
+                self.device()?.request(request(name)?, argument.as_ref())?;
+                String::new()
+            }
+            ["hold", name, words @ ..] => {
+                let words = Words::new(words)?;
+                let held = HeldRequest::new(self.device()?, request(name)?, &words.words)?;
+                self.held = Some(held);
+                String::new()
+            }
+            ["release"] => {
+                let held = self.held.take().ok_or(Errno::ESRCH).step("no request")?;
+                held.release()?;
+                String::new()
+            }
+            [how @ ("map" | "unmap")] => {
+                let guest = self.vm.guest()?;
+                let device = self.devices.last();
+                let device = device.ok_or(Errno::ENODEV).step("no open device")?;
+                match *how {
+                    "map" => device.map(guest)?,
+                    _ => device.unmap(guest)?,
+                }
+                String::new()
+            }
             ["open", uuid, rest @ ..] => {
                 let backend = match rest {
                     [] => Some(Backend::Group),
@@ -208,6 +329,7 @@ fn start(options: &Options) -> Result<Session> {
         vm,
         devices: vec![device],
         linked: options.linked,
+        held: None,
     })
 }
 
