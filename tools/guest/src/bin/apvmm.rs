@@ -38,7 +38,7 @@
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
-use guest::crycb;
+use guest::crycb::Question;
 use guest::error::{Result, Step};
 use guest::interview;
 use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
@@ -120,10 +120,6 @@ impl Session {
             .step("no open device")
     }
 
-    fn commits() -> Result<Vec<crycb::Commit>> {
-        crycb::read(std::process::id()).step("KVM debug feature")
-    }
-
     /// Obeys one command; what is returned comes before the `ok`.
     fn obey(&mut self, command: &[&str]) -> Result<String> {
         let unknown = || Err(Errno::EINVAL).step("no such command");
@@ -163,15 +159,6 @@ impl Session {
                     device.events(Irq::ConfigChanged)
                 )
             }
-            ["masks"] => match Self::commits()?.last() {
-                Some(commit) => commit.to_string(),
-                None => "never set".into(),
-            },
-            ["commits"] => Self::commits()?.len().to_string(),
-            ["history"] => {
-                let lines: Vec<_> = Self::commits()?.iter().map(ToString::to_string).collect();
-                lines.join("\n")
-            }
             ["open", uuid, rest @ ..] => {
                 let backend = match rest {
                     [] => Some(Backend::Group),
@@ -190,6 +177,12 @@ impl Session {
                 String::new()
             }
             ["guest", rest @ ..] => interview::ask(self.vm.guest()?, rest)?,
+            [name] => match Question::named(name) {
+                Some(question) => question
+                    .answer(std::process::id())
+                    .step("KVM debug feature")?,
+                None => return unknown(),
+            },
             _ => return unknown(),
         })
     }
