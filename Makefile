@@ -47,6 +47,9 @@ lint: ## Check formatting, clippy, rustdoc and scripts
 format: ## Format all Rust code
 	@$(testbed)/format.sh
 
+docs: ## Build Documentation/ as HTML
+	@$(testbed)/docs.sh
+
 toolchain: ## Set up the toolchain only
 	@$(testbed)/toolchain.sh
 
@@ -60,4 +63,4 @@ help: ## Show this list
 		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: modules modules_install clean check-kdir demo test test-host test-vm run shell lint \
-	format toolchain kernel help
+	format docs toolchain kernel help

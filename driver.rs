@@ -14,6 +14,7 @@ use core::ops::ControlFlow;
 
 use kernel::{
     alloc::KVVec,
+    debugfs::Dir,
     fmt,
     impl_has_delayed_work,
     new_condvar,
@@ -44,10 +45,7 @@ use crate::{
     debug_feature::DebugFeature,
     guest::MatrixMdev,
     interrupts::Interruptions,
-    mask::{
-        Apqn,
-        IDS, //
-    },
+    mask::Apqn,
     matrix::{
         Host,
         Limits,
@@ -151,6 +149,8 @@ pub(crate) struct Driver {
     look_again: DelayedWork<Driver>,
     /// For those who look for the reason of something.
     pub(crate) debug: DebugFeature,
+    /// Where each mdev has its [`Report`](crate::report::Report).
+    pub(crate) reports: Dir,
 }
 
 impl_has_delayed_work! {
@@ -174,15 +174,11 @@ impl Driver {
             // Without QCI it is not known what the machine has: nothing can be passed on.
             None => (Matrix::EMPTY, Limits::WITHOUT_APXA),
         };
-        let mut adapters = KVVec::with_capacity(IDS, GFP_KERNEL)?;
-        for _ in 0..IDS {
-            adapters.push(Adapter::NONE, GFP_KERNEL)?;
-        }
         let debug = DebugFeature::new()?;
         let state = State {
             host: Host {
                 config,
-                queues: Queues::new(adapters),
+                queues: Queues::new(KVVec::new()),
                 scanning: false,
             },
             limits,
@@ -196,6 +192,7 @@ impl Driver {
                 looked <- new_condvar!("vfio_ap::looked"),
                 look_again <- new_delayed_work!("vfio_ap::look_again"),
                 debug,
+                reports: Dir::new(c"vfio_ap"),
             }),
             GFP_KERNEL,
         )
@@ -254,7 +251,7 @@ impl Driver {
             let unsettled = self.state.lock().find_unsettled(from);
             match unsettled {
                 Some((i, mdev)) => {
-                    mdev.settle();
+                    MatrixMdev::settle(&mdev);
                     result = ControlFlow::Continue(());
                     from = i + 1;
                 }

@@ -6,6 +6,7 @@
 //! queues change hands: first nobody may get them, then the guest loses them, then they are reset.
 
 use kernel::{
+    debugfs::File,
     new_mutex,
     prelude::*,
     sync::{
@@ -49,6 +50,10 @@ use crate::{
     },
     mdev,
     module_global,
+    report::{
+        History,
+        Report, //
+    },
     sysfs,
     vfio, //
 };
@@ -64,6 +69,8 @@ pub(crate) struct Session {
     pub(crate) request: Option<EventFd>,
     /// Signalled when the AP configuration of the guest has changed.
     pub(crate) config_changed: Option<EventFd>,
+    /// As long as the mdev can be used.
+    report: Option<Pin<KBox<File<Report>>>>,
 }
 
 /// The data of an mdev.
@@ -75,6 +82,7 @@ pub(crate) struct MatrixMdev {
     #[pin]
     session: Mutex<Session>,
     masks: LockedBy<Masks, State>,
+    history: LockedBy<History, State>,
     /// Held while a page is pinned: one at a time.
     #[pin]
     pub(crate) pinning: Mutex<()>,
@@ -91,6 +99,11 @@ impl MatrixMdev {
         self.masks.access(state)
     }
 
+    /// What has happened.
+    pub(crate) fn history<'a>(&'a self, state: &'a State) -> &'a History {
+        self.history.access(state)
+    }
+
     /// The settings of the users.
     pub(crate) fn session(&self) -> SessionGuard<'_> {
         self.session.lock()
@@ -102,42 +115,44 @@ impl MatrixMdev {
     }
 
     /// Commits what is due.
-    pub(crate) fn settle(&self) {
-        self.update(&self.session(), &|_| {});
+    pub(crate) fn settle(mdev: &Mdev) {
+        Self::update(mdev, &mdev.session(), &|_| {});
     }
 
     /// Changes the masks and makes the APCB follow; returns the queues that the guest has lost.
     ///
     /// The caller has to call [`Driver::proceed`] after giving back the session.
-    fn update(&self, session: &SessionGuard<'_>, change: &dyn Fn(&mut Masks)) -> Lost {
-        self.update_by(session, change, &|due| session.commit(due))
+    fn update(mdev: &Mdev, session: &SessionGuard<'_>, change: &dyn Fn(&mut Masks)) -> Lost {
+        Self::update_by(mdev, session, change, &|due| session.commit(due))
     }
 
     /// As [`Self::update`], with another way to commit.
     fn update_by(
-        &self,
+        mdev: &Mdev,
         _session: &SessionGuard<'_>,
         change: &dyn Fn(&mut Masks),
         commit: &dyn Fn(&Matrix),
     ) -> Lost {
         let (due, lost) = {
-            let mut state = self.driver.state.lock();
-            let mut masks = *self.masks.access(&state);
+            let mut state = mdev.driver.state.lock();
+            let mut masks = *mdev.masks.access(&state);
             change(&mut masks);
             let due = masks.due(&state.host);
             let lost = Lost::new(masks.granted, due);
             let unchanged = masks.granted == due;
             masks.granted = due;
-            *self.masks.access_mut(&mut state) = masks;
+            *mdev.masks.access_mut(&mut state) = masks;
             if unchanged {
                 return lost;
             }
+            mdev.history.access_mut(&mut state).add(&due, &lost);
             state.host.queues.hold(&lost);
             (due, lost)
         };
         commit(&due);
-        self.driver.debug.committed(&due);
-        self.driver.state.lock().host.queues.reset_held(&lost);
+        mdev.driver.debug.committed(&due);
+        mdev.announce_change(c"EVENT=guest_matrix");
+        mdev.driver.state.lock().host.queues.reset_held(&lost);
         lost
     }
 
@@ -166,21 +181,22 @@ impl MatrixMdev {
         let mut new = old;
         edit(&mut new);
 
-        for queues in new.new_queues(&old) {
-            if ap_bus::any_reserved(&reservations, &queues)? {
+        let new_queues = new.new_queues(&old);
+        for queues in new_queues.iter().flatten() {
+            if ap_bus::any_reserved(&reservations, queues)? {
                 return Err(EADDRNOTAVAIL);
             }
         }
         let lost = {
             let state = mdev.driver.state.lock();
-            for queues in new.new_queues(&old) {
-                check_not_shared(mdev, &state, &queues)?;
+            for queues in new_queues.iter().flatten() {
+                check_not_shared(mdev, &state, queues)?;
             }
             if !state.limits.allow(&new) {
                 return Err(ENODEV);
             }
             drop(state);
-            mdev.update(&session, &|masks| masks.assigned = new)
+            Self::update(mdev, &session, &|masks| masks.assigned = new)
         };
         drop(session);
         drop(reservations);
@@ -275,6 +291,7 @@ impl vfio::Driver for MatrixMdev {
             let driver = module_global::get().ok_or(ENODEV)?;
             Ok(try_pin_init!(Self {
                 masks: LockedBy::new(&driver.state, Masks::default()),
+                history: LockedBy::new(&driver.state, History::default()),
                 pinning <- new_mutex!((), "vfio_ap::pinning"),
                 pin_announced: LockedBy::new(&driver.state, None),
                 driver,
@@ -287,7 +304,7 @@ impl vfio::Driver for MatrixMdev {
         let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
         let mut session = mdev.session();
         session.hook = Some(hook);
-        mdev.update(&session, &|masks| masks.user = User::Guest);
+        Self::update(mdev, &session, &|masks| masks.user = User::Guest);
         drop(session);
         mdev.driver.proceed();
         mdev.wait_for_resets(&Lost::NOTHING);
@@ -296,14 +313,15 @@ impl vfio::Driver for MatrixMdev {
 
     fn close(mdev: &Mdev) {
         let mut session = mdev.session();
-        let Session { hook, .. } = core::mem::take(&mut *session);
-        let lost = mdev.update_by(&session, &|masks| masks.user = User::Nobody, &|_| {
+        let hook = session.hook.take();
+        let eventfds = (session.request.take(), session.config_changed.take());
+        let lost = Self::update_by(mdev, &session, &|masks| masks.user = User::Nobody, &|_| {
             if let Some(hook) = &hook {
                 hook.kvm().clear_masks();
             }
         });
         drop(session);
-        drop(hook);
+        drop((hook, eventfds));
         mdev.driver.proceed();
         mdev.wait_for_resets(&lost);
         interrupts::release_all(mdev);
@@ -319,7 +337,7 @@ impl vfio::Driver for MatrixMdev {
 
     fn request(mdev: &Mdev, count: u32) {
         let session = mdev.session();
-        mdev.update(&session, &|masks| {
+        Self::update(mdev, &session, &|masks| {
             if masks.user == User::Guest {
                 masks.user = User::Leaving;
             }
@@ -355,11 +373,14 @@ impl mdev::Driver for MatrixMdev {
     }
 
     fn created(mdev: &ARef<Mdev>) -> Result {
-        mdev.driver.state.lock().add_mdev(mdev.clone())
+        mdev.driver.state.lock().add_mdev(mdev.clone())?;
+        mdev.session().report = Report::publish(&mdev.driver.reports, mdev);
+        Ok(())
     }
 
     fn removed(mdev: &ARef<Mdev>) {
         let removed = mdev.driver.state.lock().remove_mdev(mdev);
-        drop(removed);
+        let report = mdev.session().report.take();
+        drop((removed, report));
     }
 }

@@ -84,6 +84,13 @@ fn is_granted(mdev: &Mdev, state: &State, apqn: Apqn) -> bool {
     mdev.masks(state).granted.has_queue(apqn)
 }
 
+/// For how many queues of an mdev interruptions are enabled.
+pub(crate) fn count(mdev: &Mdev, state: &State) -> usize {
+    let all = state.interruptions.values();
+    all.filter(|interruption| interruption.nib.is_of(mdev))
+        .count()
+}
+
 fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
     let AqicRequest { apqn, nib, isc, .. } = *request;
 

@@ -127,11 +127,19 @@ impl<I> Mask<I> {
 
     /// The numbers from 0 to `last`.
     pub fn up_to(last: u8) -> Self {
-        let (word, bit) = (usize::from(last / 64), last % 64);
-        let mut words = [0; 4];
-        words[..word].fill(!0);
-        words[word] = !0 << (63 - bit);
-        Self::from_words(words)
+        let members = u32::from(last) + 1;
+        Self::from_words(core::array::from_fn(|i| {
+            match members.saturating_sub(64 * i as u32) {
+                n @ 0..=63 => !(!0 >> n),
+                _ => !0,
+            }
+        }))
+    }
+
+    /// The number of members.
+    pub const fn len(&self) -> u32 {
+        let [a, b, c, d] = self.words;
+        a.count_ones() + b.count_ones() + c.count_ones() + d.count_ones()
     }
 
     fn zip(self, other: Self, op: impl Fn(u64, u64) -> u64) -> Self {
@@ -185,18 +193,8 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
     }
 
     /// The members in ascending order.
-    pub fn iter(self) -> impl Iterator<Item = I> {
-        let mut rest = self.words;
-        let mut word = 0;
-        core::iter::from_fn(move || {
-            while *rest.get(word)? == 0 {
-                word += 1;
-            }
-            let bit = rest[word].leading_zeros();
-            rest[word] &= !(1 << (63 - bit));
-            // There are four words of 64 bits: the sum is below 256.
-            Some(I::from((word as u32 * 64 + bit) as u8))
-        })
+    pub fn iter(self) -> impl Iterator<Item = I> + Clone {
+        Bits(self.words).map(I::from)
     }
 
     /// The members for which `keep` holds.
@@ -208,6 +206,26 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
             }
         }
         kept
+    }
+}
+
+/// The numbers of the bits of a mask, in ascending order.
+#[derive(Clone)]
+struct Bits([u64; 4]);
+
+impl Iterator for Bits {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (i, word) = self
+            .0
+            .iter_mut()
+            .enumerate()
+            .find(|(_, word)| **word != 0)?;
+        let bit = word.leading_zeros();
+        *word &= !(1 << (63 - bit));
+        // There are four words of 64 bits: the sum is below 256.
+        Some((i as u32 * 64 + bit) as u8)
     }
 }
 
@@ -287,6 +305,7 @@ mod tests {
         assert_eq!((a - b) | b, a);
         assert_eq!(a & b, b);
         assert!(b.is_subset(&a) && !a.is_subset(&b));
+        assert_eq!((a.len(), b.len()), (101, 1));
         assert_eq!(Mask::<Apid>::ALL.filter(|id| id.0 <= 100), a);
     }
 

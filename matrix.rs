@@ -61,14 +61,21 @@ impl Matrix {
         }
     }
 
+    /// What is in this one only.
+    pub fn minus(&self, other: &Self) -> Self {
+        Self {
+            apm: self.apm - other.apm,
+            aqm: self.aqm - other.aqm,
+            adm: self.adm - other.adm,
+        }
+    }
+
     /// The queues that are in the product of this matrix and not in that of `old`.
-    pub fn new_queues(&self, old: &Self) -> impl Iterator<Item = Product> {
+    pub fn new_queues(&self, old: &Self) -> [Option<Product>; 2] {
         [
             Product::new(self.apm - old.apm, self.aqm),
             Product::new(self.apm & old.apm, self.aqm - old.aqm),
         ]
-        .into_iter()
-        .flatten()
     }
 }
 
@@ -240,6 +247,12 @@ impl Lost {
     /// By a change from `before` to `after`.
     pub fn new(before: Matrix, after: Matrix) -> Self {
         Self { before, after }
+    }
+
+    /// How many queues that is.
+    pub fn count(&self) -> u32 {
+        let (before, both) = (&self.before, self.before.intersect(&self.after));
+        before.apm.len() * before.aqm.len() - both.apm.len() * both.aqm.len()
     }
 
     /// For each adapter that loses queues, their domains.

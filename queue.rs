@@ -38,6 +38,7 @@ use crate::{
         ConfigInfo, //
     },
     queues::{
+        Adapter,
         Progress,
         Reset, //
     },
@@ -61,10 +62,17 @@ impl ap_bus::Driver for QueueDriver {
     }
 
     fn prepare(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
-        Ok(Queue {
-            apqn: queue.apqn(),
-            driver: module_global::get().ok_or(ENODEV)?,
-        })
+        let driver = module_global::get().ok_or(ENODEV)?;
+        let apqn = queue.apqn();
+        driver
+            .state
+            .lock()
+            .host
+            .queues
+            .make_room(apqn.apid, |adapters| {
+                adapters.push(Adapter::NONE, GFP_KERNEL)
+            })?;
+        Ok(Queue { apqn, driver })
     }
 
     fn bound(queue: &Queue) {

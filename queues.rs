@@ -176,10 +176,22 @@ impl Adapter {
     }
 }
 
-/// Where the state of the queues is kept: [`IDS`](crate::mask::IDS) adapters, which is much for a kernel's stack.
+/// Where the state of the queues is kept: an adapter at the place of its number, up to the last one
+/// that has had a queue.
 pub trait Storage: DerefMut<Target = [Adapter]> {}
 
 impl<S: DerefMut<Target = [Adapter]>> Storage for S {}
+
+/// The domains whose queues keep an adapter from a guest, by what is the matter with them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Missing {
+    /// Not bound to the driver.
+    pub unbound: Mask<Apqi>,
+    /// Taken from a guest, or being reset.
+    pub unfinished: Mask<Apqi>,
+    /// The reset failed.
+    pub failed: Mask<Apqi>,
+}
 
 /// The state of all queues.
 pub struct Queues<S> {
@@ -189,7 +201,7 @@ pub struct Queues<S> {
 }
 
 impl<S: Storage> Queues<S> {
-    /// No queue is bound. `adapters` has [`IDS`](crate::mask::IDS) times [`Adapter::NONE`].
+    /// No queue is bound. `adapters` is empty.
     pub fn new(adapters: S) -> Self {
         Self {
             adapters,
@@ -197,20 +209,35 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    fn adapter(&self, apid: Apid) -> &Adapter {
-        &self.adapters[usize::from(apid.0)]
+    /// Makes room for the queues of an adapter: calls `grow`, which adds an [`Adapter::NONE`], until
+    /// there is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `grow`.
+    pub fn make_room<E>(
+        &mut self,
+        apid: Apid,
+        mut grow: impl FnMut(&mut S) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while self.adapters.len() <= usize::from(apid.0) {
+            grow(&mut self.adapters)?;
+        }
+        Ok(())
     }
 
-    /// Changes one adapter and keeps `busy` true.
-    fn change<R>(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter) -> R) -> R {
-        let adapter = &mut self.adapters[usize::from(apid.0)];
-        let result = change(adapter);
-        if adapter.pending.is_empty() {
-            self.busy.remove(apid);
-        } else {
-            self.busy.insert(apid);
+    fn adapter(&self, apid: Apid) -> &Adapter {
+        self.adapters
+            .get(usize::from(apid.0))
+            .unwrap_or(&Adapter::NONE)
+    }
+
+    /// Changes one adapter, if there is room for it, and keeps `busy` true.
+    fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter)) {
+        if let Some(adapter) = self.adapters.get_mut(usize::from(apid.0)) {
+            change(adapter);
+            self.busy.set(apid, !adapter.pending.is_empty());
         }
-        result
     }
 
     /// The domains of an adapter whose queues may be passed to a guest.
@@ -224,7 +251,20 @@ impl<S: Storage> Queues<S> {
         adapter.usable - adapter.pending
     }
 
-    /// A queue was bound to the driver. Whoever had it before, it is reset first.
+    /// What is the matter with the queues of an adapter with these domains; [`None`] if nothing is.
+    pub fn missing(&self, apid: Apid, row: Mask<Apqi>) -> Option<Missing> {
+        let adapter = self.adapter(apid);
+        let row = row - adapter.usable;
+        let bound = row & adapter.bound;
+        (!row.is_empty()).then_some(Missing {
+            unbound: row - bound,
+            unfinished: bound - adapter.failed,
+            failed: bound & adapter.failed,
+        })
+    }
+
+    /// A queue was bound to the driver, after [`Self::make_room`] for it. Whoever had it before, it
+    /// is reset first.
     pub fn bind(&mut self, apqn: Apqn) {
         let row = Mask::only(apqn.apqi);
         self.change(apqn.apid, |adapter| {

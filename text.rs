@@ -2,17 +2,20 @@
 
 //! What administrators write to the attributes of an mdev, and what they read from them.
 //!
-//! Owns the formats, which are those of the C driver: mdevctl, libvirt and people's scripts parse
-//! them.
+//! Owns the formats. Those of the attributes are those of the C driver: mdevctl, libvirt and people's
+//! scripts parse them. Those that only people read are ours.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
+
+use core::fmt;
 
 use crate::{
     mask::{
         Mask,
         IDS, //
     },
-    matrix::Matrix, //
+    matrix::Matrix,
+    queues::Missing, //
 };
 
 /// Why a text was not understood.
@@ -173,6 +176,78 @@ fn put_hex(mut text: &mut [u8], value: u8, digits: u32) -> &mut [u8] {
     text
 }
 
+/// A set as people like to read it: `00-03,07` or `none`, with `width` digits for each number.
+pub struct Ranges<I> {
+    /// The set.
+    pub mask: Mask<I>,
+    /// How many digits.
+    pub width: usize,
+}
+
+impl<I: Copy + From<u8> + Into<u8>> fmt::Display for Ranges<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.width;
+        let mut ids = self.mask.iter().map(I::into).peekable();
+        if self.mask.is_empty() {
+            return f.write_str("none");
+        }
+        let mut separator = "";
+        while let Some(first) = ids.next() {
+            let mut last = first;
+            while let Some(next) = ids.next_if(|id| *id == last.wrapping_add(1)) {
+                last = next;
+            }
+            write!(f, "{separator}{first:0width$x}")?;
+            if last != first {
+                write!(f, "-{last:0width$x}")?;
+            }
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
+/// `apm=00-03 aqm=0001 adm=none`
+impl fmt::Display for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { apm, aqm, adm } = *self;
+        write!(
+            f,
+            "apm={} aqm={} adm={}",
+            Ranges {
+                mask: apm,
+                width: 2
+            },
+            Ranges {
+                mask: aqm,
+                width: 4
+            },
+            Ranges {
+                mask: adm,
+                width: 4
+            }
+        )
+    }
+}
+
+/// `domains 0001 not bound, 0002-0003 not reset yet`
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "domains ";
+        for (mask, what) in [
+            (self.unbound, "not bound"),
+            (self.unfinished, "not reset yet"),
+            (self.failed, "not reset, as that failed"),
+        ] {
+            if !mask.is_empty() {
+                write!(f, "{before}{} {what}", Ranges { mask, width: 4 })?;
+                before = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,5 +397,32 @@ mod tests {
             assert_eq!(Listing::new(&m).read(whole.len(), &mut [0; 8]), 0);
             assert_eq!(Listing::new(&m).read(usize::MAX, &mut [0; 8]), 0);
         }
+    }
+
+    #[test]
+    fn ranges_are_short() {
+        let text = |ids: &[u8], width| {
+            let mask = ids.iter().fold(Mask::EMPTY, |mask, &id| {
+                mask | Mask::only(crate::mask::Apid(id))
+            });
+            Ranges { mask, width }.to_string()
+        };
+        assert_eq!(text(&[], 2), "none");
+        assert_eq!(text(&[0, 1, 2, 7, 0xfe, 0xff], 2), "00-02,07,fe-ff");
+        assert_eq!(text(&[3], 4), "0003");
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let only = |id| Mask::only(crate::mask::Apqi(id));
+        let missing = Missing {
+            unbound: only(1),
+            unfinished: Mask::EMPTY,
+            failed: only(4),
+        };
+        assert_eq!(
+            missing.to_string(),
+            "domains 0001 not bound, 0004 not reset, as that failed"
+        );
     }
 }

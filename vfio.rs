@@ -207,6 +207,22 @@ impl<T: Driver> Device<T> {
         // SAFETY: By the safety requirement of `new`, and as a user keeps the device registered.
         unsafe { device::Device::from_raw((*self.raw.get()).dev) }
     }
+
+    /// Tells user space, by a uevent of that device, that something about it has changed; `what` is
+    /// a variable of the event with its value.
+    pub(crate) fn announce_change(&self, what: &'static CStr) {
+        let mut variables = [what.as_char_ptr().cast_mut(), core::ptr::null_mut()];
+        // SAFETY: The device is valid, as for `parent`. The list ends with NULL, and is only read.
+        //
+        // An event that is lost for want of memory is not an error of what it tells about.
+        unsafe {
+            bindings::kobject_uevent_env(
+                &raw mut (*(*self.raw.get()).dev).kobj,
+                bindings::kobject_action_KOBJ_CHANGE,
+                variables.as_mut_ptr(),
+            )
+        };
+    }
 }
 
 /// A page of the user's memory that stays where it is, until this is dropped; which has to be before

@@ -8,7 +8,7 @@
 //! - the functional core, without any dependency on the kernel: [`mask`], [`matrix`], [`queues`],
 //!   [`text`];
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
-//!   [`interrupts`], [`attributes`], [`ioctl`];
+//!   [`interrupts`], [`attributes`], [`ioctl`], [`report`];
 //! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
 //!   [`delayed_work`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`],
 //!   [`pqap`], [`sysfs`], [`vfio`].
@@ -37,6 +37,7 @@ mod module_global;
 mod pqap;
 mod queue;
 pub mod queues;
+mod report;
 mod sysfs;
 pub mod text;
 mod vfio;

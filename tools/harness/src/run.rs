@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::artifacts::Artifacts;
@@ -19,7 +19,7 @@ use crate::scenario::{Driver, Scenario};
 const INIT: &[u8] = include_bytes!("init.sh");
 
 /// The programs that the guest directory holds.
-const PROGRAMS: [&str; 4] = ["apctl", "apvmm", "aprsa", "ktry"];
+const PROGRAMS: [&str; 5] = ["apctl", "apvmm", "aprsa", "crycb", "ktry"];
 
 /// What the driver needs, in the order of loading. Init reads the list.
 const MODULES: [&str; 6] = [
@@ -63,13 +63,20 @@ impl Files {
         })
     }
 
-    fn config(&self, cpus: u32) -> Config<'_> {
+    fn config<'a>(&'a self, artifacts: &'a Artifacts, scenario: &Scenario) -> Result<Config<'a>> {
         debug_assert!(self.initrd.starts_with(self.directory.path()));
-        Config {
+        let disk = match &artifacts.clients {
+            _ if !scenario.has_clients => None,
+            Some(clients) => Some(clients.as_path()),
+            None => bail!("this needs the image of the clients; say where it is with --clients"),
+        };
+        Ok(Config {
             initrd: &self.initrd,
             ap: self.ap.as_deref(),
-            cpus,
-        }
+            cpus: scenario.cpus,
+            memory: scenario.memory.max(artifacts.memory),
+            disk,
+        })
     }
 }
 
@@ -166,7 +173,7 @@ pub fn scenario(
     let mut broken = None;
     let end = machine::run(
         artifacts,
-        &files.config(scenario.cpus),
+        &files.config(artifacts, &scenario)?,
         scenario.timeout * artifacts.patience,
         |line| {
             record.note(line);
@@ -194,8 +201,10 @@ pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u3
     let scenario = Scenario {
         machine: machine.to_vec(),
         has_ap: artifacts.plugin.is_some(),
+        has_clients: artifacts.clients.is_some(),
+        cpus,
         ..Scenario::default()
     };
     let files = Files::new(artifacts, driver, &scenario, None)?;
-    machine::interact(artifacts, &files.config(cpus))
+    machine::interact(artifacts, &files.config(artifacts, &scenario)?)
 }

@@ -11,6 +11,8 @@
 //! | `drivers`       | which drivers it is for, `rust c`                          |
 //! | `kernel`        | `debug` or `usual`: on the other kernel it is skipped      |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
+//! | `image`         | `clients`: the machine has a disk with programs from Debian |
+//! | `memory`        | MiB, at least; 512 if nothing asks for more                |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
 use std::fmt;
@@ -100,6 +102,10 @@ pub struct Scenario {
     pub cpus: u32,
     /// The only kernel that it makes sense on.
     pub kernel: Option<Flavour>,
+    /// Whether it has the disk with programs from Debian.
+    pub has_clients: bool,
+    /// MiB of memory that it cannot do without.
+    pub memory: u32,
     /// Trouble in the kernel that belongs to the scenario.
     pub expect_kernel: Vec<Regex>,
     /// When the machine is killed.
@@ -115,6 +121,8 @@ impl Default for Scenario {
             machine: Vec::new(),
             cpus: 1,
             kernel: None,
+            has_clients: false,
+            memory: 0,
             expect_kernel: Vec::new(),
             timeout: Duration::from_secs(60),
         }
@@ -172,6 +180,9 @@ impl Scenario {
                     .collect::<Result<_>>()?;
             }
             "kernel" => self.kernel = Some(value.parse()?),
+            "image" if value == "clients" => self.has_clients = true,
+            "image" => bail!("there is no image {value:?}: clients"),
+            "memory" => self.memory = value.parse()?,
             "expect-kernel" => self.expect_kernel.push(Regex::new(value)?),
             "timeout" => self.timeout = Duration::from_secs(value.parse()?),
             _ => bail!("there is no directive {key:?}"),
@@ -194,6 +205,8 @@ mod tests {
 # machine: apm = 0-2 ; aqm = 1,2
 # cpus: 2
 # timeout: 90
+# image: clients
+# memory: 1024
 # expect-kernel[c]: WARNING: .*vfio_ap_wait_for_irqclear
 
 machine: this is no longer the header
@@ -210,6 +223,8 @@ machine: this is no longer the header
         assert_eq!(c.machine, ["adapter 3 none", "apm = 0-2 ; aqm = 1,2"]);
         assert_eq!(c.cpus, 2);
         assert_eq!(c.timeout, Duration::from_secs(90));
+        assert!(c.has_clients);
+        assert_eq!(c.memory, 1024);
         assert_eq!(c.drivers, Driver::ALL);
         assert!(c.has_ap);
         assert_eq!(c.expect_kernel.len(), 1);
@@ -251,6 +266,8 @@ machine: this is no longer the header
             ("# X.\n# kernel: fast\n", "no kernel \"fast\""),
             ("# X.\n# timeout[ada]: 3\n", "no driver \"ada\""),
             ("# X.\n# expect-kernel: (\n", "line 2"),
+            ("# X.\n# image: gimp\n", "no image \"gimp\""),
+            ("# X.\n# memory: 1G\n", "line 2"),
             ("true\n", "does not say what it proves"),
         ] {
             let error = format!("{:#}", Scenario::parse(header, Driver::C).unwrap_err());

@@ -54,7 +54,7 @@ use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 
 use guest::argument::{Argument, Hold};
-use guest::crycb;
+use guest::crycb::Question;
 use guest::error::{Result, Step};
 use guest::interview;
 use guest::uapi;
@@ -203,10 +203,6 @@ impl Session {
             .step("no open device")
     }
 
-    fn commits() -> Result<Vec<crycb::Commit>> {
-        crycb::read(std::process::id()).step("KVM debug feature")
-    }
-
     /// Obeys one command; what is returned comes before the `ok`.
     fn obey(&mut self, command: &[&str]) -> Result<String> {
         let unknown = || Err(Errno::EINVAL).step("no such command");
@@ -245,15 +241,6 @@ impl Session {
                     device.events(Irq::Request),
                     device.events(Irq::ConfigChanged)
                 )
-            }
-            ["masks"] => match Self::commits()?.last() {
-                Some(commit) => commit.to_string(),
-                None => "never set".into(),
-            },
-            ["commits"] => Self::commits()?.len().to_string(),
-            ["history"] => {
-                let lines: Vec<_> = Self::commits()?.iter().map(ToString::to_string).collect();
-                lines.join("\n")
             }
             ["ioctl", rest @ ..] => {
                 let (read_only, rest) = match rest {
@@ -314,6 +301,12 @@ impl Session {
                 String::new()
             }
             ["guest", rest @ ..] => interview::ask(self.vm.guest()?, rest)?,
+            [name] => match Question::named(name) {
+                Some(question) => question
+                    .answer(std::process::id())
+                    .step("KVM debug feature")?,
+                None => return unknown(),
+            },
             _ => return unknown(),
         })
     }

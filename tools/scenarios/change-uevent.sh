@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0
+# There is a uevent of the mdev whenever its guest matrix changes, and only then.
+# drivers: rust
+
+uevents() { cat /sys/kernel/uevent_seqnum; }
+
+# expect_uevents N COMMAND...
+expect_uevents() {
+	_sum=$(($(uevents) + $1))
+	shift
+	"$@"
+	expect "number of the last uevent after '$*'" "$_sum" uevents
+}
+
+give_to_vfio_ap "0 1 9" ""
+load_driver
+mdev A
+assign A adapter 0 domain 0
+vm_open A
+expect_uevents 1 assign A adapter 1
+expect_uevents 0 assign A adapter 9
+expect_uevents 1 unassign A domain 0
