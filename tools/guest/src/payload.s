@@ -55,6 +55,7 @@ nqap:
 dqap:
 	lmg	%r0, %r7, 0x10(%r13)
 	.long	0xb2ae0046		# DQAP %r4, %r6
+	j	done
 # Wait, enabled, for an interruption; its handler has the CPU go on.
 wait:
 	larl	%r1, done
