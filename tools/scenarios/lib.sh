@@ -13,12 +13,16 @@
 #   guests       vm_open  vm  vm_close  masks  commits
 #   expecting    expect  expect_error  expect_commits  fail  skip
 #                dmesg_has  if_c  if_rust
+#
+# Those for programs from Debian are in lib-clients.sh.
 
 ap=/sys/bus/ap
 mdevs=/sys/bus/mdev/devices
 parent=/sys/devices/vfio_ap/matrix
 type=vfio_ap-passthrough
 run=/run/vm
+# The disk with programs from Debian, in the machines that have one.
+clients=/dev/vda
 mkdir -p $run
 
 # ---------------------------------------------------------------- expecting ---
@@ -361,6 +365,7 @@ expect_commits() {
 
 # finish: undo everything, in order.
 finish() {
+	[ ! -e $clients ] || finish_clients
 	for _file in "$run"/*.pid; do
 		[ -e "$_file" ] || continue
 		_vm=${_file##*/}
@@ -372,6 +377,9 @@ finish() {
 	done
 	unload_driver
 }
+
+# shellcheck source=tools/scenarios/lib-clients.sh
+[ ! -e $clients ] || . /scenarios/lib-clients.sh
 
 # scenario NAME: for somebody at a shell: make the machine that it asks for, as far
 # as that can be done while it runs, and run it.

@@ -102,10 +102,44 @@ pub fn parse(debug: &str) -> Vec<Commit> {
     commits
 }
 
-/// Reads and parses the debug feature of the virtual machine of process `pid`.
-pub fn read(pid: u32) -> std::io::Result<Vec<Commit>> {
-    let path = format!("/sys/kernel/debug/s390dbf/kvm-{pid}/sprintf");
-    Ok(parse(&std::fs::read_to_string(path)?))
+/// A question about the changes to a guest's CRYCB.
+#[derive(Clone, Copy, Debug)]
+pub enum Question {
+    /// What was put into it last?
+    Masks,
+    /// How often was it changed?
+    Commits,
+    /// What was each change?
+    History,
+}
+
+impl Question {
+    /// Finds a question by its name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "masks" => Some(Self::Masks),
+            "commits" => Some(Self::Commits),
+            "history" => Some(Self::History),
+            _ => None,
+        }
+    }
+
+    /// Answers it for the virtual machine of process `pid`.
+    pub fn answer(self, pid: u32) -> std::io::Result<String> {
+        let path = format!("/sys/kernel/debug/s390dbf/kvm-{pid}/sprintf");
+        let commits = parse(&std::fs::read_to_string(path)?);
+        Ok(match self {
+            Self::Masks => match commits.last() {
+                Some(commit) => commit.to_string(),
+                None => "never set".into(),
+            },
+            Self::Commits => commits.len().to_string(),
+            Self::History => {
+                let lines: Vec<_> = commits.iter().map(ToString::to_string).collect();
+                lines.join("\n")
+            }
+        })
+    }
 }
 
 #[cfg(test)]

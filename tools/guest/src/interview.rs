@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use crate::error::{Result, Step};
 use crate::payload::{Operation, Outcome, Payload};
+use crate::rsa::{Method, RESULT, Vector};
 use crate::vm::Guest;
 
 /// How long a guest may take to answer.
@@ -74,6 +75,7 @@ pub fn ask(guest: &Guest, words: &[&str]) -> Result<String> {
             let registers = [gr0, 0, 0, 0, 0, 0x77, buffer, MESSAGE];
             guest.execute(Operation::Nqap, &registers)?.to_string()
         }
+        ["rsa", queue] => guest.rsa(apqn(queue)?)?,
         ["receive", queue] => {
             let gr0 = DQAP | apqn(queue)?;
             let registers = [gr0, 0, 0, 0, 0, 0, buffer, 0x1000];
@@ -84,6 +86,14 @@ pub fn ask(guest: &Guest, words: &[&str]) -> Result<String> {
             let (count, word) = payload.interruptions(cpu);
             let indicator = payload.indicator(cpu);
             format!("{count} word={word:08x} indicator={indicator:02x}")
+        }
+        ["wait"] => {
+            payload.order(cpu, Operation::Wait, [0; 8]);
+            String::new()
+        }
+        ["woken"] => {
+            let woken = payload.outcome(cpu).is_some();
+            if woken { "yes" } else { "no" }.into()
         }
         ["scans"] => payload.scans(cpu).to_string(),
         _ => return unknown(),
@@ -128,6 +138,31 @@ impl Interview<'_> {
             [] => "none".into(),
             _ => queues.join(" "),
         })
+    }
+
+    /// Has the guest send a message to an accelerator and receive the reply: is its result
+    /// right?
+    fn rsa(&self, apqn: u64) -> Result<String> {
+        let vector = Vector::of("1024").ok_or(Errno::ENOENT).step("RSA vector")?;
+        let message = vector.message();
+        let (buffer, _) = Payload::places(self.cpu);
+        let payload = &self.guest.payload;
+        payload.fill(self.cpu, &message);
+        let length = message.len() as u64;
+        let registers = [LAST_PART | apqn, 0, 0, 0, 0, 0x77, buffer, length];
+        let sent = self.execute(Operation::Nqap, &registers)?;
+        if sent.cc != 0 {
+            return Ok(format!("NQAP {sent}"));
+        }
+        let registers = [DQAP | apqn, 0, 0, 0, 0, 0, buffer, 0x1000];
+        let received = self.execute(Operation::Dqap, &registers)?;
+        if received.cc != 0 {
+            return Ok(format!("DQAP {received}"));
+        }
+        let reply = payload.buffer(self.cpu, 0x1000 - received.registers[7] as usize);
+        let result = reply.get(RESULT..).unwrap_or_default();
+        let right = vector.is_right(Method::Exponentiation, result);
+        Ok(if right { "right" } else { "wrong" }.into())
     }
 
     fn execute(&self, operation: Operation, registers: &[u64]) -> Result<Outcome> {

@@ -11,13 +11,14 @@
 //! | [`memory`]   | storage of a guest                                          |
 //! | [`payload`]  | the program in it                                           |
 //! | [`interview`] | what one may ask that program                              |
+//! | [`rsa`]      | requests to adapters whose results are known                |
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
 //! | [`instructions`] | what something costs, in executed instructions          |
 //! | [`sysfs`]    | attributes: one system call for each write                  |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
-//! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`] and [`memory`],
-//! and once in [`payload`] for the symbols of its program, in [`instructions`] for a loop.
+//! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`], [`memory`] and
+//! [`rsa`], and once in [`payload`] for the symbols of its program, in [`instructions`] for a loop.
 
 pub mod argument;
 pub mod backdoor;
@@ -28,6 +29,7 @@ pub mod interview;
 pub mod kvm_run;
 pub mod memory;
 pub mod payload;
+pub mod rsa;
 pub mod sysfs;
 pub mod uapi;
 pub mod vm;

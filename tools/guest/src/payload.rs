@@ -78,6 +78,7 @@ mod mailbox {
     pub(super) const EXCEPTION_AT: u64 = 0x90;
     pub(super) const CR6: u64 = 0x98;
     pub(super) const STOP: u64 = 0xa0;
+    pub(super) const WAIT: u64 = 0xb0;
 }
 
 /// How a CPU of the guest has to start.
@@ -91,7 +92,7 @@ pub struct Start {
     pub prefix: u64,
 }
 
-/// An AP instruction.
+/// What a CPU can be told to do: an AP instruction, or to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Any function of PQAP.
@@ -100,6 +101,8 @@ pub enum Operation {
     Nqap = 2,
     /// Dequeue.
     Dqap = 3,
+    /// Wait, enabled, until there is an interruption.
+    Wait = 4,
 }
 
 /// What an AP instruction left behind.
@@ -144,6 +147,7 @@ impl Payload {
             set(mailbox::CR6, 0xff00_0000);
             set(mailbox::STOP, WAIT | MODE_64);
             set(mailbox::STOP + 8, 0xdead);
+            set(mailbox::WAIT, WAIT | IO | MODE_64);
             let prefix = Self::prefix(cpu);
             // New PSWs: none is expected but the last.
             for place in [0x1a0, 0x1b0, 0x1c0, 0x1e0] {
@@ -193,6 +197,21 @@ impl Payload {
             BUFFERS + cpu as u64 * 4 * PAGE,
             INDICATORS + cpu as u64 * PAGE,
         )
+    }
+
+    /// Puts a message into the buffer of a CPU.
+    pub fn fill(&self, cpu: usize, message: &[u8]) {
+        let (buffer, _) = Self::places(cpu);
+        self.memory.write(buffer, message);
+    }
+
+    /// The first `length` bytes of the buffer of a CPU.
+    pub fn buffer(&self, cpu: usize, length: usize) -> Vec<u8> {
+        let (buffer, _) = Self::places(cpu);
+        let doublewords = (0..length.div_ceil(8) as u64).map(|n| self.memory.load(buffer + 8 * n));
+        let mut bytes: Vec<u8> = doublewords.flat_map(u64::to_be_bytes).collect();
+        bytes.truncate(length);
+        bytes
     }
 
     /// How often CPU `cpu` has looked at all queues.

@@ -43,6 +43,8 @@ command:
 	je	nqap
 	cghi	%r1, 3
 	je	dqap
+	cghi	%r1, 4
+	je	wait
 	lmg	%r0, %r7, 0x10(%r13)
 	.long	0xb2af0000		# PQAP
 	j	done
@@ -53,6 +55,12 @@ nqap:
 dqap:
 	lmg	%r0, %r7, 0x10(%r13)
 	.long	0xb2ae0046		# DQAP %r4, %r6
+	j	done
+# Wait, enabled, for an interruption; its handler has the CPU go on.
+wait:
+	larl	%r1, done
+	stg	%r1, 0xb8(%r13)
+	lpswe	0xb0(%r13)
 done:
 	ipm	%r14
 	srl	%r14, 28
@@ -63,7 +71,7 @@ done:
 	stg	%r14, 0x08(%r13)
 	j	commanded
 
-# An I/O interruption: count it, and keep its identification word.
+# An I/O interruption: count it, keep its identification word, and end a wait.
 payload_io:
 	stg	%r1, 0x80(%r13)
 	llgf	%r1, 0xc0
@@ -72,6 +80,7 @@ payload_io:
 	aghi	%r1, 1
 	stg	%r1, 0x58(%r13)
 	lg	%r1, 0x80(%r13)
+	ni	0x171, 0xfd
 	lpswe	0x170
 
 # A program interruption is not expected: keep its code and place, and stop.

@@ -20,6 +20,9 @@ pub struct Artifacts {
     /// Base of the initramfs, with busybox
     #[arg(long, env = "VM_IMAGE", value_name = "CPIO")]
     pub image: PathBuf,
+    /// File system with programs from Debian, for scenarios that say `image: clients`
+    #[arg(long, env = "VM_CLIENTS", value_name = "EXT4")]
+    pub clients: Option<PathBuf>,
     /// Directory with the guest programs
     #[arg(long, env = "VM_GUEST", value_name = "DIR")]
     pub guest: PathBuf,
@@ -46,10 +49,9 @@ pub struct Artifacts {
         default_value = "qemu-system-s390x"
     )]
     pub qemu: PathBuf,
-    /// Memory of a machine, as QEMU understands it
-    #[arg(long, env = "VM_MEMORY", value_name = "SIZE", default_value = "512M")]
-    pub memory: String,
-
+    /// Memory of a machine, if its scenario does not ask for more
+    #[arg(long, env = "VM_MEMORY", value_name = "MIB", default_value_t = 512)]
+    pub memory: u32,
     /// By what the time limits of scenarios are multiplied, for machines that are slow
     #[arg(long, env = "VM_PATIENCE", value_name = "FACTOR", default_value_t = 1)]
     pub patience: u32,
@@ -84,7 +86,7 @@ impl Artifacts {
             let path = entry?.path();
             let name = path.file_stem().and_then(|stem| stem.to_str());
             if let (Some(name), Some("sh")) = (name, path.extension().and_then(|e| e.to_str()))
-                && !matches!(name, "lib" | "demo")
+                && !matches!(name, "lib" | "lib-clients" | "demo")
             {
                 names.push(name.to_owned());
             }
@@ -122,6 +124,9 @@ impl Artifacts {
         };
         exists("kernel", &self.kernel_image())?;
         exists("image", &self.image)?;
+        if let Some(clients) = &self.clients {
+            exists("image of the clients", clients)?;
+        }
         exists("guest programs", &self.guest)?;
         for driver in Driver::ALL {
             if let Some(module) = self.module(driver) {

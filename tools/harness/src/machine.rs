@@ -27,6 +27,11 @@ pub struct Config<'a> {
     pub cpus: u32,
     /// Whether executed instructions are counted.
     pub counts: bool,
+    /// MiB of memory.
+    pub memory: u32,
+    /// A file system that becomes the disk `/dev/vda`. What is written to it is
+    /// gone with the machine.
+    pub disk: Option<&'a Path>,
 }
 
 /// The command that boots a machine, but for its console.
@@ -44,12 +49,17 @@ fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
             "-run-with",
             "exit-with-parent=on",
         ])
-        .args(["-m", &artifacts.memory, "-smp", &config.cpus.to_string()])
+        .args(["-m", &config.memory.to_string()])
+        .args(["-smp", &config.cpus.to_string()])
         .arg("-kernel")
         .arg(artifacts.kernel_image())
         .arg("-initrd")
         .arg(config.initrd)
         .args(["-append", append.trim_end()]);
+    if let Some(disk) = config.disk {
+        let drive = format!("if=virtio,format=raw,snapshot=on,file={}", disk.display());
+        qemu.args(["-drive", &drive]);
+    }
     if let Some(ap) = config.ap {
         let plugin = artifacts
             .plugin

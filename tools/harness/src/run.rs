@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::artifacts::Artifacts;
@@ -19,8 +19,8 @@ use crate::scenario::{Driver, Scenario};
 const INIT: &[u8] = include_bytes!("init.sh");
 
 /// The programs that the guest directory holds.
-const PROGRAMS: [&str; 7] = [
-    "apcore", "apcount", "apctl", "apmap", "apvmm", "apwalk", "ktry",
+const PROGRAMS: [&str; 9] = [
+    "apcore", "apcount", "apctl", "apmap", "aprsa", "apvmm", "apwalk", "crycb", "ktry",
 ];
 
 /// What the driver needs, in the order of loading. Init reads the list.
@@ -99,14 +99,21 @@ impl Files {
         })
     }
 
-    fn config(&self, cpus: u32, counts: bool) -> Config<'_> {
+    fn config<'a>(&'a self, artifacts: &'a Artifacts, scenario: &Scenario) -> Result<Config<'a>> {
         debug_assert!(self.initrd.starts_with(self.directory.path()));
-        Config {
+        let disk = match &artifacts.clients {
+            _ if !scenario.has_clients => None,
+            Some(clients) => Some(clients.as_path()),
+            None => bail!("this needs the image of the clients; say where it is with --clients"),
+        };
+        Ok(Config {
             initrd: &self.initrd,
             ap: self.ap.as_deref(),
-            cpus,
-            counts,
-        }
+            cpus: scenario.cpus,
+            counts: scenario.counts,
+            memory: scenario.memory.max(artifacts.memory),
+            disk,
+        })
     }
 }
 
@@ -214,7 +221,7 @@ pub fn in_machine(
     let mut broken = None;
     let end = machine::run(
         artifacts,
-        &files.config(scenario.cpus, scenario.counts),
+        &files.config(artifacts, &scenario)?,
         scenario.timeout * artifacts.patience,
         |line| {
             record.note(line);
@@ -242,6 +249,8 @@ pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u3
     let scenario = Scenario {
         machine: machine.to_vec(),
         has_ap: artifacts.plugin.is_some(),
+        has_clients: artifacts.clients.is_some(),
+        cpus,
         ..Scenario::default()
     };
     let job = Job {
@@ -251,5 +260,5 @@ pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u3
         profile: false,
     };
     let files = Files::new(artifacts, job, &scenario)?;
-    machine::interact(artifacts, &files.config(cpus, false))
+    machine::interact(artifacts, &files.config(artifacts, &scenario)?)
 }

@@ -12,6 +12,8 @@
 //! | `kernel`        | `debug` or `usual`: on the other kernel it is skipped      |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
 //! | `count`         | `instructions`: the machine counts those that are executed |
+//! | `image`         | `clients`: the machine has a disk with programs from Debian |
+//! | `memory`        | MiB, at least; 512 if nothing asks for more                |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
 use std::fmt;
@@ -105,6 +107,10 @@ pub struct Scenario {
     pub kernel: Option<Flavour>,
     /// Whether executed instructions are counted.
     pub counts: bool,
+    /// Whether it has the disk with programs from Debian.
+    pub has_clients: bool,
+    /// MiB of memory that it cannot do without.
+    pub memory: u32,
     /// Trouble in the kernel that belongs to the scenario.
     pub expect_kernel: Vec<Regex>,
     /// When the machine is killed.
@@ -121,6 +127,8 @@ impl Default for Scenario {
             cpus: 1,
             kernel: None,
             counts: false,
+            has_clients: false,
+            memory: 0,
             expect_kernel: Vec::new(),
             timeout: Duration::from_secs(60),
         }
@@ -179,6 +187,9 @@ impl Scenario {
                     .collect::<Result<_>>()?;
             }
             "kernel" => self.kernel = Some(value.parse()?),
+            "image" if value == "clients" => self.has_clients = true,
+            "image" => bail!("there is no image {value:?}: clients"),
+            "memory" => self.memory = value.parse()?,
             "expect-kernel" => self.expect_kernel.push(Regex::new(value)?),
             "timeout" => self.timeout = Duration::from_secs(value.parse()?),
             _ => bail!("there is no directive {key:?}"),
@@ -202,6 +213,8 @@ mod tests {
 # cpus: 2
 # count: instructions
 # timeout: 90
+# image: clients
+# memory: 1024
 # expect-kernel[c]: WARNING: .*vfio_ap_wait_for_irqclear
 
 machine: this is no longer the header
@@ -218,6 +231,8 @@ machine: this is no longer the header
         assert_eq!(c.machine, ["adapter 3 none", "apm = 0-2 ; aqm = 1,2"]);
         assert_eq!(c.cpus, 2);
         assert_eq!(c.timeout, Duration::from_secs(90));
+        assert!(c.has_clients);
+        assert_eq!(c.memory, 1024);
         assert_eq!(c.drivers, Driver::ALL);
         assert!(c.has_ap && c.counts);
         assert_eq!(c.expect_kernel.len(), 1);
@@ -259,6 +274,8 @@ machine: this is no longer the header
             ("# X.\n# kernel: fast\n", "no kernel \"fast\""),
             ("# X.\n# timeout[ada]: 3\n", "no driver \"ada\""),
             ("# X.\n# expect-kernel: (\n", "line 2"),
+            ("# X.\n# image: gimp\n", "no image \"gimp\""),
+            ("# X.\n# memory: 1G\n", "line 2"),
             ("true\n", "does not say what it proves"),
         ] {
             let error = format!("{:#}", Scenario::parse(header, Driver::C).unwrap_err());

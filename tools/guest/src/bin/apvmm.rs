@@ -39,7 +39,10 @@
 //!     guest [CPU] masks   QCI: what it is told to have
 //!     guest [CPU] enable APQN [ADDRESS [SUBCLASS]] | disable APQN   AQIC
 //!     guest [CPU] send APQN | receive APQN     NQAP, DQAP
+//!     guest [CPU] rsa APQN        have an accelerator compute: is the result right?
 //!     guest [CPU] interruptions   how many, and the indicator byte
+//!     guest [CPU] wait            wait, enabled, for an interruption
+//!     guest [CPU] woken           whether it has come: yes or no
 //!     guest [CPU] scans   how often it has looked at all queues
 //!
 //! An answer ends in a line `ok`, or `STEP: error ERRNO`. If the first device
@@ -52,7 +55,7 @@ use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 
 use guest::argument::{Argument, Hold};
-use guest::crycb;
+use guest::crycb::Question;
 use guest::error::{Result, Step};
 use guest::instructions::{self, Places};
 use guest::interview;
@@ -202,10 +205,6 @@ impl Session {
             .step("no open device")
     }
 
-    fn commits() -> Result<Vec<crycb::Commit>> {
-        crycb::read(std::process::id()).step("KVM debug feature")
-    }
-
     /// Obeys one command; what is returned comes before the `ok`.
     fn obey(&mut self, command: &[&str]) -> Result<String> {
         let unknown = || Err(Errno::EINVAL).step("no such command");
@@ -245,14 +244,46 @@ impl Session {
                     device.events(Irq::ConfigChanged)
                 )
             }
-            ["masks"] => match Self::commits()?.last() {
-                Some(commit) => commit.to_string(),
-                None => "never set".into(),
-            },
-            ["commits"] => Self::commits()?.len().to_string(),
-            ["history"] => {
-                let lines: Vec<_> = Self::commits()?.iter().map(ToString::to_string).collect();
-                lines.join("\n")
+            ["ioctl", rest @ ..] => {
+                let (read_only, rest) = match rest {
+                    ["read-only", rest @ ..] => (true, rest),
+                    rest => (false, rest),
+                };
+                let [name, words @ ..] = rest else {
+                    return unknown();
+                };
+                let words = Words::new(words)?;
+                let argument = match words.words.as_slice() {
+                    [] => None,
+                    words => Some(Argument::new(words).step("argument")?),
+                };
+                let argument = match argument {
+                    Some(argument) if read_only => Some(argument.read_only().step("mprotect")?),
+                    argument => argument,
+                };
+                self.device()?.request(request(name)?, argument.as_ref())?;
+                String::new()
+            }
+            ["hold", name, words @ ..] => {
+                let words = Words::new(words)?;
+                let held = HeldRequest::new(self.device()?, request(name)?, &words.words)?;
+                self.held = Some(held);
+                String::new()
+            }
+            ["release"] => {
+                let held = self.held.take().ok_or(Errno::ESRCH).step("no request")?;
+                held.release()?;
+                String::new()
+            }
+            [how @ ("map" | "unmap")] => {
+                let guest = self.vm.guest()?;
+                let device = self.devices.last();
+                let device = device.ok_or(Errno::ENODEV).step("no open device")?;
+                match *how {
+                    "map" => device.map(guest)?,
+                    _ => device.unmap(guest)?,
+                }
+                String::new()
             }
             ["ioctl", rest @ ..] => {
                 let (read_only, rest) = match rest {
@@ -320,6 +351,12 @@ impl Session {
                 result?;
                 cost.to_string()
             }
+            [name] => match Question::named(name) {
+                Some(question) => question
+                    .answer(std::process::id())
+                    .step("KVM debug feature")?,
+                None => return unknown(),
+            },
             _ => return unknown(),
         })
     }

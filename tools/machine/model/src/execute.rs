@@ -172,8 +172,8 @@ impl Machine {
         Ok(function)
     }
 
-    /// Execute NQAP: put message `psmid` of `length` bytes on the queue that `gr0`
-    /// names.
+    /// Execute NQAP: put message `psmid` on the queue that `gr0` names. Of a message
+    /// longer than [`MAX_MESSAGE`] one byte more than that will do.
     ///
     /// A message has to come in one part; none of the adapters of this machine takes
     /// one in several.
@@ -185,24 +185,26 @@ impl Machine {
         &mut self,
         gr0: u64,
         psmid: u64,
-        length: u64,
+        message: &[u8],
     ) -> Result<Status, ProgramInterruption> {
-        let (status, interruption) = match self.access(Function::Nqap, gr0)? {
-            Access::Answered(status, _) => (status, None),
+        let apqn = Apqn::from_gr0(gr0);
+        let status = match self.access(Function::Nqap, gr0)? {
+            Access::Answered(status, _) => status,
             Access::Open(adapter, queue) => {
                 let rc = if gr0 & gr0::LAST_PART == 0 {
                     ResponseCode::FACILITY_NOT_INSTALLED
-                } else if length > MAX_MESSAGE {
+                } else if message.len() > MAX_MESSAGE {
                     ResponseCode::MESSAGE_TOO_BIG
                 } else {
-                    queue.put(Reply::error(psmid), adapter.depth)
+                    queue.put(Reply::to(adapter.mode, apqn, psmid, message), adapter.depth)
                 };
-                // The reply is there at once.
-                let interruption = queue.interruption().filter(|_| rc == ResponseCode::NORMAL);
-                (queue.status(adapter.depth, rc), interruption)
+                queue.status(adapter.depth, rc)
             }
         };
-        self.interruptions.extend(interruption);
+        // The reply may be there at once.
+        if let Some(queue) = self.queues.get_mut(&apqn) {
+            self.interruptions.extend(queue.take_request());
+        }
         Ok(status)
     }
 
@@ -259,6 +261,7 @@ impl Machine {
         };
         let queue = self.queues.entry(apqn).or_default();
         let resetting = queue.begin();
+        self.interruptions.extend(queue.take_request());
         if let Some(fault) = queue.take_fault(function) {
             let status = Status {
                 asynchronous: fault.asynchronous,

@@ -56,7 +56,7 @@ fn without_ap_every_instruction_is_an_operation_exception() {
     let mut machine = machine("limits ap=off");
     assert_eq!(pqap(&mut machine, 0, 0), Err(1));
     assert_eq!(
-        machine.nqap(gr0::LAST_PART, 0, 0),
+        machine.nqap(gr0::LAST_PART, 0, &[]),
         Err(ProgramInterruption::Operation)
     );
     assert_eq!(machine.dqap(0, 0), Err(ProgramInterruption::Operation));
@@ -113,7 +113,7 @@ fn numbers_beyond_the_limits_are_specification_exceptions() {
             assert_eq!(pqap(&mut machine, fc, apqn), SPECIFICATION);
         }
         assert_eq!(rc(&mut machine, 0, T | apqn), 1, "but T is a question");
-        assert!(machine.nqap(gr0::LAST_PART | apqn, 0, 0).is_err());
+        assert!(machine.nqap(gr0::LAST_PART | apqn, 0, &[]).is_err());
         assert!(machine.dqap(apqn, 0).is_err());
     }
     assert_eq!(rc(&mut machine, 0, 0x3f54), 1);
@@ -156,7 +156,10 @@ fn states_have_their_response_codes_and_still_describe_the_adapter() {
         }
     }
     assert_eq!(aqic(&mut machine, 0, ENABLE, true), 3);
-    assert_eq!(machine.nqap(gr0::LAST_PART | 0x0100, 0, 0).unwrap().rc.0, 4);
+    assert_eq!(
+        machine.nqap(gr0::LAST_PART | 0x0100, 0, &[]).unwrap().rc.0,
+        4
+    );
 }
 
 #[test]
@@ -180,7 +183,10 @@ fn while_a_reset_is_under_way_nothing_else_is_done_on_the_queue() {
     let mut machine = machine("queue 01.0001 reset-polls forever");
     rc(&mut machine, 2, 0x0101);
     assert_eq!(aqic(&mut machine, 0x0101, ENABLE, true), 2);
-    assert_eq!(machine.nqap(gr0::LAST_PART | 0x0101, 0, 0).unwrap().rc.0, 2);
+    assert_eq!(
+        machine.nqap(gr0::LAST_PART | 0x0101, 0, &[]).unwrap().rc.0,
+        2
+    );
     assert!(matches!(
         machine.dqap(0x0101, 8),
         Ok(DqapAnswer::Status(Status {
@@ -259,7 +265,8 @@ fn qci_is_stored_and_counted() {
 #[test]
 fn messages_go_round_in_order() {
     let mut machine = machine("adapter 1 cex7c depth=2");
-    let nqap = |machine: &mut Machine, psmid| machine.nqap(gr0::LAST_PART | 0x0101, psmid, 100);
+    let nqap =
+        |machine: &mut Machine, psmid| machine.nqap(gr0::LAST_PART | 0x0101, psmid, &[0; 100]);
     assert_eq!(nqap(&mut machine, 7).unwrap().to_word(), 0x4000_0000);
     assert_eq!(nqap(&mut machine, 8).unwrap().to_word(), 0x6000_0000);
     let full = nqap(&mut machine, 9).unwrap();
@@ -279,16 +286,16 @@ fn messages_go_round_in_order() {
 #[test]
 fn a_message_can_be_too_long_or_in_parts() {
     let mut machine = machine("");
-    let too_long = machine.nqap(gr0::LAST_PART | 0x0101, 0, MAX_MESSAGE + 1);
+    let too_long = machine.nqap(gr0::LAST_PART | 0x0101, 0, &[0; MAX_MESSAGE + 1]);
     assert_eq!(too_long.unwrap().rc, ResponseCode::MESSAGE_TOO_BIG);
-    let part = machine.nqap(0x0101, 0, 8);
+    let part = machine.nqap(0x0101, 0, &[0; 8]);
     assert_eq!(part.unwrap().rc, ResponseCode::FACILITY_NOT_INSTALLED);
 }
 
 #[test]
 fn a_reset_drops_messages() {
     let mut machine = machine("queue 01.0001 reset-polls 0");
-    machine.nqap(gr0::LAST_PART | 0x0101, 0, 8).unwrap();
+    machine.nqap(gr0::LAST_PART | 0x0101, 0, &[0; 8]).unwrap();
     let (status, _) = pqap(&mut machine, 1, 0x0101).unwrap();
     assert!(status.queue_empty && !status.replies_waiting);
 }
@@ -302,7 +309,7 @@ fn every_function_can_be_forced_to_any_code() {
         for fc in [0, 1, 2, 3, 5] {
             assert_eq!(rc(&mut machine, fc, 0x0101), code, "function {fc}");
         }
-        let nqap = machine.nqap(gr0::LAST_PART | 0x0101, 0, 8).unwrap();
+        let nqap = machine.nqap(gr0::LAST_PART | 0x0101, 0, &[0; 8]).unwrap();
         assert_eq!(nqap.rc.0, code);
         let dqap = machine.dqap(0x0101, 8).unwrap();
         assert!(matches!(dqap, DqapAnswer::Status(status) if status.rc.0 == code));

@@ -23,11 +23,17 @@
 //! | [`view`] | the same for the guest of an APCB |
 //! | [`queue`] | one queue as a state machine, and the faults forced on it |
 //! | [`control`] | the control language |
+//! | [`message`] | messages and replies |
+//! | [`accelerator`], [`cca`], [`ep11`] | what an adapter makes of a message |
 //! | the others | one layout or one notion each |
 
+pub mod accelerator;
 pub mod adapter;
+pub mod cca;
 pub mod control;
 pub mod counters;
+pub(crate) mod cprb;
+pub mod ep11;
 pub mod execute;
 pub mod function;
 pub mod ids;

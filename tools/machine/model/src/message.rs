@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Messages and replies.
-//!
-//! The adapters of this machine compute nothing: each message that a queue accepts
-//! is answered at once with an error reply, which the device drivers know how to
-//! handle. This is the place where real processing would come in.
+//! Messages and replies: which part of an adapter answers what, and how a reply is
+//! received.
+
+use crate::adapter::Mode;
+use crate::ids::Apqn;
+use crate::{accelerator, cca, ep11};
 
 /// The longest message that an adapter takes, in bytes (Linux, ap_bus.h,
 /// `AP_DEFAULT_MAX_MSG_SIZE`).
-pub const MAX_MESSAGE: u64 = 12 * 1024;
+pub const MAX_MESSAGE: usize = 12 * 1024;
 
 /// A reply that waits to be received.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,17 +29,47 @@ pub struct Taken {
     pub residual: usize,
 }
 
+/// What is wrong with a message, as an error reply says it (Linux, zcrypt_error.h,
+/// `REP88_ERROR_*`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ErrorCode(pub u8);
+
+impl ErrorCode {
+    /// The adapter does not know messages of this type.
+    pub const MESSAGE_TYPE: Self = Self(0x20);
+    /// The message makes no sense.
+    pub const MALFORMED: Self = Self(0x22);
+    /// The message is not as long as it says, or has to be.
+    pub const MESSAGE_LENGTH: Self = Self(0x23);
+    /// A reserved field is not zero.
+    pub const RESERVED_FIELD: Self = Self(0x24);
+    /// There is no such type of key block.
+    pub const KEY_TYPE: Self = Self(0x34);
+    /// A number is too large.
+    pub const OPERAND: Self = Self(0x84);
+    /// The modulus is even.
+    pub const EVEN_MODULUS: Self = Self(0x85);
+}
+
+/// A type-88 reply (Linux, zcrypt_error.h, `struct error_hdr`).
+#[must_use]
+pub fn error(code: ErrorCode) -> Vec<u8> {
+    const TYPE_88: u8 = 0x88;
+    vec![0, TYPE_88, 0, 0, code.0, 0, 0, 0]
+}
+
 impl Reply {
-    /// The answer to message `psmid`: a type-88 error, message malformed (Linux,
-    /// zcrypt_error.h, `struct error_hdr`). Linux gives up such a request, where it
-    /// would try others again.
+    /// The reply of a queue of an adapter in this mode to a message.
     #[must_use]
-    pub fn error(psmid: u64) -> Self {
-        const TYPE_88: u8 = 0x88;
-        const MALFORMED: u8 = 0x22;
+    pub fn to(mode: Mode, queue: Apqn, psmid: u64, message: &[u8]) -> Self {
+        let data = match mode {
+            Mode::Accelerator => accelerator::reply(message),
+            Mode::Cca => cca::reply(queue, message),
+            Mode::Ep11 => ep11::reply(queue, message),
+        };
         Self {
             psmid,
-            data: vec![0, TYPE_88, 0, 0, MALFORMED, 0, 0, 0],
+            data,
             given: 0,
         }
     }
@@ -63,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_reply_can_be_taken_in_parts() {
-        let mut reply = Reply::error(0x1122);
+        let mut reply = Reply::to(Mode::Cca, Apqn::new(0, 0), 0x1122, &[]);
         let first = reply.take(3);
         assert_eq!(
             (first.data.as_slice(), first.residual),
@@ -72,7 +103,7 @@ mod tests {
         let second = reply.take(u64::MAX);
         assert_eq!(
             (second.data.as_slice(), second.residual),
-            (&[0, 0x22, 0, 0, 0][..], 0)
+            (&[0, 0x23, 0, 0, 0][..], 0)
         );
         assert_eq!(second.psmid, 0x1122);
     }

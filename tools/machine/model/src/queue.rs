@@ -2,8 +2,8 @@
 //! One AP queue as a state machine: messages, reset, interruptions, forced faults.
 //!
 //! Time is counted in polls: each AP instruction that is executed on the queue is
-//! one. A reset or an interruption change that takes N polls shows as under way to
-//! the next N instructions; the one after them sees it done. So a test decides how
+//! one. A reset, an interruption change or a reply that takes N polls shows as under way
+//! to the next N instructions; the one after them sees it done. So a test decides how
 //! long things take, and nothing depends on a clock.
 //!
 //! What the queue does not know: its number, its adapter, the host configuration.
@@ -69,17 +69,21 @@ pub struct Settings {
     pub reset_polls: Polls,
     /// How long enabling or disabling interruptions takes.
     pub irq_polls: Polls,
+    /// How long the adapter works on a message.
+    pub reply_polls: Polls,
     /// What is forced, by [`Function::index`].
     pub faults: [Option<Fault>; Function::ALL.len()],
 }
 
 impl Default for Settings {
-    /// Nothing forced. What is asynchronous on hardware is seen to be so once.
+    /// Nothing forced. What is asynchronous on hardware is seen to be so once, but a
+    /// reply is there at once.
     fn default() -> Self {
         Self {
             state: State::Online,
             reset_polls: Polls::Count(1),
             irq_polls: Polls::Count(1),
+            reply_polls: Polls::Count(0),
             faults: [None; Function::ALL.len()],
         }
     }
@@ -100,7 +104,14 @@ pub struct Queue {
     reset: Option<Polls>,
     interruption: Option<Interruption>,
     change: Option<Change>,
-    replies: VecDeque<Reply>,
+    /// The messages in the queue, by their replies, the oldest first.
+    messages: VecDeque<Reply>,
+    /// How many of them can be received.
+    ready: usize,
+    /// How long the adapter still works on the first of the others.
+    work: Option<Polls>,
+    /// Somebody is to be interrupted.
+    request: Option<Interruption>,
 }
 
 /// One poll of something that may be under way: is it still, for this instruction?
@@ -131,7 +142,34 @@ impl Queue {
                 }
             }
         }
+        if self.reset.is_none()
+            && let Some(left) = self.work
+        {
+            self.work = poll(left);
+            if self.work.is_none() {
+                self.reply();
+            }
+        }
         self.reset.is_some()
+    }
+
+    /// The reply to the oldest message that has none is there: begin with the next.
+    fn reply(&mut self) {
+        self.ready += 1;
+        self.request = self.interruption;
+        self.work();
+    }
+
+    /// Begin to work on the oldest message that has no reply, if there is one.
+    fn work(&mut self) {
+        self.work = None;
+        if self.ready == self.messages.len() {
+            return;
+        }
+        match self.settings.reply_polls {
+            Polls::Count(0) => self.reply(),
+            polls => self.work = Some(polls),
+        }
     }
 
     /// The response that is forced on `function`, if any; uses it up.
@@ -152,9 +190,9 @@ impl Queue {
     #[must_use]
     pub fn status(&self, depth: u8, rc: ResponseCode) -> Status {
         Status {
-            queue_empty: self.replies.is_empty(),
-            replies_waiting: !self.replies.is_empty(),
-            queue_full: self.replies.len() >= usize::from(depth),
+            queue_empty: self.messages.is_empty(),
+            replies_waiting: self.ready != 0,
+            queue_full: self.messages.len() >= usize::from(depth),
             asynchronous: false,
             irq_enabled: self.interruption.is_some(),
             rc,
@@ -208,37 +246,50 @@ impl Queue {
         }
     }
 
+    /// The same for replies.
+    pub fn set_reply_polls(&mut self, polls: Polls) {
+        self.settings.reply_polls = polls;
+        self.work();
+    }
+
     /// NQAP: take the message that is answered by `reply`, if there is room.
     pub fn put(&mut self, reply: Reply, depth: u8) -> ResponseCode {
-        if self.replies.len() >= usize::from(depth) {
+        if self.messages.len() >= usize::from(depth) {
             return ResponseCode::QUEUE_FULL;
         }
-        self.replies.push_back(reply);
+        self.messages.push_back(reply);
+        if self.work.is_none() {
+            self.work();
+        }
         ResponseCode::NORMAL
     }
 
-    /// Whom to interrupt when there is a reply.
-    #[must_use]
-    pub fn interruption(&self) -> Option<Interruption> {
-        self.interruption
+    /// Whom to interrupt, as a reply has come since this was called last.
+    pub fn take_request(&mut self) -> Option<Interruption> {
+        self.request.take()
     }
 
     /// DQAP: give what of the oldest reply fits into `space` bytes. A reply stays
     /// until all of it was given.
     pub fn take(&mut self, space: u64) -> Option<Taken> {
-        let taken = self.replies.front_mut()?.take(space);
+        if self.ready == 0 {
+            return None;
+        }
+        let taken = self.messages.front_mut()?.take(space);
         if taken.residual == 0 {
-            self.replies.pop_front();
+            self.messages.pop_front();
+            self.ready -= 1;
         }
         Some(taken)
     }
 
     /// As after a finished reset: no messages, no interruptions, nothing under way.
     pub fn clear(&mut self) {
-        self.reset = None;
-        self.interruption = None;
-        self.change = None;
-        self.replies.clear();
+        let settings = std::mem::take(&mut self.settings);
+        *self = Self {
+            settings,
+            ..Self::default()
+        };
     }
 
     /// What goes on in the queue, for a person; `None` if nothing does.
@@ -259,8 +310,14 @@ impl Queue {
             };
             parts.push(format!("interruptions {what}, polls left: {}", change.left));
         }
-        if !self.replies.is_empty() {
-            parts.push(format!("replies waiting: {}", self.replies.len()));
+        if self.ready != 0 {
+            parts.push(format!("replies waiting: {}", self.ready));
+        }
+        if let Some(left) = self.work {
+            let count = self.messages.len() - self.ready;
+            parts.push(format!(
+                "messages: {count}, polls left for the first: {left}"
+            ));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -269,6 +326,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapter::Mode;
+    use crate::ids::Apqn;
 
     const IRQ: Interruption = Interruption {
         nib: 0x1000,
@@ -276,11 +335,15 @@ mod tests {
         gisa: None,
     };
 
+    fn reply(psmid: u64) -> Reply {
+        Reply::to(Mode::Cca, Apqn::new(0, 0), psmid, &[])
+    }
+
     fn busy_queue() -> Queue {
         let mut queue = Queue::default();
         queue.set_irq_polls(Polls::Count(0));
         assert_eq!(queue.control_interruption(Some(IRQ)), ResponseCode::NORMAL);
-        assert_eq!(queue.put(Reply::error(7), 8), ResponseCode::NORMAL);
+        assert_eq!(queue.put(reply(7), 8), ResponseCode::NORMAL);
         queue
     }
 
@@ -382,11 +445,62 @@ mod tests {
     fn a_queue_takes_no_more_than_its_depth() {
         let mut queue = Queue::default();
         for psmid in 0..2 {
-            assert_eq!(queue.put(Reply::error(psmid), 2), ResponseCode::NORMAL);
+            assert_eq!(queue.put(reply(psmid), 2), ResponseCode::NORMAL);
         }
         assert!(queue.status(2, ResponseCode::NORMAL).queue_full);
-        assert_eq!(queue.put(Reply::error(2), 2), ResponseCode::QUEUE_FULL);
+        assert_eq!(queue.put(reply(2), 2), ResponseCode::QUEUE_FULL);
         assert_eq!(queue.take(8).unwrap().psmid, 0);
-        assert_eq!(queue.put(Reply::error(3), 2), ResponseCode::NORMAL);
+        assert_eq!(queue.put(reply(3), 2), ResponseCode::NORMAL);
+    }
+
+    #[test]
+    fn a_reply_takes_its_time_and_then_interrupts() {
+        let mut queue = Queue::default();
+        queue.set_irq_polls(Polls::Count(0));
+        queue.set_reply_polls(Polls::Count(1));
+        queue.control_interruption(Some(IRQ));
+        for psmid in [7, 8] {
+            queue.put(reply(psmid), 8);
+        }
+        let status = queue.status(8, ResponseCode::NORMAL);
+        assert!(!status.queue_empty && !status.replies_waiting);
+        assert_eq!((queue.take(8), queue.take_request()), (None, None));
+        queue.begin();
+        assert_eq!(queue.take(8), None);
+        queue.begin();
+        assert_eq!(queue.take_request(), Some(IRQ));
+        assert_eq!(queue.take_request(), None, "once");
+        assert_eq!(queue.take(8).unwrap().psmid, 7);
+        assert_eq!(queue.take(8), None, "the next one takes as long");
+        queue.begin();
+        queue.begin();
+        assert_eq!(queue.take(8).unwrap().psmid, 8);
+    }
+
+    #[test]
+    fn replies_that_never_come_come_when_that_is_changed() {
+        let mut queue = Queue::default();
+        queue.set_reply_polls(Polls::Forever);
+        queue.put(reply(7), 8);
+        queue.put(reply(8), 8);
+        queue.begin();
+        assert_eq!(queue.take(8), None);
+        queue.set_reply_polls(Polls::Count(0));
+        assert_eq!(queue.take(8).unwrap().psmid, 7);
+        assert_eq!(queue.take(8).unwrap().psmid, 8);
+        assert!(queue.status(8, ResponseCode::NORMAL).queue_empty);
+    }
+
+    #[test]
+    fn a_reset_takes_messages_without_reply_too() {
+        let mut queue = Queue::default();
+        queue.set_reply_polls(Polls::Forever);
+        queue.put(reply(7), 8);
+        queue.set_reset_polls(Polls::Count(0));
+        queue.reset();
+        queue.set_reply_polls(Polls::Count(0));
+        queue.begin();
+        assert_eq!(queue.take(8), None);
+        assert!(queue.status(8, ResponseCode::NORMAL).queue_empty);
     }
 }

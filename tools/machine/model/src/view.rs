@@ -131,12 +131,12 @@ impl View<'_> {
         &mut self,
         gr0: u64,
         psmid: u64,
-        length: u64,
+        message: &[u8],
     ) -> Result<Status, ProgramInterruption> {
         if self.machine.limits.ap && self.denies(gr0) {
             return Ok(Status::bare(ResponseCode::NOT_AVAILABLE));
         }
-        self.machine.nqap(gr0, psmid, length)
+        self.machine.nqap(gr0, psmid, message)
     }
 
     /// Execute DQAP; see [`Machine::dqap`].
@@ -232,8 +232,8 @@ mod tests {
         const LAST_PART: u64 = 1 << 30;
         let mut machine = Machine::preset();
         let mut view = machine.view(Some(apcb(&[1], &[1])));
-        assert_eq!(view.nqap(LAST_PART | 0x0101, 7, 8).unwrap().rc.0, 0);
-        assert_eq!(view.nqap(LAST_PART | 0x0102, 7, 8).unwrap().rc.0, 1);
+        assert_eq!(view.nqap(LAST_PART | 0x0101, 7, &[0; 8]).unwrap().rc.0, 0);
+        assert_eq!(view.nqap(LAST_PART | 0x0102, 7, &[0; 8]).unwrap().rc.0, 1);
         assert!(matches!(
             view.dqap(0x0101, 100),
             Ok(DqapAnswer::Reply { psmid: 7, .. })
@@ -255,7 +255,10 @@ mod tests {
         };
         machine.pqap(&aqic).unwrap();
         let guest = Some(apcb(&[1], &[1]));
-        machine.view(guest).nqap(1 << 30 | 0x0101, 7, 8).unwrap();
+        machine
+            .view(guest)
+            .nqap(1 << 30 | 0x0101, 7, &[0; 8])
+            .unwrap();
         let requested = machine.take_interruptions();
         assert_eq!(requested.len(), 1);
         assert_eq!(requested[0].nib, 0x1234);

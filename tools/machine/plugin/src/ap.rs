@@ -2,7 +2,9 @@
 //! The AP instructions between CPU and model: registers and storage in and out.
 
 use crate::cpu::Cpu;
+use crate::interruption;
 use crate::machine::Machine;
+use ap_model::message::MAX_MESSAGE;
 use ap_model::{Apcb, Apqn, DqapAnswer, Pqap, PqapAnswer, ProgramInterruption, Status};
 
 type Result = std::result::Result<(), ProgramInterruption>;
@@ -31,6 +33,7 @@ pub(crate) fn pqap(cpu: &mut impl Cpu, machine: &Machine, apcb: Option<Apcb>) ->
             }
         )
     });
+    interruption::present(cpu, machine);
     match result? {
         PqapAnswer::Configuration(block) => {
             if !cpu.write(gr2, &block) {
@@ -59,7 +62,12 @@ pub(crate) fn nqap(
     let gr0 = cpu.gr(0);
     let result = privileged(cpu).and_then(|()| pairs(r1, r2)).and_then(|()| {
         let psmid = cpu.gr(r1) << 32 | cpu.gr(r1 + 1) & 0xffff_ffff;
-        machine.model().view(apcb).nqap(gr0, psmid, cpu.gr(r2 + 1))
+        // One byte too many shows that it is too long.
+        let length = usize::try_from(cpu.gr(r2 + 1)).unwrap_or(usize::MAX);
+        let message = cpu
+            .read(cpu.gr(r2), length.min(MAX_MESSAGE + 1))
+            .ok_or(ProgramInterruption::Addressing)?;
+        machine.model().view(apcb).nqap(gr0, psmid, &message)
     });
     machine.trace(cpu.index(), || {
         format!("NQAP gr0={gr0:x}: {}", outcome(gr0, result))
@@ -68,7 +76,7 @@ pub(crate) fn nqap(
     if status.cc() == 0 {
         advance(cpu, r2, cpu.gr(r2 + 1));
     }
-    interrupt(cpu, machine);
+    interruption::present(cpu, machine);
     set_status(cpu, status);
     Ok(())
 }
@@ -97,6 +105,7 @@ pub(crate) fn dqap(
         };
         format!("DQAP gr0={gr0:x}: {outcome}")
     });
+    interruption::present(cpu, machine);
     match result? {
         DqapAnswer::Status(status) => set_status(cpu, status),
         DqapAnswer::Reply {
@@ -117,23 +126,6 @@ pub(crate) fn dqap(
         }
     }
     Ok(())
-}
-
-/// Make pending what queues have requested: set the indicator of the queue, and for a
-/// guest the bit of its interruption subclass in the GISA. There is no way to interrupt
-/// the host itself.
-fn interrupt(cpu: &mut impl Cpu, machine: &Machine) {
-    const IPM: u64 = 4;
-    let requests = machine.model().take_interruptions();
-    for request in requests {
-        let Some(gisa) = request.gisa else { continue };
-        cpu.write_absolute(request.nib, &[0x80]);
-        let mask = u64::from(gisa.origin) + IPM;
-        if let Some(pending) = cpu.number_at(mask, 1) {
-            cpu.write_absolute(mask, &[pending as u8 | 0x80 >> gisa.isc]);
-        }
-        machine.trace(cpu.index(), || format!("interruption {request}"));
-    }
 }
 
 fn privileged(cpu: &impl Cpu) -> Result {

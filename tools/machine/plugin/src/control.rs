@@ -4,6 +4,7 @@
 //! of [`ap_model::control`].
 
 use crate::cpu::Cpu;
+use crate::interruption;
 use crate::machine::{Machine, say};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -44,6 +45,8 @@ pub(crate) fn back_door(cpu: &mut impl Cpu, machine: &Machine) {
             machine.trace(cpu.index(), || format!("control: {}", text.trim_end()));
             machine.control(&text).map_err(|e| e.to_string())
         });
+    // A command may have made a reply come.
+    interruption::present(cpu, machine);
     let (cc, reply) = match result {
         Ok(reply) => (0, reply),
         Err(message) => (1, message + "\n"),

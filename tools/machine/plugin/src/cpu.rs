@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_uint};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A CPU in the middle of an instruction.
 pub(crate) trait Cpu {
@@ -41,6 +42,11 @@ pub(crate) trait Cpu {
     fn read_absolute(&self, address: u64, length: usize) -> Option<Vec<u8>>;
     /// Store there; false if there is no storage.
     fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool;
+
+    /// Change the doubleword in absolute storage at `address` to what `change` makes of
+    /// it; gives what it was, or `None` if there is none. No other CPU changes it in
+    /// between.
+    fn update(&mut self, address: u64, change: impl Fn(u64) -> u64) -> Option<u64>;
 
     /// The unsigned number of `length` bytes, at most 8, in absolute storage.
     fn number_at(&self, address: u64, length: usize) -> Option<u64> {
@@ -283,6 +289,65 @@ impl Cpu for Vcpu {
         // SAFETY: As in `write`.
         data.is_empty() || unsafe { ffi::qemu_plugin_write_memory_hwaddr(address, bytes.0) } == 0
     }
+
+    fn update(&mut self, address: u64, change: impl Fn(u64) -> u64) -> Option<u64> {
+        self.read_absolute(address, 8)?;
+        let storage = STORAGE.get().expect("a vCPU runs before its start");
+        let doubleword = storage.doubleword(address)?;
+        let change = |value: u64| Some(change(u64::from_be(value)).to_be());
+        let before = doubleword.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
+        before.ok().map(u64::from_be)
+    }
+}
+
+/// Where the machine's storage is in this process.
+struct Storage(*mut u8);
+
+// SAFETY: What it points to lives as long as QEMU, and is only accessed atomically.
+unsafe impl Send for Storage {}
+// SAFETY: As above.
+unsafe impl Sync for Storage {}
+
+static STORAGE: OnceLock<Storage> = OnceLock::new();
+
+impl Storage {
+    /// The doubleword at an absolute address at which there is storage; `None` if it is
+    /// not one.
+    fn doubleword(&self, address: u64) -> Option<&AtomicU64> {
+        if !address.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: This machine has all its storage in one piece, which `self` points to
+        // the begin of, and which begins at a page; the caller knows that there is
+        // something at `address`. Translated code accesses it by atomic operations, too.
+        Some(unsafe { &*self.0.add(address as usize).cast::<AtomicU64>() })
+    }
+}
+
+/// Learn where the storage is, from an instruction in it. To be called when QEMU
+/// translates that.
+///
+/// # Safety
+///
+/// QEMU has to have given out `instruction` for this call, and a vCPU has to be current.
+pub(crate) unsafe fn learn_storage(instruction: *const ffi::Instruction) {
+    if STORAGE.get().is_some() {
+        return;
+    }
+    let mut absolute = 0;
+    // SAFETY: The caller's promise; the result is written to a variable of ours.
+    let host = unsafe {
+        let address = ffi::qemu_plugin_insn_vaddr(instruction);
+        if !ffi::qemu_plugin_translate_vaddr(address, &raw mut absolute) {
+            return;
+        }
+        ffi::qemu_plugin_insn_haddr(instruction)
+    };
+    if !host.is_null() {
+        let start = host.cast::<u8>().wrapping_sub(absolute as usize);
+        // Another vCPU may be faster, with the same.
+        let _ = STORAGE.set(Storage(start));
+    }
 }
 
 #[cfg(test)]
@@ -370,6 +435,11 @@ pub(crate) mod fake {
         }
         fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool {
             self.write(address, data)
+        }
+        fn update(&mut self, address: u64, change: impl Fn(u64) -> u64) -> Option<u64> {
+            let value = self.number_at(address, 8)?;
+            self.write(address, &change(value).to_be_bytes());
+            Some(value)
         }
     }
 }

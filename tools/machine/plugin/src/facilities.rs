@@ -89,6 +89,8 @@ mod chsc {
     pub(super) const CHARACTERISTICS: u16 = 0x0010;
     /// Set the guest information block.
     pub(super) const SET_GIB: u16 = 0x0021;
+    /// Where that request has the absolute address of the block.
+    pub(super) const GIB: u64 = 20;
     /// Response code for what was done.
     pub(super) const DONE: u16 = 0x0001;
     /// Where the response of CHARACTERISTICS has its code, and byte 7 of the general
@@ -109,7 +111,7 @@ pub(crate) enum Chsc {
 }
 
 /// CHSC is about to be executed on the page that `r1` points to.
-pub(crate) fn before_chsc(cpu: &mut impl Cpu, r1: u8) -> Chsc {
+pub(crate) fn before_chsc(cpu: &mut impl Cpu, machine: &Machine, r1: u8) -> Chsc {
     let page = cpu.gr(r1);
     let request = match cpu.read(page, 4) {
         Some(header) if !cpu.in_problem_state() => (read_u16(&header, 0), read_u16(&header, 2)),
@@ -122,12 +124,16 @@ pub(crate) fn before_chsc(cpu: &mut impl Cpu, r1: u8) -> Chsc {
         ),
         (length, chsc::SET_GIB) => {
             // QEMU does not know it, and Linux has no KVM with AIV unless it works.
+            let origin = cpu.read(page.wrapping_add(chsc::GIB), 4);
             let response = [[0, 8], chsc::DONE.to_be_bytes()].concat();
-            if cpu.write(page.wrapping_add(u64::from(length)), &response) {
-                cpu.set_cc(0);
-                Chsc::Executed
-            } else {
-                Chsc::Native(None)
+            match origin {
+                Some(origin) if cpu.write(page.wrapping_add(u64::from(length)), &response) => {
+                    let origin = u32::from_be_bytes([origin[0], origin[1], origin[2], origin[3]]);
+                    machine.pending().set_gib(origin.into());
+                    cpu.set_cc(0);
+                    Chsc::Executed
+                }
+                _ => Chsc::Native(None),
             }
         }
         _ => Chsc::Native(None),

@@ -108,7 +108,7 @@ fn chsc_gains_adapter_interruption_virtualization() {
     let mut cpu = FakeCpu::new();
     cpu.gr[3] = 0x1000;
     cpu.storage[0x1000..0x1004].copy_from_slice(&[0, 0x10, 0, 0x10]);
-    let Chsc::Native(Some(amendment)) = before_chsc(&mut cpu, 3) else {
+    let Chsc::Native(Some(amendment)) = before_chsc(&mut cpu, &machine(), 3) else {
         panic!("QEMU executes it");
     };
     cpu.storage[0x1012..0x1014].copy_from_slice(&[0, 1]);
@@ -121,11 +121,14 @@ fn chsc_sets_the_guest_information_block() {
     let mut cpu = FakeCpu::new();
     cpu.gr[3] = 0x1000;
     cpu.storage[0x1000..0x1004].copy_from_slice(&[0x0f, 0xe0, 0, 0x21]);
-    assert_eq!(before_chsc(&mut cpu, 3), Chsc::Executed);
+    cpu.storage[0x1014..0x1018].copy_from_slice(&[0, 0, 0x30, 0]);
+    let machine = machine();
+    assert_eq!(before_chsc(&mut cpu, &machine, 3), Chsc::Executed);
     assert_eq!(cpu.storage[0x1fe0..0x1fe4], [0, 8, 0, 1]);
-    assert_eq!(cpu.cc(), 0);
+    assert_eq!((cpu.cc(), machine.pending().gib()), (0, 0x3000));
     cpu.psw_mask |= 1 << 48;
-    assert_eq!(before_chsc(&mut cpu, 3), Chsc::Native(None), "privileged");
+    let native = Chsc::Native(None);
+    assert_eq!(before_chsc(&mut cpu, &machine, 3), native, "privileged");
 }
 
 #[test]

@@ -152,6 +152,7 @@ unsafe extern "C" {
         len: usize,
     ) -> usize;
     pub(crate) fn qemu_plugin_insn_vaddr(insn: *const Instruction) -> u64;
+    pub(crate) fn qemu_plugin_insn_haddr(insn: *const Instruction) -> *mut c_void;
 
     pub(crate) fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut Scoreboard;
     pub(crate) fn qemu_plugin_scoreboard_find(

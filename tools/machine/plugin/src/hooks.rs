@@ -18,13 +18,13 @@
 //! While a vCPU runs a guest, the instructions of interest are other ones: most trap,
 //! and are found at the discontinuity that this is; see [`crate::sie`].
 
-use crate::cpu::{Cpu, Vcpu, learn_registers};
+use crate::cpu::{Cpu, Vcpu, learn_registers, learn_storage};
 use crate::decode::Instruction;
 use crate::facilities::{self, Amendment, Chsc};
 use crate::machine::Machine;
 use crate::scoreboard::Gate;
 use crate::sie::{self, Correction, Owner, Psw, Purge, Sie};
-use crate::{ap, control, ffi};
+use crate::{ap, control, ffi, interruption};
 use ap_model::ProgramInterruption;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_uint, c_void};
@@ -80,8 +80,6 @@ struct Pending {
 struct PerVcpu {
     pending: Option<Pending>,
     sie: Sie,
-    /// Whether the gate is open.
-    is_called: bool,
 }
 
 /// All that the callbacks know.
@@ -128,7 +126,7 @@ impl Hooks {
             }
             Instruction::Servc { r1, r2 } => return amend(facilities::before_servc(cpu, r1, r2)),
             Instruction::Chsc { r1 } => {
-                return match facilities::before_chsc(cpu, r1) {
+                return match facilities::before_chsc(cpu, machine, r1) {
                     Chsc::Executed => Effect::Executed,
                     Chsc::Native(amendment) => amend(amendment),
                 };
@@ -158,14 +156,20 @@ impl Hooks {
     }
 
     /// Look at what is known of a vCPU, and have it called at blocks as long as that is
-    /// necessary.
+    /// necessary; and all of them if the host is to be interrupted.
     fn with<T>(&self, vcpu: c_uint, f: impl FnOnce(&mut PerVcpu) -> T) -> T {
+        let was_pending = self.machine.pending().is_pending();
         let mut state = lock(&self.vcpus[vcpu as usize]);
         let result = f(&mut state);
-        let wanted = state.pending.is_some() || state.sie.is_active();
-        if state.is_called != wanted {
-            state.is_called = wanted;
-            self.gate.set(vcpu, wanted);
+        self.gate
+            .set(vcpu, state.pending.is_some() || state.sie.is_active());
+        // After that: what becomes pending now opens it again.
+        if self.machine.pending().is_pending() {
+            if was_pending {
+                self.gate.set(vcpu, true);
+            } else {
+                (0..self.vcpus.len() as c_uint).for_each(|vcpu| self.gate.set(vcpu, true));
+            }
         }
         result
     }
@@ -204,6 +208,16 @@ impl Hooks {
         if vcpu.sie.is_active() {
             vcpu.sie.interrupted(cpu, self.machine, to);
         }
+    }
+
+    /// A block begins at `address`. Gives the PSW to go on with instead.
+    fn at_block(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu, address: u64) -> Option<Psw> {
+        if vcpu.sie.is_active() {
+            return vcpu.sie.at_block(cpu, self.machine, address);
+        }
+        let mask = cpu.psw_mask();
+        let subclass = interruption::claim(cpu, self.machine, mask)?;
+        interruption::interrupt(cpu, self.machine, subclass, Psw { mask, address })
     }
 
     fn site(&self, site: Site) -> &'static Site {
@@ -278,9 +292,16 @@ extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
 
 extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut c_void) {
     let hooks = hooks();
-    // SAFETY: QEMU lends us `block` for this call. The callbacks have the right type and
-    // live for ever. The user data of `on_block` is an address in the program.
+    // SAFETY: QEMU lends us `block` for this call, and there is at least one instruction
+    // in it. The callbacks have the right type and live for ever. The user data of
+    // `on_block` is an address in the program.
     let (address, count) = unsafe {
+        let first = ffi::qemu_plugin_tb_get_insn(block, 0);
+        learn_storage(first);
+        if ffi::qemu_plugin_insn_haddr(first).is_null() {
+            // The target of an EXECUTE: a block of its own, but no place to stop at.
+            return;
+        }
         let address = ffi::qemu_plugin_tb_vaddr(block);
         ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
             block,
@@ -400,7 +421,7 @@ extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
         let mut cpu = unsafe { Vcpu::current(vcpu) };
         hooks.finish(&mut cpu, state);
         let address = userdata.addr() as u64;
-        let psw = state.sie.at_block(&mut cpu, hooks.machine, address)?;
+        let psw = hooks.at_block(&mut cpu, state, address)?;
         cpu.set_psw_mask(psw.mask);
         Some(psw.address)
     });

@@ -22,12 +22,9 @@
 //!
 //! # Limits
 //!
-//! - Adapter interruptions of guests are delivered; those of the host are accepted,
-//!   reported as enabled, and not delivered. Linux as a host does not miss them: a
-//!   reply is there as soon as its message was sent, and the poll that follows finds
-//!   it. Only if DQAP is forced to find nothing does Linux wait for an interruption, up
-//!   to its request timeout (15 minutes for CCA); started with `ap.useirq=0` it polls
-//!   instead.
+//! - An adapter interruption is taken by a CPU that executes something. It does not wake
+//!   one that waits; but what causes one is an instruction of a CPU.
+//! - What a command on the socket causes is seen at the next AP instruction.
 //! - A reboot of the machine does not reset the queues. Linux resets each that it finds.
 //! - Of the storage that the machine is given, the last 16 MiB for each CPU are kept
 //!   from its programs.
@@ -42,6 +39,7 @@
 //! | `cpu` | registers and storage of a CPU, as a trait |
 //! | `decode` | which instructions are of interest |
 //! | `ap`, `facilities`, `control` | what those instructions do |
+//! | `interruption` | adapter interruptions of the host, and alerts for guests |
 //! | `sie` | guests: what KVM needs to run them |
 //! | `machine` | the model, shared |
 //! | `scoreboard` | numbers that translated code looks at and adds to |
@@ -60,6 +58,7 @@ mod facilities;
 mod ffi;
 mod hooks;
 mod instructions;
+mod interruption;
 mod machine;
 mod scoreboard;
 mod sie;

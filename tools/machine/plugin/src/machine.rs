@@ -2,6 +2,7 @@
 //! The one machine that the plugin emulates, shared by all vCPUs and the socket.
 
 use crate::instructions::{Counter, Instructions};
+use crate::interruption::Pending;
 use crate::sie::Shared;
 use ap_model::control::Error;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) struct Machine {
     model: Mutex<ap_model::Machine>,
     shadows: Shared,
+    pending: Pending,
     trace: bool,
     instructions: Option<Instructions>,
 }
@@ -21,6 +23,7 @@ impl Machine {
         Self {
             model: Mutex::new(model),
             shadows: Shared::new(0),
+            pending: Pending::default(),
             trace,
             instructions: None,
         }
@@ -50,6 +53,11 @@ impl Machine {
     /// What the CPUs share in running guests.
     pub(crate) fn shadows(&self) -> &Shared {
         &self.shadows
+    }
+
+    /// Interruptions of the host that are pending.
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// The model. AP instructions are rare, so one lock serves.

@@ -88,6 +88,10 @@ impl Machine {
                 QueueChange::State(state) => queue.settings.state = state,
                 QueueChange::ResetPolls(polls) => queue.set_reset_polls(polls),
                 QueueChange::IrqPolls(polls) => queue.set_irq_polls(polls),
+                QueueChange::ReplyPolls(polls) => {
+                    queue.set_reply_polls(polls);
+                    self.interruptions.extend(queue.take_request());
+                }
                 QueueChange::Fault(function, fault) => {
                     queue.settings.faults[function.index()] = fault;
                 }

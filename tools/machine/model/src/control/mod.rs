@@ -113,6 +113,7 @@ enum QueueChange {
     State(State),
     ResetPolls(Polls),
     IrqPolls(Polls),
+    ReplyPolls(Polls),
     Fault(Function, Option<Fault>),
 }
 

@@ -146,13 +146,14 @@ fn queue(words: &[&str]) -> Result<QueueChange> {
         ["state", name] => state(name).map(QueueChange::State),
         ["reset-polls", count] => polls(count).map(QueueChange::ResetPolls),
         ["irq-polls", count] => polls(count).map(QueueChange::IrqPolls),
+        ["reply-polls", count] => polls(count).map(QueueChange::ReplyPolls),
         [name, "clear"] => Ok(QueueChange::Fault(queue_function(name)?, None)),
         [name, rc, options @ ..] if rc.starts_with("rc=") => {
             let function = queue_function(name)?;
             fault(&rc[3..], options).map(|fault| QueueChange::Fault(function, Some(fault)))
         }
         _ => Err(
-            "'state', 'reset-polls', 'irq-polls' or a function with 'rc=XX' or 'clear' \
+            "'state', 'reset-polls', 'irq-polls', 'reply-polls' or a function with 'rc=XX' or 'clear' \
                   expected after the queue"
                 .into(),
         ),

@@ -45,6 +45,9 @@ impl Machine {
             if settings.irq_polls != default.irq_polls {
                 writeln!(out, "queue {apqn} irq-polls {}", settings.irq_polls)?;
             }
+            if settings.reply_polls != default.reply_polls {
+                writeln!(out, "queue {apqn} reply-polls {}", settings.reply_polls)?;
+            }
             for function in Function::ALL {
                 if let Some(fault) = settings.faults[function.index()] {
                     writeln!(out, "queue {apqn} {function} {fault}")?;

@@ -11,28 +11,8 @@ use super::psw::{Psw, bits};
 use super::state_description::{self as field, execution_a};
 use super::translation::Fault;
 use crate::cpu::Cpu;
+use crate::interruption::{self, PENDING_SHIFT};
 use crate::machine::Machine;
-
-/// Where in the GISA the pending subclasses are, bit 0 for subclass 0.
-const PENDING: u64 = 4;
-
-/// The first subclass that is pending and that control register 6 lets through.
-fn subclass(pending: u8, cr6: u64) -> Option<u8> {
-    let enabled = (cr6 >> 24) as u8;
-    match pending & enabled {
-        0 => None,
-        ready => Some(ready.leading_zeros() as u8),
-    }
-}
-
-/// The interruption code that is stored: no subchannel; an adapter, and its subclass.
-fn interruption_code(subclass: u8) -> [u8; 12] {
-    const ADAPTER: u32 = 1 << 31;
-    let word = ADAPTER | u32::from(subclass) << 27;
-    let mut code = [0; 12];
-    code[8..].copy_from_slice(&word.to_be_bytes());
-    code
-}
 
 impl Sie {
     /// Interrupt the guest, which is at `guest`, if an adapter wants that and it is
@@ -53,19 +33,29 @@ impl Sie {
             return None;
         }
         let gisa = description.gisa(cpu)?;
-        let pending = cpu.number_at(gisa + PENDING, 1)? as u8;
-        let subclass = subclass(pending, description.cr(cpu, 6))?;
+        let pending = (cpu.number_at(gisa, 8)? >> PENDING_SHIFT) as u8;
+        let subclass = interruption::subclass(pending, description.cr(cpu, 6))?;
         let real = running.real();
         let class = Class::Io;
-        let swap = real.read(cpu, class.new_psw(), 16).and_then(|new| {
-            real.write(cpu, class.old_psw(), &guest.to_bytes())?;
-            real.write(cpu, lowcore::IO_CODE, &interruption_code(subclass))?;
-            Ok(new)
-        });
-        match swap {
+        // All of it is in one page.
+        let new = real
+            .probe(cpu, class.old_psw(), 16, true)
+            .and_then(|()| real.read(cpu, class.new_psw(), 16));
+        match new {
             Ok(new) => {
-                let left = pending & !(0x80 >> subclass);
-                cpu.write_absolute(gisa + PENDING, &[left]);
+                let bit = 0x80 >> subclass << PENDING_SHIFT;
+                let before = cpu.update(gisa, |word| word & !bit);
+                if before.is_none_or(|word| word & bit == 0) {
+                    // Another CPU of the guest was faster.
+                    return None;
+                }
+                for (place, data) in [
+                    (class.old_psw(), &guest.to_bytes()[..]),
+                    (lowcore::IO_CODE, &interruption::code(subclass)),
+                ] {
+                    // It was there a moment ago.
+                    let _ = real.write(cpu, place, data);
+                }
                 machine.model().sie().interrupted(description.0);
                 Some(self.load(cpu, machine, Psw::parse(&new)?))
             }
@@ -73,18 +63,5 @@ impl Sie {
             // Real addresses have no exceptions of the guest.
             Err(Fault::Guest { .. }) => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_enabled_subclass_goes_first() {
-        assert_eq!(subclass(0b0001_0001, 0xff00_0000), Some(3));
-        assert_eq!(subclass(0b0001_0001, 0x0f00_0000), Some(7));
-        assert_eq!(subclass(0b0001_0001, 0x2e00_0000), None);
-        assert_eq!(interruption_code(5)[8..], [0xa8, 0, 0, 0]);
     }
 }

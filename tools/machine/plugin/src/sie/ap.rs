@@ -11,6 +11,7 @@ use super::storage::Window;
 use super::translation::Fault;
 use crate::ap;
 use crate::cpu::Cpu;
+use ap_model::message::MAX_MESSAGE;
 use ap_model::{Function, qci};
 
 const NQAP: u16 = 0xb2ad;
@@ -18,7 +19,7 @@ const DQAP: u16 = 0xb2ae;
 const PQAP: u16 = 0xb2af;
 
 /// No reply is longer than that.
-const LONGEST_REPLY: u64 = 64 * 1024;
+const LONGEST_REPLY: usize = 64 * 1024;
 
 /// Execute the instruction if it is one of these.
 pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result<Outcome, Stop>> {
@@ -53,17 +54,26 @@ fn interpret<C: Cpu>(context: &mut Context<'_, C>, operation: u16) -> Result<Out
         running,
         cpu: *cpu,
     };
-    // What is to be stored has to fit before anything is taken from a queue.
-    let stored = match (operation, function) {
+    // What is to be stored has to fit before anything is taken from a queue; and what is
+    // sent has to be there.
+    let operand = match (operation, function) {
         _ if in_problem_state => None,
-        (PQAP, Some(Function::Qci)) => Some((guest.gr(2), qci::LENGTH as u64)),
-        (DQAP, _) if r2 & 1 == 0 => Some((guest.gr(r2), guest.gr(r2 + 1).min(LONGEST_REPLY))),
+        (PQAP, Some(Function::Qci)) => Some((guest.gr(2), qci::LENGTH, true)),
+        (NQAP | DQAP, _) if r2 & 1 == 0 => {
+            let longest = if operation == NQAP {
+                MAX_MESSAGE + 1
+            } else {
+                LONGEST_REPLY
+            };
+            let length = guest.gr(r2 + 1).min(longest as u64) as usize;
+            Some((guest.gr(r2), length, operation == DQAP))
+        }
         _ => None,
     };
-    if let Some((address, length)) = stored {
+    if let Some((address, length, store)) = operand {
         guest
             .operands
-            .probe(guest.cpu, address, length as usize, true)
+            .probe(guest.cpu, address, length, store)
             .map_err(|fault: Fault| Stop::Access(fault, psw::space_of(guest.running.mask)))?;
     }
     let result = match operation {
@@ -128,5 +138,8 @@ impl<C: Cpu> Cpu for GuestCpu<'_, C> {
     }
     fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool {
         self.cpu.write_absolute(address, data)
+    }
+    fn update(&mut self, address: u64, change: impl Fn(u64) -> u64) -> Option<u64> {
+        self.cpu.update(address, change)
     }
 }

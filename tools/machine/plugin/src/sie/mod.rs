@@ -33,12 +33,10 @@
 //!   trap as the target of EXECUTE.
 //! - An interruption by its clock comparator or CPU timer at the very moment: the host
 //!   looks when the guest leaves, which its own clock brings about.
-//! - An alert for adapter interruptions while all its CPUs wait: the host is not woken.
 //! - Guests of its own.
 //!
-//! What is stored on a guest's behalf (table entries by IPTE, IDTE, CSP; the pending
-//! subclasses of a GISA) is not interlocked with what other CPUs store there: the plugin
-//! interface has no means to do that.
+//! What is stored on a guest's behalf in table entries (IPTE, IDTE, CSP) is not
+//! interlocked with what other CPUs store there.
 
 mod adapter;
 mod ap;
@@ -59,7 +57,8 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use psw::Psw;
+pub(crate) use lowcore::{Class, IO_CODE};
+pub(crate) use psw::{Psw, bits};
 pub(crate) use shadow::{Owner, Purge, Shared};
 pub(crate) use unprivileged::{Correction, Leak, correct};
 

@@ -9,6 +9,7 @@ use super::state_description::{self as field, StateDescription, cpuflags};
 use super::translation::{GuestStorage, HostFault, Space};
 use super::{Host, Running, SWAPPED_CR, SWAPPED_GR, Sie};
 use crate::cpu::Cpu;
+use crate::interruption;
 use crate::machine::Machine;
 use ap_model::sie::{Exit, HostEvent};
 
@@ -265,7 +266,13 @@ impl Sie {
         if let Some(parked) = self.parked.take() {
             return Some(parked);
         }
-        self.running.as_ref()?;
+        let host_mask = self.running.as_ref()?.host.psw.mask;
+        if let Some(subclass) = interruption::claim(cpu, machine, host_mask) {
+            let exit = Exit::Host(HostEvent::Interruption);
+            let guest = self.guest_at(cpu, address);
+            let host = self.leave(cpu, machine, exit, guest);
+            return interruption::interrupt(cpu, machine, subclass, host);
+        }
         if self.purge_as_asked(cpu, machine) {
             self.load_spaces(cpu);
         }
@@ -273,15 +280,19 @@ impl Sie {
         if !self.blocks.is_multiple_of(BLOCKS) {
             return None;
         }
-        let running = self.running.as_mut()?;
-        running.mask = psw::absorb(running.mask, cpu.psw_mask());
-        let guest = Psw {
-            mask: running.mask,
-            address,
-        };
-        match running.requested(cpu) {
+        let guest = self.guest_at(cpu, address);
+        match self.running.as_ref()?.requested(cpu) {
             Some(code) => Some(self.leave(cpu, machine, Exit::Interception(code), guest)),
             None => self.interrupt_by_adapter(cpu, machine, guest),
         }
+    }
+
+    /// The PSW of the guest, which is at `address`.
+    fn guest_at(&mut self, cpu: &impl Cpu, address: u64) -> Psw {
+        let mask = self.running.as_mut().map_or(0, |running| {
+            running.mask = psw::absorb(running.mask, cpu.psw_mask());
+            running.mask
+        });
+        Psw { mask, address }
     }
 }

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0
+# The words of scenarios that say `image: clients`: unmodified programs from Debian.
+#
+#   any program   debian  expect_refusal
+#   QEMU          qemu  qmp  hmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
+#   libvirt       libvirt  virsh
+#
+# They run in a root file system of their own, with /dev, /proc, /sys, /run and
+# /tmp in common with the scenario.
+
+debian=/debian
+qemus=/run/qemu
+
+if [ ! -e $debian/proc/1 ]; then
+	mkdir -p $debian $qemus /run/lock /dev/shm /dev/pts
+	mount -t ext4 -o noatime $clients $debian
+	mount -t tmpfs tmpfs /dev/shm
+	mount -t devpts devpts /dev/pts
+	[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+	for _dir in dev proc sys run tmp; do mount -o rbind /$_dir $debian/$_dir; done
+	export HOME=/root LC_ALL=C.UTF-8
+fi
+
+# debian PROGRAM ARGUMENT...: run one of Debian's programs.
+debian() { chroot $debian "$@"; }
+
+# expect_refusal TEXT COMMAND...: COMMAND fails, and TEXT is in what it says.
+expect_refusal() {
+	_expected=$1
+	shift
+	if _actual=$("$@" 2>&1); then
+		fail "'$*' succeeded, but was to be refused with '$_expected': $_actual"
+		return 1
+	fi
+	case $_actual in
+	*"$_expected"*) echo "ok: refused: $*: $_expected" ;;
+	*)
+		fail "'$*' was to be refused with '$_expected', but says: $_actual"
+		return 1
+		;;
+	esac
+}
+
+# ------------------------------------------------------------------------ QEMU ---
+
+# A guest that uses nothing but AP and has its CPUs stopped.
+qemu_guest="qemu-system-s390x -M s390-ccw-virtio -accel kvm -cpu host,ap=on -m 64M -S
+	-display none -nodefaults"
+
+# qemu NAME group|iommufd|none [OPTION...]: start QEMU, with mdev NAME by the group of
+# VFIO, by the device's own file, or without; this returns when the guest is ready to
+# run. If it does not get there, this prints why, and fails.
+qemu() {
+	_q=$qemus/$1
+	_identify "$1"
+	_device=vfio-ap,id=ap,sysfsdev=$_mdev
+	case $2 in
+	group) _device="-device $_device" ;;
+	iommufd) _device="-object iommufd,id=iommufd -device $_device,iommufd=iommufd" ;;
+	none) _device= ;;
+	*) fail "a device cannot be had by '$2': group, iommufd or none" ;;
+	esac
+	shift 2
+	rm -f "$_q".*
+	mkfifo "$_q".in "$_q".out
+	# Both ends are opened for reading and writing, so that neither waits.
+	exec 8<>"$_q".in 9<>"$_q".out
+	# shellcheck disable=SC2086 # several options
+	chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" >"$_q".log 2>&1 8>&- 9>&- &
+	echo $! >"$_q".pid
+	echo '{"execute": "qmp_capabilities"}' >&8
+	_rc=0
+	_qmp_answer "$_q" <&9 >/dev/null || _rc=$?
+	exec 8>&- 9>&-
+	[ $_rc = 0 ] || {
+		cat "$_q".log
+		rm -f "$_q".*
+	}
+	return $_rc
+}
+
+# qmp NAME COMMAND [ARGUMENTS]: print what a command of QEMU's monitor returns, in
+# JSON; ARGUMENTS are JSON too. If it is an error, fail.
+qmp() {
+	_q=$qemus/$1
+	echo "{\"execute\": \"$2\"${3:+, \"arguments\": $3}}" 1<>"$_q".in
+	_qmp_answer "$_q" <>"$_q".out
+}
+
+# Reads up to the answer, and keeps events for qmp_event.
+_qmp_answer() {
+	read -r _pid <"$1".pid
+	for _ in $(seq 120); do
+		while IFS= read -r -t 1 _line; do
+			case $_line in
+			'{"return": '*)
+				_line=${_line#'{"return": '}
+				echo "${_line%\}*}"
+				return 0
+				;;
+			'{"error": '*)
+				echo "$_line"
+				return 1
+				;;
+			*'"event": '*) echo "$_line" >>"$1".events ;;
+			esac
+		done
+		if _gone "$_pid"; then
+			echo "QEMU has ended: $(cat "$1".log)"
+			return 1
+		fi
+	done
+	echo "no answer from QEMU"
+	return 1
+}
+
+# hmp NAME COMMAND...: the same for people's commands; prints text.
+hmp() {
+	_name=$1
+	shift
+	_text=$(qmp "$_name" human-monitor-command "{\"command-line\": \"$*\"}") || {
+		echo "$_text"
+		return 1
+	}
+	_text=${_text#\"}
+	printf '%b' "${_text%\"}"
+}
+
+# qmp_event NAME EVENT: wait until QEMU has told of it.
+qmp_event() { wait_until "QEMU $1 tells of $2" _has_event "$1" "$2"; }
+_has_event() {
+	# The answer to any command comes after the events that were before it.
+	qmp "$1" query-status >/dev/null
+	grep -q "\"event\": \"$2\"" $qemus/"$1".events 2>/dev/null
+}
+
+# qemu_masks NAME: what KVM last put into the guest's CRYCB.
+qemu_masks() {
+	read -r _pid <$qemus/"$1".pid
+	crycb "$_pid" masks
+}
+
+# qemu_quit NAME: as an administrator ends it.
+qemu_quit() {
+	read -r _pid <$qemus/"$1".pid
+	qmp "$1" quit >/dev/null
+	_qemu_ends "$1"
+}
+
+# qemu_kill NAME: as a crash would end it.
+qemu_kill() {
+	read -r _pid <$qemus/"$1".pid
+	kill -9 "$_pid"
+	_qemu_ends "$1"
+}
+
+_qemu_ends() {
+	wait_until "QEMU $1 is gone" _gone "$_pid"
+	cat $qemus/"$1".log
+	rm -f $qemus/"$1".*
+}
+
+# --------------------------------------------------------------------- libvirt ---
+
+# libvirt: start what libvirt is made of, and wait until it answers.
+libvirt() {
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	mkdir -p /run/udev /run/libvirt
+	debian /usr/lib/systemd/systemd-udevd --daemon
+	debian udevadm trigger
+	debian udevadm settle
+	ip link set lo up
+	# There is nobody else in this machine to be protected from.
+	cat >$debian/etc/libvirt/qemu.conf <<-EOF
+		user = "root"
+		group = "root"
+		security_driver = "none"
+		cgroup_controllers = []
+		namespaces = []
+		seccomp_sandbox = 0
+		remember_owner = 0
+	EOF
+	debian virtlogd --daemon
+	debian libvirtd --daemon
+	wait_until "libvirt answers" _libvirt_answers
+}
+_libvirt_answers() { virsh version >/dev/null 2>&1; }
+
+# virsh COMMAND...
+virsh() { debian virsh --quiet --connect qemu:///system "$@"; }
+
+# ------------------------------------------------------------------ at the end ---
+
+# finish_clients: end what still runs.
+finish_clients() {
+	for _file in $qemus/*.pid; do
+		[ -e "$_file" ] || continue
+		_name=${_file##*/}
+		qemu_quit "${_name%.pid}"
+	done
+}

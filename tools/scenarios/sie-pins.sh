@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0
+# The page of an indicator is pinned as long as the machine may set it, and not longer.
+#
+# E1. The machine has interruptions of the queue enabled for as long as the page is pinned;
+# then they are not, so nothing is set in a page that somebody else has.
+
+# pins: how many pages are pinned for devices.
+pins() {
+	_pins=0
+	echo 1 >/proc/sys/vm/stat_refresh
+	while read -r _name _count; do
+		case $_name in
+		nr_foll_pin_acquired) _pins=$((_pins + _count)) ;;
+		nr_foll_pin_released) _pins=$((_pins - _count)) ;;
+		esac
+	done </proc/vmstat
+	echo $_pins
+}
+# enabled: queues with interruptions enabled that are for guests.
+enabled() {
+	machine show | grep -c 'enabled: nib=.* gisa=' || :
+}
+# on QUEUE...: the guest enables interruptions, with an indicator in a page of its own.
+on() {
+	_page=0x1d0000
+	for _queue; do
+		expect "enable" "rc=00 cc=0 status=81000000" \
+			vm A guest enable "$_queue" $_page
+		_page=$((_page + 0x1000))
+	done
+	expect "pinned" $# pins
+	expect "enabled" $# enabled
+}
+# off WHAT: there are none any more.
+off() {
+	expect "pinned after $1" 0 pins
+	expect "enabled after $1" 0 enabled
+}
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1 2
+machine "queue *.* irq-polls 0"
+for backend in group iommufd; do
+	vm_open A $backend --run 1
+	off "nothing"
+	on 01.0001
+	vm A guest disable 01.0001
+	off "AQIC"
+	on 01.0001
+	unassign A domain 1
+	off "unassign"
+	assign A domain 1
+	on 01.0001 01.0002
+	vm A unmap
+	off "unmap"
+	vm A map
+	on 01.0001
+	vm_close A
+	off "close"
+done
+vm_open A group --run 1
+on 01.0001 01.0002
+vm_kill A
+off "a crash"
+vm_open A group --run 1
+on 01.0001 01.0002
+machine "apm - 1"
+scan
+off "the loss of the adapter"
