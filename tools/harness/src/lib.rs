@@ -13,7 +13,7 @@
 //! | [`initramfs`] | the archive that carries a scenario into the machine          |
 //! | [`machine`]   | the QEMU process: started, read, and gone when it must be     |
 //! | [`run`]       | one scenario from its file to its outcome                     |
-//! | [`bench`]     | all benches, at several sizes, several times                  |
+//! | [`mod@bench`] | all benches, at several sizes, several times                  |
 //! | [`samples`]   | what they measured, and what that says of a driver            |
 //! | [`targets`]   | whether that is what is wanted                                |
 //! | [`report`]    | the page of tables and the plots that show it                 |

@@ -84,6 +84,12 @@ fn set(set: &mut BTreeSet<u8>, n: u8, on: bool) {
     }
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     /// The default machine, in which adapters 1 to 3 are given to vfio_ap, with the driver
     /// loaded.
