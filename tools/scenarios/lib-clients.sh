@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # The words of scenarios that say `image: clients`: unmodified programs from Debian.
 #
-#   any program   debian  expect_refusal
-#   QEMU          qemu  qmp  hmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
+#   any program   debian  expect_refusal  udevd  settle
+#   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
 #   libvirt       libvirt  virsh
 #
 # They run in a root file system of their own, with /dev, /proc, /sys, /run and
@@ -16,9 +16,10 @@ if [ ! -e $debian/proc/1 ]; then
 	mount -t ext4 -o noatime $clients $debian
 	mount -t tmpfs tmpfs /dev/shm
 	mount -t devpts devpts /dev/pts
-	[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+	ln -s /proc/self/fd /dev/fd
+	for _fd in 0:stdin 1:stdout 2:stderr; do ln -s fd/${_fd%:*} /dev/${_fd#*:}; done
 	for _dir in dev proc sys run tmp; do mount -o rbind /$_dir $debian/$_dir; done
-	export HOME=/root LC_ALL=C.UTF-8
+	export HOME=/root LC_ALL=C
 fi
 
 # debian PROGRAM ARGUMENT...: run one of Debian's programs.
@@ -40,6 +41,12 @@ expect_refusal() {
 		;;
 	esac
 }
+
+# udevd: start udev's daemon.
+udevd() { debian /usr/lib/systemd/systemd-udevd --daemon; }
+
+# settle: wait until udev has dealt with all that the kernel has told it.
+settle() { SYSTEMD_IGNORE_CHROOT=1 debian udevadm settle; }
 
 # ------------------------------------------------------------------------ QEMU ---
 
@@ -114,18 +121,6 @@ _qmp_answer() {
 	return 1
 }
 
-# hmp NAME COMMAND...: the same for people's commands; prints text.
-hmp() {
-	_name=$1
-	shift
-	_text=$(qmp "$_name" human-monitor-command "{\"command-line\": \"$*\"}") || {
-		echo "$_text"
-		return 1
-	}
-	_text=${_text#\"}
-	printf '%b' "${_text%\"}"
-}
-
 # qmp_event NAME EVENT: wait until QEMU has told of it.
 qmp_event() { wait_until "QEMU $1 tells of $2" _has_event "$1" "$2"; }
 _has_event() {
@@ -144,31 +139,32 @@ qemu_masks() {
 qemu_quit() {
 	read -r _pid <$qemus/"$1".pid
 	qmp "$1" quit >/dev/null
-	_qemu_ends "$1"
+	_qemu_ends "$1" || fail "QEMU $1 ended with an error"
 }
 
 # qemu_kill NAME: as a crash would end it.
 qemu_kill() {
 	read -r _pid <$qemus/"$1".pid
 	kill -9 "$_pid"
-	_qemu_ends "$1"
+	_qemu_ends "$1" || true
 }
 
+# Waits for the last of its threads, as only that one closes its files.
 _qemu_ends() {
-	wait_until "QEMU $1 is gone" _gone "$_pid"
+	_rc=0
+	wait "$_pid" || _rc=$?
 	cat $qemus/"$1".log
 	rm -f $qemus/"$1".*
+	return $_rc
 }
 
 # --------------------------------------------------------------------- libvirt ---
 
-# libvirt: start what libvirt is made of, and wait until it answers.
+# libvirt: start what libvirt is made of.
 libvirt() {
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	mkdir -p /run/udev /run/libvirt
-	debian /usr/lib/systemd/systemd-udevd --daemon
-	debian udevadm trigger
-	debian udevadm settle
+	mkdir -p /run/libvirt
+	udevd
 	ip link set lo up
 	# There is nobody else in this machine to be protected from.
 	cat >$debian/etc/libvirt/qemu.conf <<-EOF
@@ -182,9 +178,7 @@ libvirt() {
 	EOF
 	debian virtlogd --daemon
 	debian libvirtd --daemon
-	wait_until "libvirt answers" _libvirt_answers
 }
-_libvirt_answers() { virsh version >/dev/null 2>&1; }
 
 # virsh COMMAND...
 virsh() { debian virsh --quiet --connect qemu:///system "$@"; }
