@@ -45,8 +45,9 @@ expect_refusal() {
 # udevd: start udev's daemon.
 udevd() { debian /usr/lib/systemd/systemd-udevd --daemon; }
 
-# settle: wait until udev has dealt with all that the kernel has told it.
-settle() { SYSTEMD_IGNORE_CHROOT=1 debian udevadm settle; }
+# settle: wait until udev has dealt with all that the kernel has told it. It gives up
+# later than any scenario.
+settle() { SYSTEMD_IGNORE_CHROOT=1 debian udevadm settle --timeout=3600; }
 
 # ------------------------------------------------------------------------ QEMU ---
 
