@@ -71,64 +71,48 @@ qemu() {
 	shift 2
 	rm -f "$_q".*
 	mkfifo "$_q".in "$_q".out
-	# Both ends are opened for reading and writing, so that neither waits.
-	exec 8<>"$_q".in 9<>"$_q".out
+	# All that the monitor says ends up in a file.
+	: >"$_q".said
+	cat "$_q".out >>"$_q".said &
 	# shellcheck disable=SC2086 # several options
-	chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" >"$_q".log 2>&1 8>&- 9>&- &
+	chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" >"$_q".log 2>&1 &
 	echo $! >"$_q".pid
-	echo '{"execute": "qmp_capabilities"}' >&8
-	_rc=0
-	_qmp_answer "$_q" <&9 >/dev/null || _rc=$?
-	exec 8>&- 9>&-
-	[ $_rc = 0 ] || {
+	qmp "${_q##*/}" qmp_capabilities >/dev/null || {
 		cat "$_q".log
 		rm -f "$_q".*
+		return 1
 	}
-	return $_rc
 }
 
 # qmp NAME COMMAND [ARGUMENTS]: print what a command of QEMU's monitor returns, in
-# JSON; ARGUMENTS are JSON too. If it is an error, fail.
+# JSON; ARGUMENTS are JSON too. If it is an error, or QEMU is gone, fail.
 qmp() {
 	_q=$qemus/$1
-	echo "{\"execute\": \"$2\"${3:+, \"arguments\": $3}}" 1<>"$_q".in
-	_qmp_answer "$_q" <>"$_q".out
-}
-
-# Reads up to the answer, and keeps events for qmp_event.
-_qmp_answer() {
-	read -r _pid <"$1".pid
-	for _ in $(seq 120); do
-		while IFS= read -r -t 1 _line; do
-			case $_line in
-			'{"return": '*)
-				_line=${_line#'{"return": '}
-				echo "${_line%\}*}"
-				return 0
-				;;
-			'{"error": '*)
-				echo "$_line"
-				return 1
-				;;
-			*'"event": '*) echo "$_line" >>"$1".events ;;
-			esac
-		done
+	read -r _pid <"$_q".pid
+	# Each answer makes the file longer, so that no two commands have the same.
+	_id="after $(wc -l <"$_q".said)"
+	echo "{\"execute\": \"$2\"${3:+, \"arguments\": $3}, \"id\": \"$_id\"}" 1<>"$_q".in
+	until _line=$(grep "\"id\": \"$_id\".*}" "$_q".said); do
 		if _gone "$_pid"; then
-			echo "QEMU has ended: $(cat "$1".log)"
+			echo "QEMU has ended"
 			return 1
 		fi
+		usleep 50000
 	done
-	echo "no answer from QEMU"
-	return 1
+	case $_line in
+	'{"return": '*)
+		_line=${_line#'{"return": '}
+		echo "${_line%, \"id\":*}"
+		;;
+	*)
+		echo "$_line"
+		return 1
+		;;
+	esac
 }
 
 # qmp_event NAME EVENT: wait until QEMU has told of it.
-qmp_event() { wait_until "QEMU $1 tells of $2" _has_event "$1" "$2"; }
-_has_event() {
-	# The answer to any command comes after the events that were before it.
-	qmp "$1" query-status >/dev/null
-	grep -q "\"event\": \"$2\"" $qemus/"$1".events 2>/dev/null
-}
+qmp_event() { wait_until "QEMU $1 tells of $2" grep -q "\"event\": \"$2\"" $qemus/"$1".said; }
 
 # qemu_masks NAME: what KVM last put into the guest's CRYCB.
 qemu_masks() {
