@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # The words of scenarios that say `image: clients`: unmodified programs from Debian.
 #
-#   any program   debian  expect_refusal
-#   QEMU          qemu  qmp  hmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
+#   any program   debian  expect_refusal  udevd  settle
+#   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
 #   libvirt       libvirt  virsh
 #
 # They run in a root file system of their own, with /dev, /proc, /sys, /run and
@@ -16,9 +16,10 @@ if [ ! -e $debian/proc/1 ]; then
 	mount -t ext4 -o noatime $clients $debian
 	mount -t tmpfs tmpfs /dev/shm
 	mount -t devpts devpts /dev/pts
-	[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+	ln -s /proc/self/fd /dev/fd
+	for _fd in 0:stdin 1:stdout 2:stderr; do ln -s fd/${_fd%:*} /dev/${_fd#*:}; done
 	for _dir in dev proc sys run tmp; do mount -o rbind /$_dir $debian/$_dir; done
-	export HOME=/root LC_ALL=C.UTF-8
+	export HOME=/root LC_ALL=C
 fi
 
 # debian PROGRAM ARGUMENT...: run one of Debian's programs.
@@ -40,6 +41,13 @@ expect_refusal() {
 		;;
 	esac
 }
+
+# udevd: start udev's daemon.
+udevd() { debian /usr/lib/systemd/systemd-udevd --daemon; }
+
+# settle: wait until udev has dealt with all that the kernel has told it. It gives up
+# later than any scenario.
+settle() { SYSTEMD_IGNORE_CHROOT=1 debian udevadm settle --timeout=3600; }
 
 # ------------------------------------------------------------------------ QEMU ---
 
@@ -63,76 +71,48 @@ qemu() {
 	shift 2
 	rm -f "$_q".*
 	mkfifo "$_q".in "$_q".out
-	# Both ends are opened for reading and writing, so that neither waits.
-	exec 8<>"$_q".in 9<>"$_q".out
+	# All that the monitor says ends up in a file.
+	: >"$_q".said
+	cat "$_q".out >>"$_q".said &
 	# shellcheck disable=SC2086 # several options
-	chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" >"$_q".log 2>&1 8>&- 9>&- &
+	chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" >"$_q".log 2>&1 &
 	echo $! >"$_q".pid
-	echo '{"execute": "qmp_capabilities"}' >&8
-	_rc=0
-	_qmp_answer "$_q" <&9 >/dev/null || _rc=$?
-	exec 8>&- 9>&-
-	[ $_rc = 0 ] || {
+	qmp "${_q##*/}" qmp_capabilities >/dev/null || {
 		cat "$_q".log
 		rm -f "$_q".*
+		return 1
 	}
-	return $_rc
 }
 
 # qmp NAME COMMAND [ARGUMENTS]: print what a command of QEMU's monitor returns, in
-# JSON; ARGUMENTS are JSON too. If it is an error, fail.
+# JSON; ARGUMENTS are JSON too. If it is an error, or QEMU is gone, fail.
 qmp() {
 	_q=$qemus/$1
-	echo "{\"execute\": \"$2\"${3:+, \"arguments\": $3}}" 1<>"$_q".in
-	_qmp_answer "$_q" <>"$_q".out
-}
-
-# Reads up to the answer, and keeps events for qmp_event.
-_qmp_answer() {
-	read -r _pid <"$1".pid
-	for _ in $(seq 120); do
-		while IFS= read -r -t 1 _line; do
-			case $_line in
-			'{"return": '*)
-				_line=${_line#'{"return": '}
-				echo "${_line%\}*}"
-				return 0
-				;;
-			'{"error": '*)
-				echo "$_line"
-				return 1
-				;;
-			*'"event": '*) echo "$_line" >>"$1".events ;;
-			esac
-		done
+	read -r _pid <"$_q".pid
+	# Each answer makes the file longer, so that no two commands have the same.
+	_id="after $(wc -l <"$_q".said)"
+	echo "{\"execute\": \"$2\"${3:+, \"arguments\": $3}, \"id\": \"$_id\"}" 1<>"$_q".in
+	until _line=$(grep "\"id\": \"$_id\".*}" "$_q".said); do
 		if _gone "$_pid"; then
-			echo "QEMU has ended: $(cat "$1".log)"
+			echo "QEMU has ended"
 			return 1
 		fi
+		usleep 50000
 	done
-	echo "no answer from QEMU"
-	return 1
-}
-
-# hmp NAME COMMAND...: the same for people's commands; prints text.
-hmp() {
-	_name=$1
-	shift
-	_text=$(qmp "$_name" human-monitor-command "{\"command-line\": \"$*\"}") || {
-		echo "$_text"
+	case $_line in
+	'{"return": '*)
+		_line=${_line#'{"return": '}
+		echo "${_line%, \"id\":*}"
+		;;
+	*)
+		echo "$_line"
 		return 1
-	}
-	_text=${_text#\"}
-	printf '%b' "${_text%\"}"
+		;;
+	esac
 }
 
 # qmp_event NAME EVENT: wait until QEMU has told of it.
-qmp_event() { wait_until "QEMU $1 tells of $2" _has_event "$1" "$2"; }
-_has_event() {
-	# The answer to any command comes after the events that were before it.
-	qmp "$1" query-status >/dev/null
-	grep -q "\"event\": \"$2\"" $qemus/"$1".events 2>/dev/null
-}
+qmp_event() { wait_until "QEMU $1 tells of $2" grep -q "\"event\": \"$2\"" $qemus/"$1".said; }
 
 # qemu_masks NAME: what KVM last put into the guest's CRYCB.
 qemu_masks() {
@@ -144,31 +124,32 @@ qemu_masks() {
 qemu_quit() {
 	read -r _pid <$qemus/"$1".pid
 	qmp "$1" quit >/dev/null
-	_qemu_ends "$1"
+	_qemu_ends "$1" || fail "QEMU $1 ended with an error"
 }
 
 # qemu_kill NAME: as a crash would end it.
 qemu_kill() {
 	read -r _pid <$qemus/"$1".pid
 	kill -9 "$_pid"
-	_qemu_ends "$1"
+	_qemu_ends "$1" || true
 }
 
+# Waits for the last of its threads, as only that one closes its files.
 _qemu_ends() {
-	wait_until "QEMU $1 is gone" _gone "$_pid"
+	_rc=0
+	wait "$_pid" || _rc=$?
 	cat $qemus/"$1".log
 	rm -f $qemus/"$1".*
+	return $_rc
 }
 
 # --------------------------------------------------------------------- libvirt ---
 
-# libvirt: start what libvirt is made of, and wait until it answers.
+# libvirt: start what libvirt is made of.
 libvirt() {
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	mkdir -p /run/udev /run/libvirt
-	debian /usr/lib/systemd/systemd-udevd --daemon
-	debian udevadm trigger
-	debian udevadm settle
+	mkdir -p /run/libvirt
+	udevd
 	ip link set lo up
 	# There is nobody else in this machine to be protected from.
 	cat >$debian/etc/libvirt/qemu.conf <<-EOF
@@ -182,9 +163,7 @@ libvirt() {
 	EOF
 	debian virtlogd --daemon
 	debian libvirtd --daemon
-	wait_until "libvirt answers" _libvirt_answers
 }
-_libvirt_answers() { virsh version >/dev/null 2>&1; }
 
 # virsh COMMAND...
 virsh() { debian virsh --quiet --connect qemu:///system "$@"; }

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+# libvirt gives a mediated device to a domain, takes it away, gives it again, and lets
+# it be destroyed, all while the domain is there.
+#
+# In the end the guest has nothing: the C driver clears its masks, and ours commits
+# empty ones already when it asks for the device.
+# image: clients
+# memory: 1024
+# timeout: 300
+
+# domain_masks: what KVM last put into the CRYCB of the domain.
+domain_masks() { crycb "$(cat /run/libvirt/qemu/guest.pid)" masks; }
+
+# hostdevs: how many the domain has.
+hostdevs() { virsh dumpxml guest | grep -c "<hostdev" || true; }
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1 2
+libvirt
+cat >/tmp/hostdev.xml <<-XML
+	<hostdev mode="subsystem" type="mdev" model="vfio-ap">
+	  <source><address uuid="$(uuid A)"/></source>
+	</hostdev>
+XML
+cat >/tmp/guest.xml <<-XML
+	<domain type="kvm">
+	  <name>guest</name>
+	  <memory unit="MiB">64</memory>
+	  <vcpu>1</vcpu>
+	  <os><type arch="s390x" machine="s390-ccw-virtio">hvm</type></os>
+	  <cpu mode="host-passthrough"/>
+	  <devices>
+	    <emulator>/usr/bin/qemu-system-s390x</emulator>
+	    <memballoon model="none"/>
+	    $(cat /tmp/hostdev.xml)
+	  </devices>
+	</domain>
+XML
+virsh create /tmp/guest.xml --paused
+expect "masks" "apm=1 aqm=1-2 adm=none" domain_masks
+expect "status of 01.0001" "in use" cat $ap/devices/01.0001/status
+virsh detach-device guest /tmp/hostdev.xml --live
+expect "masks without" clear domain_masks
+expect "status without" assigned cat $ap/devices/01.0001/status
+virsh attach-device guest /tmp/hostdev.xml --live
+expect "masks with it" "apm=1 aqm=1-2 adm=none" domain_masks
+expect "devices of the domain" 1 hostdevs
+virsh nodedev-destroy "mdev_$(uuid A | tr - _)_matrix"
+expect "what is left" "" ls $mdevs
+expect "devices of the domain then" 0 hostdevs
+if_c expect "masks then" clear domain_masks
+if_rust expect "masks then" "apm=none aqm=none adm=none" domain_masks
+expect "state of the domain" paused virsh domstate guest
+virsh destroy guest
