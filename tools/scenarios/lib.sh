@@ -112,11 +112,11 @@ machine() { apctl "$@"; }
 # load_driver.
 give_to_vfio_ap() {
 	_mask=
-	for _id in $1; do _mask=$_mask-$_id; done
-	[ -z "$_mask" ] || ktry write $ap/apmask "$_mask"
+	for _id in $1; do _mask=$_mask,-$_id; done
+	[ -z "$_mask" ] || ktry write $ap/apmask "${_mask#,}"
 	_mask=
-	for _id in $2; do _mask=$_mask-$_id; done
-	[ -z "$_mask" ] || ktry write $ap/aqmask "$_mask"
+	for _id in $2; do _mask=$_mask,-$_id; done
+	[ -z "$_mask" ] || ktry write $ap/aqmask "${_mask#,}"
 }
 
 # load_driver: load the driver under test, when the AP bus has done its first

@@ -6,10 +6,10 @@
 use std::hint::black_box;
 
 use vfio_ap_core::{
-    mask::{Apid, Apqi, Apqn, IDS, Mask},
+    mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Host, Lost, Masks, Matrix, User},
-    queues::{Adapter, Instructions, Queues, response},
-    text::{Listing, parse_matrix},
+    queues::{response, Adapter, Instructions, Queues},
+    text::{parse_matrix, Listing},
 };
 
 /// How many adapters and domains: a z16 at its largest, and all that there are numbers for.

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use guest::instructions;
 
+// It is formatted as a part of the core, which is of another edition.
+#[rustfmt::skip]
 #[path = "../../../core/benches/cases.rs"]
 mod cases;
 
