@@ -76,7 +76,10 @@ qemu() {
 	cat "$_q".out >>"$_q".said &
 	# shellcheck disable=SC2086 # several options
 	chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" >"$_q".log 2>&1 &
-	echo $! >"$_q".pid
+	_pid=$!
+	echo $_pid >"$_q".pid
+	# What is written before QEMU has opened its pipes would be lost; then it greets.
+	until [ -s "$_q".said ] || _gone $_pid; do usleep 50000; done
 	qmp "${_q##*/}" qmp_capabilities >/dev/null || {
 		cat "$_q".log
 		rm -f "$_q".*
