@@ -71,12 +71,20 @@ qemu() {
 	shift 2
 	rm -f "$_q".*
 	mkfifo "$_q".in "$_q".out
-	# All that the monitor says ends up in a file.
-	: >"$_q".said
-	cat "$_q".out >>"$_q".said &
-	# shellcheck disable=SC2086 # several options
-	chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" >"$_q".log 2>&1 &
-	echo $! >"$_q".pid
+	exec 8<>"$_q".in 9<>"$_q".out
+	# This holds the pipes open, so that nothing in them is lost, and says when QEMU has
+	# ended to whoever waits for an answer.
+	(
+		# shellcheck disable=SC2086 # several options
+		chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" 8>&- 9>&- &
+		echo $! >"$_q".pid
+		_rc=0
+		wait $! || _rc=$?
+		echo ended >&9
+		exit $_rc
+	) >"$_q".log 2>&1 &
+	echo $! >"$_q".job
+	exec 8>&- 9>&-
 	qmp "${_q##*/}" qmp_capabilities >/dev/null || {
 		cat "$_q".log
 		rm -f "$_q".*
@@ -88,31 +96,31 @@ qemu() {
 # JSON; ARGUMENTS are JSON too. If it is an error, or QEMU is gone, fail.
 qmp() {
 	_q=$qemus/$1
-	read -r _pid <"$_q".pid
-	# Each answer makes the file longer, so that no two commands have the same.
-	_id="after $(wc -l <"$_q".said)"
-	echo "{\"execute\": \"$2\"${3:+, \"arguments\": $3}, \"id\": \"$_id\"}" 1<>"$_q".in
-	until _line=$(grep "\"id\": \"$_id\".*}" "$_q".said); do
-		if _gone "$_pid"; then
-			echo "QEMU has ended"
+	read -r _pid <"$_q".job
+	! _gone "$_pid" || fail "QEMU $1 has ended"
+	echo "{\"execute\": \"$2\"${3:+, \"arguments\": $3}}" 1<>"$_q".in
+	while IFS= read -r _line; do
+		case $_line in
+		'{"return": '*)
+			_line=${_line#'{"return": '}
+			echo "${_line%\}*}"
+			return 0
+			;;
+		'{"error": '* | ended)
+			echo "$_line"
 			return 1
-		fi
-		usleep 50000
-	done
-	case $_line in
-	'{"return": '*)
-		_line=${_line#'{"return": '}
-		echo "${_line%, \"id\":*}"
-		;;
-	*)
-		echo "$_line"
-		return 1
-		;;
-	esac
+			;;
+		*'"event": '*) echo "$_line" >>"$_q".events ;;
+		esac
+	done <>"$_q".out
 }
 
-# qmp_event NAME EVENT: wait until QEMU has told of it.
-qmp_event() { wait_until "QEMU $1 tells of $2" grep -q "\"event\": \"$2\"" $qemus/"$1".said; }
+# qmp_event NAME EVENT: QEMU has told of it.
+qmp_event() {
+	# The answer to any command comes after the events that were before it.
+	qmp "$1" query-status >/dev/null
+	grep "\"event\": \"$2\"" $qemus/"$1".events || fail "QEMU $1 has not told of $2"
+}
 
 # qemu_masks NAME: what KVM last put into the guest's CRYCB.
 qemu_masks() {
@@ -122,7 +130,6 @@ qemu_masks() {
 
 # qemu_quit NAME: as an administrator ends it.
 qemu_quit() {
-	read -r _pid <$qemus/"$1".pid
 	qmp "$1" quit >/dev/null
 	_qemu_ends "$1" || fail "QEMU $1 ended with an error"
 }
@@ -136,8 +143,9 @@ qemu_kill() {
 
 # Waits for the last of its threads, as only that one closes its files.
 _qemu_ends() {
+	read -r _job <$qemus/"$1".job
 	_rc=0
-	wait "$_pid" || _rc=$?
+	wait "$_job" || _rc=$?
 	cat $qemus/"$1".log
 	rm -f $qemus/"$1".*
 	return $_rc
