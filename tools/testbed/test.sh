@@ -88,7 +88,7 @@ lint() {
 	check "every file names its licence" every_file_has_a_licence
 	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check
 	cd tools
-	check "clippy: the tools" "$testbed/enter" cargo clippy -q --all-targets -- -D warnings
+	check "clippy: the tools" "$testbed/enter" cargo clippy -q --workspace --all-targets -- -D warnings
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items
 	cd ..
 	check "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \

@@ -2,7 +2,7 @@
 //! What KVM wrote down in its debug feature about the masks it was given: an
 //! independent witness of each change to a guest's CRYCB.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// 256 bits in AP order: the most significant bit of the first word is number 0.
 pub type Mask = [u64; 4];
@@ -102,6 +102,12 @@ pub fn parse(debug: &str) -> Vec<Commit> {
     commits
 }
 
+/// All changes that are remembered for the virtual machine of process `pid`.
+pub fn read(pid: u32) -> io::Result<Vec<Commit>> {
+    let path = format!("/sys/kernel/debug/s390dbf/kvm-{pid}/sprintf");
+    Ok(parse(&std::fs::read_to_string(path)?))
+}
+
 /// A question about the changes to a guest's CRYCB.
 #[derive(Clone, Copy, Debug)]
 pub enum Question {
@@ -125,9 +131,8 @@ impl Question {
     }
 
     /// Answers it for the virtual machine of process `pid`.
-    pub fn answer(self, pid: u32) -> std::io::Result<String> {
-        let path = format!("/sys/kernel/debug/s390dbf/kvm-{pid}/sprintf");
-        let commits = parse(&std::fs::read_to_string(path)?);
+    pub fn answer(self, pid: u32) -> io::Result<String> {
+        let commits = read(pid)?;
         Ok(match self {
             Self::Masks => match commits.last() {
                 Some(commit) => commit.to_string(),

@@ -285,47 +285,6 @@ impl Session {
                 }
                 String::new()
             }
-            ["ioctl", rest @ ..] => {
-                let (read_only, rest) = match rest {
-                    ["read-only", rest @ ..] => (true, rest),
-                    rest => (false, rest),
-                };
-                let [name, words @ ..] = rest else {
-                    return unknown();
-                };
-                let words = Words::new(words)?;
-                let argument = match words.words.as_slice() {
-                    [] => None,
-                    words => Some(Argument::new(words).step("argument")?),
-                };
-                let argument = match argument {
-                    Some(argument) if read_only => Some(argument.read_only().step("mprotect")?),
-                    argument => argument,
-                };
-                self.device()?.request(request(name)?, argument.as_ref())?;
-                String::new()
-            }
-            ["hold", name, words @ ..] => {
-                let words = Words::new(words)?;
-                let held = HeldRequest::new(self.device()?, request(name)?, &words.words)?;
-                self.held = Some(held);
-                String::new()
-            }
-            ["release"] => {
-                let held = self.held.take().ok_or(Errno::ESRCH).step("no request")?;
-                held.release()?;
-                String::new()
-            }
-            [how @ ("map" | "unmap")] => {
-                let guest = self.vm.guest()?;
-                let device = self.devices.last();
-                let device = device.ok_or(Errno::ENODEV).step("no open device")?;
-                match *how {
-                    "map" => device.map(guest)?,
-                    _ => device.unmap(guest)?,
-                }
-                String::new()
-            }
             ["open", uuid, rest @ ..] => {
                 let backend = match rest {
                     [] => Some(Backend::Group),

@@ -28,6 +28,7 @@
 //! At the first step that is not as expected it says so, and its exit status is 1.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -219,8 +220,8 @@ struct World {
 
 impl World {
     fn monitor(&mut self, name: char) -> Result<&mut Monitor> {
-        if !self.monitors.contains_key(&name) {
-            self.monitors.insert(name, Monitor::new()?);
+        if let Entry::Vacant(place) = self.monitors.entry(name) {
+            place.insert(Monitor::new()?);
         }
         self.monitors
             .get_mut(&name)
