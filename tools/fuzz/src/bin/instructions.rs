@@ -26,7 +26,7 @@ enum Step {
     Nqap {
         gr0: u64,
         psmid: u64,
-        length: u64,
+        message: Vec<u8>,
     },
     Dqap {
         gr0: u64,
@@ -105,8 +105,12 @@ fuzz_target!(|input: (Vec<(bool, Step)>, u8, u8)| {
                     gr2_is_storage: true,
                 });
             }
-            Step::Nqap { gr0, psmid, length } => {
-                let _ = view.nqap(gr0, psmid, length);
+            Step::Nqap {
+                gr0,
+                psmid,
+                message,
+            } => {
+                let _ = view.nqap(gr0, psmid, &message);
             }
             Step::Dqap { gr0, space } => {
                 let _ = view.dqap(gr0, space.into());

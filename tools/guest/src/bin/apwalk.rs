@@ -220,13 +220,10 @@ struct World {
 
 impl World {
     fn monitor(&mut self, name: char) -> Result<&mut Monitor> {
-        if let Entry::Vacant(place) = self.monitors.entry(name) {
-            place.insert(Monitor::new()?);
-        }
-        self.monitors
-            .get_mut(&name)
-            .ok_or(Errno::ESRCH)
-            .step("monitor")
+        Ok(match self.monitors.entry(name) {
+            Entry::Vacant(place) => place.insert(Monitor::new()?),
+            Entry::Occupied(monitor) => monitor.into_mut(),
+        })
     }
 
     /// Does something; the answer is `ok`, `refused` by the machine, or an errno.
