@@ -12,7 +12,8 @@ assign A adapter 1 domain 1 2 control_domain 1
 qemu A iommufd
 expect "masks" "apm=1 aqm=1-2 adm=1" qemu_masks A
 expect "status of 01.0001" "in use" cat $ap/devices/01.0001/status
-expect_refusal "Device or resource busy" qemu B none -object iommufd,id=iommufd \
+# VFIO's core has another error for this way.
+expect_refusal "Invalid argument" qemu B none -object iommufd,id=iommufd \
 	-device "vfio-ap,sysfsdev=$mdevs/$(uuid A),iommufd=iommufd"
 expect_error EAGAIN unload_driver
 count_from_zero
