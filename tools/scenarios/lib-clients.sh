@@ -115,11 +115,13 @@ qmp() {
 	done <>"$_q".out
 }
 
-# qmp_event NAME EVENT: QEMU has told of it.
-qmp_event() {
+# qmp_event NAME EVENT: QEMU tells of it.
+qmp_event() { wait_until "QEMU $1 has told of $2" _qemu_has_told "$1" "$2"; }
+
+_qemu_has_told() {
 	# The answer to any command comes after the events that were before it.
 	qmp "$1" query-status >/dev/null
-	grep "\"event\": \"$2\"" $qemus/"$1".events || fail "QEMU $1 has not told of $2"
+	grep -q "\"event\": \"$2\"" $qemus/"$1".events 2>/dev/null
 }
 
 # qemu_masks NAME: what KVM last put into the guest's CRYCB.
