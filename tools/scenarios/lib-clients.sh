@@ -171,12 +171,14 @@ libvirt() {
 		seccomp_sandbox = 0
 		remember_owner = 0
 	EOF
+	# Somebody who does not answer at once is slow, not gone.
+	echo "keepalive_interval = -1" >$debian/etc/libvirt/libvirtd.conf
 	debian virtlogd --daemon
 	debian libvirtd --daemon
 }
 
 # virsh COMMAND...
-virsh() { debian virsh --quiet --connect qemu:///system "$@"; }
+virsh() { debian virsh --quiet --keepalive-interval 0 --connect qemu:///system "$@"; }
 
 # ------------------------------------------------------------------ at the end ---
 
