@@ -104,6 +104,7 @@ vm() {
 	# Where time is short, no scenario is to fail for that.
 	export VM_PATIENCE=${VM_PATIENCE:-3}
 	suite "scenarios in emulated machines" "$testbed/vm" test
+	check "a random walk" "$testbed/vm" walk --seed 1 --steps 300
 	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }
 

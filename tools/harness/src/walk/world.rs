@@ -18,7 +18,7 @@ pub const IDS: u8 = 4;
 /// The greatest number that can be assigned, as [`super::MACHINE`] says.
 pub const LIMIT: u8 = 15;
 /// The type of all adapters in `default.machine`.
-const TYPE: &str = "cex7c";
+const TYPE: &str = "cex7a";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Driver {
