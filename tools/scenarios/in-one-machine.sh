@@ -11,14 +11,14 @@
 # is_for_this_machine FILE
 is_for_this_machine() {
 	! sed '/^[^#]/,$d' "$1" | grep -qE \
-		'^# (machine: (none|limits)|kernel:|image:|drivers: c$|expect-kernel(\[rust\])?:)'
+		'^# (machine: (none|limits)|count:|kernel:|image:|drivers: c$|expect-kernel(\[rust\])?:)'
 }
 
 failed=
 for file in /scenarios/*.sh; do
 	name=${file##*/}
 	name=${name%.sh}
-	case $name in lib* | demo | in-one-machine) continue ;; esac
+	case $name in lib* | measure | demo | in-one-machine) continue ;; esac
 	if is_for_this_machine "$file"; then
 		# The kernel's messages follow the name of whom they are about.
 		echo "== $name"
