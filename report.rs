@@ -50,10 +50,7 @@ impl History {
         let place = self.commits % REMEMBERED as u64;
         self.last[place as usize] = Some((Instant::now(), *matrix));
         self.commits += 1;
-        self.queues_lost += lost
-            .rows()
-            .map(|(_, row)| u64::from(row.len()))
-            .sum::<u64>();
+        self.queues_lost += u64::from(lost.count());
     }
 }
 

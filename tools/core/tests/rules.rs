@@ -98,6 +98,10 @@ impl World {
             return;
         }
         let lost = Lost::new(mdev.granted, due);
+        assert_eq!(
+            lost.count(),
+            lost.rows().map(|(_, row)| row.len()).sum::<u32>()
+        );
         self.host.queues.hold(&lost);
         mdev.granted = due;
         self.commits[n] += 1;
