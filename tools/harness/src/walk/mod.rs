@@ -159,7 +159,7 @@ fn seen(world: &World, plan: &Plan) -> BTreeMap<String, String> {
 
 /// The operations with what they lead to, for `apwalk`.
 pub fn script(operations: &[Operation], plan: &Plan) -> String {
-    let mut world = World::new();
+    let mut world = World::default();
     let mut known = BTreeMap::new();
     let mut text = String::new();
     for operation in operations {
@@ -312,7 +312,7 @@ pub fn run(artifacts: &Artifacts, plan: &Plan, mut say: impl FnMut(&str)) -> Res
 
 /// The operations as a scenario that can be kept, with what it all has to lead to.
 pub fn scenario(operations: &[Operation], plan: &Plan, reason: &str) -> String {
-    let mut world = World::new();
+    let mut world = World::default();
     let mut text = format!(
         "# SPDX-License-Identifier: GPL-2.0\n\
          # TODO: say what is proved, as a sentence.\n\

@@ -85,15 +85,9 @@ fn set(set: &mut BTreeSet<u8>, n: u8, on: bool) {
 }
 
 impl Default for World {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl World {
     /// The default machine, in which adapters 1 to 3 are given to vfio_ap, with the driver
     /// loaded.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let all = || (0..IDS).collect();
         let mut world = Self {
             adapters: (0..IDS).map(|a| (a, TYPE)).collect(),
@@ -120,7 +114,9 @@ impl World {
         world.scan();
         world
     }
+}
 
+impl World {
     fn is_reserved(&self, (adapter, domain): Queue) -> bool {
         self.reserved.adapters.contains(&adapter) && self.reserved.domains.contains(&domain)
     }
