@@ -38,18 +38,6 @@ guest() {
 	vm_open "$1" group --vcpus 1
 }
 
-# clean: what `finish` does, but the driver stays.
-clean() {
-	for _file in "$run"/*.pid; do
-		[ -e "$_file" ] || continue
-		_vm=${_file##*/}
-		vm_close "${_vm%.pid}"
-	done
-	for _mdev in "$mdevs"/*; do
-		[ ! -e "$_mdev" ] || ktry write "$_mdev/remove" 1
-	done
-}
-
 # measure OPERATION COMMAND...: COMMAND is `write FILE TEXT` or `read FILE`, or prints
 # costs itself.
 measure() {

@@ -363,19 +363,23 @@ expect_commits() {
 
 # ------------------------------------------------------------------ at the end ---
 
-# finish: undo everything, in order.
-finish() {
-	[ ! -e $clients ] || finish_clients
+# clean: close what is open, and remove the mdevs. The driver stays.
+clean() {
 	for _file in "$run"/*.pid; do
 		[ -e "$_file" ] || continue
 		_vm=${_file##*/}
 		vm_close "${_vm%.pid}"
 	done
-	[ -d /sys/module/vfio_ap ] || return 0
 	for _mdev in "$mdevs"/*; do
 		[ ! -e "$_mdev" ] || ktry write "$_mdev/remove" 1
 	done
-	unload_driver
+}
+
+# finish: undo everything, in order.
+finish() {
+	[ ! -e $clients ] || finish_clients
+	clean
+	[ ! -d /sys/module/vfio_ap ] || unload_driver
 }
 
 # shellcheck source=tools/scenarios/lib-clients.sh
