@@ -42,7 +42,6 @@ use crate::{
         Apqn,
         Mask, //
     },
-    matrix::Product,
     pqap::ConfigInfo,
     sysfs, //
 };
@@ -261,16 +260,13 @@ pub(crate) fn lock_reservations() -> Reservations {
     mutex.lock()
 }
 
-/// Whether any of the queues is reserved for the host's own drivers.
-pub(crate) fn any_reserved(_reservations: &Reservations, queues: &Product) -> Result<bool> {
-    let (apm, aqm) = (*queues.apm.words(), *queues.aqm.words());
-    // SAFETY: Masks of 256 bits, which are not written to; the caller has the lock.
-    let reserved = unsafe {
-        b::ap_apqn_in_matrix_owned_by_def_drv(
-            apm.as_ptr().cast_mut().cast(),
-            aqm.as_ptr().cast_mut().cast(),
-        )
-    };
+/// Whether a queue is reserved for the host's own drivers.
+///
+/// The bus can be asked for a whole product of masks, too, but then looks at all 256 domains for each
+/// adapter.
+pub(crate) fn is_reserved(_reservations: &Reservations, apqn: Apqn) -> Result<bool> {
+    // SAFETY: Takes any numbers; the caller has the lock.
+    let reserved = unsafe { b::ap_owned_by_def_drv(apqn.apid.0.into(), apqn.apqi.0.into()) };
     to_result(reserved)?;
     Ok(reserved != 0)
 }

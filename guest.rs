@@ -189,15 +189,16 @@ impl MatrixMdev {
         let mut new = old;
         edit(&mut new);
 
-        let new_queues = new.new_queues(&old);
-        for queues in new_queues.clone() {
-            if ap_bus::any_reserved(&reservations, &queues)? {
-                return Err(EADDRNOTAVAIL);
+        for queues in new.new_queues(&old) {
+            for apqn in queues.queues() {
+                if ap_bus::is_reserved(&reservations, apqn)? {
+                    return Err(EADDRNOTAVAIL);
+                }
             }
         }
         let lost = {
             let state = mdev.driver.state.lock();
-            for queues in new_queues {
+            for queues in new.new_queues(&old) {
                 check_not_shared(mdev, &state, &queues)?;
             }
             if !state.limits.allow(&new) {

@@ -72,7 +72,7 @@ impl Matrix {
     }
 
     /// The queues that are in the product of this matrix and not in that of `old`.
-    pub fn new_queues(&self, old: &Self) -> impl Iterator<Item = Product> + Clone {
+    pub fn new_queues(&self, old: &Self) -> impl Iterator<Item = Product> {
         [
             Product::new(self.apm - old.apm, self.aqm),
             Product::new(self.apm & old.apm, self.aqm - old.aqm),

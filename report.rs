@@ -105,14 +105,14 @@ impl Writer for Report {
         let History {
             commits,
             queues_lost,
-            mut last,
+            last,
         } = *mdev.history(&state);
         drop(state);
         writeln!(f, "commits: {commits}")?;
         writeln!(f, "queues taken from guests: {queues_lost}")?;
         // The oldest comes first.
-        last.rotate_left((commits % REMEMBERED as u64) as usize);
-        for (when, matrix) in last.iter().flatten() {
+        let (newer, older) = last.split_at((commits % REMEMBERED as u64) as usize);
+        for (when, matrix) in [older, newer].into_iter().flatten().flatten() {
             let ago = when.elapsed().as_millis();
             writeln!(f, "commit {ago} ms ago: {matrix}")?;
         }
