@@ -141,10 +141,6 @@ impl<I> Mask<I> {
         let [a, b, c, d] = self.words;
         a.count_ones() + b.count_ones() + c.count_ones() + d.count_ones()
     }
-
-    fn zip(self, other: Self, op: impl Fn(u64, u64) -> u64) -> Self {
-        Self::from_words(core::array::from_fn(|i| op(self.words[i], other.words[i])))
-    }
 }
 
 impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
@@ -235,19 +231,25 @@ impl<I> Default for Mask<I> {
     }
 }
 
+// The operators are not inlined: a call is a third as long as what it does, and hardly slower.
+
 impl<I> BitAnd for Mask<I> {
     type Output = Self;
 
+    #[inline(never)]
     fn bitand(self, other: Self) -> Self {
-        self.zip(other, |a, b| a & b)
+        let ([a, b, c, d], [e, f, g, h]) = (self.words, other.words);
+        Self::from_words([a & e, b & f, c & g, d & h])
     }
 }
 
 impl<I> BitOr for Mask<I> {
     type Output = Self;
 
+    #[inline(never)]
     fn bitor(self, other: Self) -> Self {
-        self.zip(other, |a, b| a | b)
+        let ([a, b, c, d], [e, f, g, h]) = (self.words, other.words);
+        Self::from_words([a | e, b | f, c | g, d | h])
     }
 }
 
@@ -255,8 +257,10 @@ impl<I> BitOr for Mask<I> {
 impl<I> Sub for Mask<I> {
     type Output = Self;
 
+    #[inline(never)]
     fn sub(self, other: Self) -> Self {
-        self.zip(other, |a, b| a & !b)
+        let ([a, b, c, d], [e, f, g, h]) = (self.words, other.words);
+        Self::from_words([a & !e, b & !f, c & !g, d & !h])
     }
 }
 
