@@ -7,7 +7,7 @@
 //! waiting, and every guest whose APCB is not what it has to be gets one commit. So no event needs
 //! to know what another one did before it.
 //!
-//! Nothing here waits for hardware but [`Driver::wait_for_resets`], which holds no lock.
+//! Nothing here waits for hardware but [`Driver::wait_while`], which holds no lock.
 //! See `Documentation/locking.rst` for the order of locks.
 
 use core::ops::ControlFlow;

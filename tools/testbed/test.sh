@@ -84,6 +84,7 @@ lint() {
 	check "shellcheck" "$testbed/enter" shellcheck -x tools/testbed/*.sh tools/testbed/enter tools/testbed/vm .ci/run
 	check "the module builds without warnings" module
 	check "clippy: the module" module CLIPPY=1
+	check "rustdoc: the module" module RUSTDOC_TOO=1
 	check "unsafe is where Documentation/unsafe.rst says" unsafe_is_documented
 	check "every file names its licence" every_file_has_a_licence
 	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check
