@@ -94,7 +94,11 @@ pub fn draw(host: &Host, layout: &Layout) -> String {
     let mut out = String::new();
 
     let line = |out: &mut String, title: &str, text: &str| {
-        let _ = writeln!(out, "{TITLE}{title:<20}{TITLE:#}{text}");
+        let _ = writeln!(
+            out,
+            "{TITLE}{title:<20}{TITLE:#}{}",
+            wrap(text, layout.width, 20)
+        );
     };
     line(&mut out, "Host configuration", &names::matrix(&host.config));
     line(&mut out, "Not the host's own", &not_the_hosts(host));

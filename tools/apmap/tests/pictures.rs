@@ -119,3 +119,20 @@ fn colours() {
     let coloured = draw(&Host::read(&host).unwrap(), &layout);
     common::expect(Path::new("tests/expected/guests.ansi"), &coloured);
 }
+
+/// A terminal would break longer lines, and `--watch` count them wrongly.
+#[test]
+fn no_line_is_longer_than_the_terminal_is_wide() {
+    let hosts = ["guests", "overrides", "trouble", "untouched"];
+    let hosts =
+        hosts.map(|name| Sysfs::open(&Path::new("tests/hosts").join(name).with_extension("json")));
+    let hosts = hosts.map(|sysfs| Host::read(&sysfs.unwrap()).unwrap());
+    for host in hosts.iter().chain([&Large::host()]) {
+        for width in [60, 80, 100] {
+            let picture = draw(host, &Layout { width, all: true });
+            for line in anstream::adapter::strip_str(&picture).to_string().lines() {
+                assert!(line.chars().count() <= width, "in {width} columns: {line}");
+            }
+        }
+    }
+}
