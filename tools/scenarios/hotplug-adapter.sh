@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # An adapter that comes to and leaves the host configuration is plugged and
 # unplugged by one commit each, whatever the number of its queues.
-#
-# D1, D2, D3, F2.
 # machine: apm = 0,1
 
 give_to_vfio_ap "1 2" ""

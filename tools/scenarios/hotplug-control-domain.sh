@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 # Control domains follow the host configuration.
-#
-# C6, D2, D3.
 # machine: adm = 0,1
 
 give_to_vfio_ap "1" ""

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A domain that comes to and leaves the host configuration is plugged and unplugged
 # by one commit each.
-#
-# D1, D2, D3, F2.
 # machine: aqm = 0,1
 
 give_to_vfio_ap "1 2 3" ""

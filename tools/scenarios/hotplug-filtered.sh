@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # An adapter that comes to the host configuration with a queue that belongs to the
 # host is not plugged; it is when the queue is bound.
-#
-# B2, D2.
 # machine: apm = 0,1
 
 give_to_vfio_ap "1 2" ""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A write that changes nothing for the guest leaves the guest alone.
 #
-# D1: each commit stops the guest's CPUs.
+# Each commit stops the guest's CPUs.
 
 give_to_vfio_ap "1 2 200" ""
 load_driver
