@@ -137,9 +137,9 @@ impl<I> Mask<I> {
     }
 
     /// The number of members.
-    pub const fn len(&self) -> u32 {
-        let [a, b, c, d] = self.words;
-        a.count_ones() + b.count_ones() + c.count_ones() + d.count_ones()
+    #[inline(never)]
+    pub fn len(&self) -> u32 {
+        self.words.iter().map(|word| word.count_ones()).sum()
     }
 }
 
@@ -189,8 +189,8 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
     }
 
     /// The members in ascending order.
-    pub fn iter(self) -> impl Iterator<Item = I> + Clone {
-        Bits(self.words).map(I::from)
+    pub fn iter(self) -> Ids<I> {
+        Ids(self)
     }
 
     /// The members for which `keep` holds.
@@ -205,23 +205,24 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
     }
 }
 
-/// The numbers of the bits of a mask, in ascending order.
+/// The members of a set, in ascending order.
 #[derive(Clone)]
-struct Bits([u64; 4]);
+pub struct Ids<I>(Mask<I>);
 
-impl Iterator for Bits {
-    type Item = u8;
+impl<I: From<u8>> Iterator for Ids<I> {
+    type Item = I;
 
-    fn next(&mut self) -> Option<u8> {
+    fn next(&mut self) -> Option<I> {
         let (i, word) = self
             .0
+            .words
             .iter_mut()
             .enumerate()
             .find(|(_, word)| **word != 0)?;
         let bit = word.leading_zeros();
         *word &= !(1 << (63 - bit));
         // There are four words of 64 bits: the sum is below 256.
-        Some((i as u32 * 64 + bit) as u8)
+        Some(I::from((i as u32 * 64 + bit) as u8))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         Apid,
         Apqi,
         Apqn,
+        Ids,
         Mask, //
     },
     queues::{
@@ -267,23 +268,43 @@ impl Lost {
     }
 
     /// For each adapter that loses queues, their domains.
-    pub fn rows(self) -> impl Iterator<Item = (Apid, Mask<Apqi>)> {
+    pub fn rows(&self) -> Rows {
         // Where no domain is lost, adapters are lost as a whole.
         let concerned = if self.before.aqm.is_subset(&self.after.aqm) {
             self.before.apm - self.after.apm
         } else {
             self.before.apm
         };
-        concerned
-            .iter()
-            .map(move |apid| {
-                let kept = if self.after.apm.contains(apid) {
-                    self.after.aqm
-                } else {
-                    Mask::EMPTY
-                };
-                (apid, self.before.aqm - kept)
-            })
-            .filter(|(_, row)| !row.is_empty())
+        Rows {
+            apids: concerned.iter(),
+            lost: *self,
+        }
+    }
+}
+
+/// See [`Lost::rows`].
+#[derive(Clone)]
+pub struct Rows {
+    apids: Ids<Apid>,
+    lost: Lost,
+}
+
+impl Iterator for Rows {
+    type Item = (Apid, Mask<Apqi>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Lost { before, after } = &self.lost;
+        for apid in &mut self.apids {
+            let kept = if after.apm.contains(apid) {
+                after.aqm
+            } else {
+                Mask::EMPTY
+            };
+            let row = before.aqm - kept;
+            if !row.is_empty() {
+                return Some((apid, row));
+            }
+        }
+        None
     }
 }
