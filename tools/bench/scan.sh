@@ -49,10 +49,13 @@ with() {
 		_n=$((_n + 1))
 	done
 	once 1
-	once $((SIZE / 2))
+	[ "$SIZE" -gt 16 ] || once $((SIZE / 2))
 	clean
 }
 
 prepare
 machine "queue *.* reset-polls 0"
-for _number in 1 4 16; do with $_number; done
+# With 1,024 queues the bus takes half a minute and more for each scan: fewer of them.
+numbers='1 4 16'
+[ "$SIZE" -le 16 ] || numbers='1 16'
+for _number in $numbers; do with "$_number"; done
