@@ -5,7 +5,7 @@
 # machine from the beginning, or expect trouble in the kernel, have to be run alone.
 # drivers: rust
 # kernel: debug
-# cpus: 2
+# cpus: 3
 # timeout: 300
 
 # is_for_this_machine FILE

@@ -46,6 +46,13 @@ impl Machine {
             Command::Queue(selector, change) => self.change_queues(*selector, *change)?,
             Command::Counters(query) => return Ok(self.query(*query)),
             Command::Sie(query) => return Ok(self.query_sie(*query)),
+            Command::Bare => {
+                *self = Self {
+                    sie: std::mem::take(&mut self.sie),
+                    interruptions: std::mem::take(&mut self.interruptions),
+                    ..Self::bare()
+                };
+            }
             Command::Show => return Ok(self.show()),
             Command::Help => return Ok(HELP.into()),
         }

@@ -72,6 +72,7 @@ enum Command {
     Queue(Selector, QueueChange),
     Counters(Query),
     Sie(SieQuery),
+    Bare,
     Show,
     Help,
 }

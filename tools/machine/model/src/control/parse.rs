@@ -50,10 +50,11 @@ fn command(text: &str) -> Result<Command> {
         ["queue", queues, rest @ ..] => Ok(Command::Queue(selector(queues)?, queue(rest)?)),
         ["counters", rest @ ..] => counters(rest).map(Command::Counters),
         ["sie", rest @ ..] => sie(rest).map(Command::Sie),
+        ["bare"] => Ok(Command::Bare),
         ["show"] => Ok(Command::Show),
         ["help"] => Ok(Command::Help),
         [
-            name @ ("adapter" | "limits" | "queue" | "show" | "help"),
+            name @ ("adapter" | "limits" | "queue" | "bare" | "show" | "help"),
             ..,
         ] => Err(format!("wrong number of words for '{name}'; see 'help'")),
         _ => Err(format!("unknown command '{text}'; see 'help'")),

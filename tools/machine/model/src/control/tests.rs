@@ -153,6 +153,24 @@ fn counters_are_asked_for_in_all_ways() {
 }
 
 #[test]
+fn a_bare_machine_remembers_nothing() {
+    let mut machine = Machine::preset();
+    let preset = machine.show();
+    machine
+        .control("limits qci=off ; queue *.* reset-polls forever ; queue 01.0003 zapq rc=02")
+        .unwrap();
+    assert_ne!(machine.show(), preset);
+    assert_eq!(
+        machine.control("bare ; show").unwrap(),
+        Machine::bare().show()
+    );
+    machine
+        .control(&format!("bare ; {}", preset.replace('\n', " ; ")))
+        .unwrap();
+    assert_eq!(machine.show(), preset);
+}
+
+#[test]
 fn errors_tell_the_line_and_the_cause() {
     for (request, expected) in [
         (
