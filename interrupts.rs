@@ -150,17 +150,34 @@ fn execute_for_guest(
 ///
 /// The AP bus enables those of a new queue for the host, whatever driver the queue has.
 fn take_from_host(mdev: &Mdev, apqn: Apqn) -> bool {
-    {
-        let state = mdev.driver.state.lock();
-        if !is_granted(mdev, &state, apqn) || state.interruptions.get(&apqn.to_raw()).is_some() {
-            return false;
-        }
-        pqap::disable_interruptions(apqn);
+    let is_hosts = &|state: &State| {
+        is_granted(mdev, state, apqn) && state.interruptions.get(&apqn.to_raw()).is_none()
+    };
+    if !disable_unless_busy(mdev, apqn, is_hosts) {
+        return false;
     }
     for _ in 0..LOOKS {
         if !pqap::tapq(apqn).irq_enabled() {
             break;
         }
+        fsleep(Delta::from_millis(1));
+    }
+    true
+}
+
+/// Disables interruptions of a queue, as long as they are to be: whether they still are. A machine
+/// that is busy is asked again for a while.
+fn disable_unless_busy(mdev: &Mdev, apqn: Apqn, is_due: &dyn Fn(&State) -> bool) -> bool {
+    for _ in 0..LOOKS {
+        let state = mdev.driver.state.lock();
+        if !is_due(&state) {
+            return false;
+        }
+        let code = pqap::disable_interruptions(apqn).code();
+        if !matches!(code, response::BUSY | response::RESET_IN_PROGRESS) {
+            return true;
+        }
+        drop(state);
         fsleep(Delta::from_millis(1));
     }
     true
@@ -244,7 +261,10 @@ fn release_now(mdev: &Mdev, concerned: &dyn Fn(u64) -> bool) {
                 None => return,
             }
         };
-        pqap::disable_interruptions(apqn);
+        disable_unless_busy(mdev, apqn, &|state| {
+            let interruption = state.interruptions.get(&apqn.to_raw());
+            interruption.is_some_and(is_meant)
+        });
         release_when_disabled(mdev, apqn, is_meant);
 
         let mut state = mdev.driver.state.lock();
