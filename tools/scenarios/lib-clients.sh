@@ -152,7 +152,9 @@ _qemu_ends() {
 	_rc=0
 	wait "$_job" || _rc=$?
 	cat $qemus/"$1".log
-	rm -f $qemus/"$1".*
+	# The kernel of a guest is no better than ours: what it complains about counts.
+	[ ! -e $qemus/"$1"-guest.console ] || guest_log "$1"
+	rm -f $qemus/"$1".* $qemus/"$1"-guest.*
 	return $_rc
 }
 

@@ -4,6 +4,7 @@
 # C1. The driver signals the eventfd, QEMU makes a channel report pending, which is a
 # machine check, and the guest asks for the event and scans its AP bus. It would not
 # look by itself for two minutes, and nobody tells it to.
+# kernel: usual
 # image: clients linux
 # memory: 1024
 # cpus: 2

@@ -3,6 +3,7 @@
 # lszcrypt.
 #
 # C1. An adapter of which a queue is missing is not there.
+# kernel: usual
 # image: clients linux
 # memory: 1024
 # cpus: 2

@@ -4,13 +4,14 @@
 #
 # E2. The program uses /dev/z90crypt. The queue works again when it has come back.
 # machine: adapter 1,2 cex7a
+# kernel: usual
 # image: clients linux
 # memory: 1024
 # cpus: 2
 # timeout: 240
 
 in_flight() { [ "$(machine counters 01.0001 nqap)" -gt 0 ]; }
-ended() { guest A '[ -e /tmp/status ]' || return; }
+ended() { guest A '[ -e /tmp/status ]'; }
 queues_are() { [ "$(guest_queues A)" = "$1" ]; }
 
 give_to_vfio_ap "1 2" ""

@@ -5,6 +5,7 @@
 # C2, C3, F2. Adapters 3 and 4 of guest A take turns; adapter 1 stays, so that its programs
 # always have one. The C driver commits twice: known difference. Guest B has others.
 # machine: adapter 1-4 cex7a ; apm = 0-3
+# kernel: usual
 # image: clients linux
 # memory: 1024
 # cpus: 2
