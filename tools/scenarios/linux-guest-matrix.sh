@@ -6,7 +6,6 @@
 # kernel: usual
 # image: clients linux
 # memory: 1024
-# cpus: 2
 # timeout: 240
 
 # lszcrypt_queues: as lszcrypt in the guest lists them.

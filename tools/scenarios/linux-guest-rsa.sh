@@ -7,7 +7,6 @@
 # kernel: usual
 # image: clients linux
 # memory: 1024
-# cpus: 2
 # timeout: 240
 
 in_flight() { [ "$(machine counters 01.0001 nqap)" -gt 0 ]; }
