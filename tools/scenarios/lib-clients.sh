@@ -3,7 +3,10 @@
 #
 #   any program   debian  expect_refusal  udevd  settle
 #   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
+#   Linux in it   linux  guest  guest_queues  guest_debian  guest_log
 #   libvirt       libvirt  virsh
+#
+# Linux as a guest is there with `image: clients linux`.
 #
 # They run in a root file system of their own, with /dev, /proc, /sys, /run and
 # /tmp in common with the scenario.
@@ -149,9 +152,69 @@ _qemu_ends() {
 	_rc=0
 	wait "$_job" || _rc=$?
 	cat $qemus/"$1".log
-	rm -f $qemus/"$1".*
+	# The kernel of a guest is no better than ours: what it complains about counts.
+	[ ! -e $qemus/"$1"-guest.console ] || guest_log "$1"
+	rm -f $qemus/"$1".* $qemus/"$1"-guest.*
 	return $_rc
 }
+
+# ---------------------------------------------------------------- Linux guests ---
+
+# The kernel of this machine, and an initramfs with the guest's init.
+linux_kernel=/dev/linux
+linux_initrd=/dev/initrd
+
+# linux NAME group|iommufd|none [OPTION...]: as qemu, but Linux runs in the guest, on two
+# CPUs; this returns when its first process runs.
+linux() {
+	_name=$1
+	rm -f $qemus/"$_name"-guest.*
+	mkfifo $qemus/"$_name"-guest.in $qemus/"$_name"-guest.out
+	qemu "$@" -m 128M -smp 2 -kernel $linux_kernel -initrd $linux_initrd \
+		-append "console=ttysclp0 panic=-1 rdinit=/init" \
+		-chardev file,id=console,path=$qemus/"$_name"-guest.console \
+		-device sclpconsole,chardev=console \
+		-chardev pipe,id=guest,path=$qemus/"$_name"-guest \
+		-device virtio-serial,max_ports=2 -device virtserialport,chardev=guest || return
+	qmp "$_name" cont >/dev/null
+	_guest_answer "$_name"
+}
+
+# guest NAME COMMAND...: a shell in the guest executes it, one line; what it prints is
+# printed, and its status is the status of this.
+guest() {
+	_name=$1
+	shift
+	echo "$*" 1<>$qemus/"$_name"-guest.in
+	_guest_answer "$_name"
+}
+
+# Reads an answer up to its last line, which has the status.
+_guest_answer() {
+	while IFS= read -r -t ${guest_patience:-200} _line; do
+		case $_line in
+		@[0-9]*) return "${_line#@}" ;;
+		*) echo "$_line" ;;
+		esac
+	done <>$qemus/"$1"-guest.out
+	guest_log "$1"
+	fail "guest $1 does not answer"
+}
+
+# guest_queues NAME: the queues on the guest's AP bus, in one line.
+guest_queues() { guest "$1" 'cd /sys/bus/ap/devices; set -- *.*; [ ! -e "$1" ] || echo $*'; }
+
+# An option of linux, with which its guest can have Debian's programs; guest_debian NAME:
+# give them to it, then `guest NAME debian PROGRAM` runs one.
+share_debian="-fsdev local,id=debian,path=/,security_model=none,readonly=on
+	-device virtio-9p-ccw,fsdev=debian,mount_tag=debian"
+guest_debian() {
+	guest "$1" mount -t 9p -o trans=virtio,version=9p2000.L,ro debian /debian
+	guest "$1" 'for i in dev sys; do mount -o bind /$i /debian/$i; done'
+}
+
+# guest_log NAME: what the guest's kernel has said.
+guest_log() { tr -d '\r' <$qemus/"$1"-guest.console; }
 
 # --------------------------------------------------------------------- libvirt ---
 

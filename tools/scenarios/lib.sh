@@ -22,7 +22,7 @@ parent=/sys/devices/vfio_ap/matrix
 type=vfio_ap-passthrough
 run=/run/vm
 # The disk with programs from Debian, in the machines that have one.
-clients=/dev/vda
+clients=/dev/clients
 mkdir -p $run
 
 # ---------------------------------------------------------------- expecting ---

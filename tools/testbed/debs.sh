@@ -2,6 +2,10 @@
 # Sourced by the scripts that make images for the machine: Debian packages for
 # s390x. Nothing of them is executed here, and it needs no root: apt only
 # downloads, with lists and state of its own, and dpkg-deb unpacks.
+#
+# PACKAGE/SUITE comes from a newer suite than the rest, and with it what it needs in a
+# version that the rest does not have, and nothing else. The index of such a suite is
+# signed, but may have expired: mirrors are seen to be weeks behind.
 # shellcheck shell=bash
 
 suite=trixie
@@ -16,14 +20,18 @@ unpack='
 	apt=$(mktemp -d -p "${dir%/*}" apt.XXXXXX)
 	mkdir -p "$apt"/lists/partial "$apt"/archives/partial
 	touch "$apt"/status
-	echo "deb [arch=s390x signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
-		>"$apt"/sources.list
+	options="arch=s390x signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+	echo "deb [$options] $mirror $suite main" >"$apt"/sources.list
+	for newer in $(printf "%s\n" "$@" | sed -n "s,.*/,,p" | sort -u); do
+		echo "deb [$options check-valid-until=no] $mirror $newer main" >>"$apt"/sources.list
+	done
 	get() {
 		apt-get -qq -o APT::Architecture=s390x -o APT::Architectures=s390x \
 			-o Dir::Etc::SourceList="$apt"/sources.list -o Dir::Etc::SourceParts=/dev/null \
 			-o Dir::State::Lists="$apt"/lists -o Dir::State::Status="$apt"/status \
 			-o Dir::Cache="$apt" -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
-			-o APT::Default-Release= -o APT::Install-Recommends=0 "$@"
+			-o APT::Default-Release="$suite" -o APT::Solver::Strict-Pinning=false \
+			-o APT::Install-Recommends=0 "$@"
 	}
 	get update
 	get install --yes --download-only "$@"

@@ -17,6 +17,10 @@ set -a
 . /etc/job
 set +a
 
+for disk in /sys/block/vd*; do
+	[ ! -e "$disk" ] || ln -s "${disk##*/}" "/dev/$(cat "$disk/serial")"
+done
+
 # From here on everything that the kernel says belongs on the console.
 dmesg -n 8
 

@@ -3,7 +3,7 @@
 //! gone when it must be. It knows nothing of scenarios.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -29,9 +29,9 @@ pub struct Config<'a> {
     pub counts: bool,
     /// MiB of memory.
     pub memory: u32,
-    /// A file system that becomes the disk `/dev/vda`. What is written to it is
-    /// gone with the machine.
-    pub disk: Option<&'a Path>,
+    /// Files that become disks, `/dev/NAME` in the machine. What is written to them is
+    /// gone with it.
+    pub disks: Vec<(&'static str, PathBuf)>,
 }
 
 /// The command that boots a machine, but for its console.
@@ -56,9 +56,12 @@ fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
         .arg("-initrd")
         .arg(config.initrd)
         .args(["-append", append.trim_end()]);
-    if let Some(disk) = config.disk {
-        let drive = format!("if=virtio,format=raw,snapshot=on,file={}", disk.display());
-        qemu.args(["-drive", &drive]);
+    for (name, file) in &config.disks {
+        let file = file.display();
+        let drive = format!("if=none,id={name},format=raw,snapshot=on,file={file}");
+        // Linux finds them in any order.
+        let device = format!("virtio-blk-ccw,drive={name},serial={name}");
+        qemu.args(["-drive", &drive, "-device", &device]);
     }
     if let Some(ap) = config.ap {
         let plugin = artifacts

@@ -18,6 +18,9 @@ use crate::scenario::{Driver, Scenario};
 /// The first process in the machine.
 const INIT: &[u8] = include_bytes!("init.sh");
 
+/// The first process in a guest that runs Linux.
+const GUEST_INIT: &[u8] = include_bytes!("guest-init.sh");
+
 /// The programs that the guest directory holds.
 const PROGRAMS: [&str; 9] = [
     "apcore", "apcount", "apctl", "apmap", "aprsa", "apvmm", "apwalk", "crycb", "ktry",
@@ -29,6 +32,12 @@ const MODULES: [&str; 6] = [
     "drivers/vfio/vfio.ko",
     "drivers/vfio/vfio_iommu_type1.ko",
     "drivers/vfio/mdev/mdev.ko",
+    "drivers/s390/crypto/zcrypt.ko",
+    "drivers/s390/crypto/zcrypt_cex4.ko",
+];
+
+/// What a guest needs to use its queues.
+const GUEST_MODULES: [&str; 2] = [
     "drivers/s390/crypto/zcrypt.ko",
     "drivers/s390/crypto/zcrypt_cex4.ko",
 ];
@@ -76,6 +85,8 @@ struct Files {
     directory: TempDir,
     initrd: PathBuf,
     ap: Option<PathBuf>,
+    /// The initramfs of guests.
+    linux: Option<PathBuf>,
 }
 
 impl Files {
@@ -92,27 +103,43 @@ impl Files {
         } else {
             None
         };
+        let linux = if scenario.has_linux {
+            let path = directory.path().join("linux");
+            write_guest_initrd(&path, artifacts).context("initramfs of guests")?;
+            Some(path)
+        } else {
+            None
+        };
         Ok(Self {
             directory,
             initrd,
             ap,
+            linux,
         })
     }
 
     fn config<'a>(&'a self, artifacts: &'a Artifacts, scenario: &Scenario) -> Result<Config<'a>> {
         debug_assert!(self.initrd.starts_with(self.directory.path()));
-        let disk = match &artifacts.clients {
-            _ if !scenario.has_clients => None,
-            Some(clients) => Some(clients.as_path()),
-            None => bail!("this needs the image of the clients; say where it is with --clients"),
-        };
+        let mut disks = Vec::new();
+        if scenario.has_clients {
+            let Some(clients) = &artifacts.clients else {
+                bail!("this needs the image of the clients; say where it is with --clients");
+            };
+            disks.push(("clients", clients.clone()));
+        }
+        if let Some(linux) = &self.linux {
+            disks.extend([
+                ("linux", artifacts.kernel_image()),
+                ("initrd", linux.clone()),
+            ]);
+        }
         Ok(Config {
             initrd: &self.initrd,
             ap: self.ap.as_deref(),
             cpus: scenario.cpus,
             counts: scenario.counts,
             memory: scenario.memory.max(artifacts.memory),
-            disk,
+            disks,
         })
     }
 }
@@ -121,25 +148,42 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> {
+/// Writes an initramfs, but for its end.
+fn begin_initrd(
+    path: &Path,
+    artifacts: &Artifacts,
+    init: &[u8],
+    programs: &[&str],
+    modules: &[&str],
+) -> Result<Archive<File>> {
     let mut file = File::create(path)?;
     file.write_all(&read(&artifacts.image)?)?;
     let mut archive = Archive::new(file);
-    archive.file("init", INIT)?;
-    for program in PROGRAMS {
+    archive.file("init", init)?;
+    for program in programs {
         archive.file(
             &format!("bin/{program}"),
             &read(&artifacts.guest.join(program))?,
         )?;
     }
     let mut order = String::new();
-    for module in MODULES {
+    for module in modules {
         let module = artifacts.kernel.join(module);
         let name = module.file_name().unwrap_or_default().to_string_lossy();
         archive.file(&format!("lib/modules/{name}"), &read(&module)?)?;
         order += &format!("{name}\n");
     }
     archive.file("lib/modules/order", order.as_bytes())?;
+    Ok(archive)
+}
+
+fn write_guest_initrd(path: &Path, artifacts: &Artifacts) -> Result<()> {
+    begin_initrd(path, artifacts, GUEST_INIT, &["aprsa"], &GUEST_MODULES)?.finish()?;
+    Ok(())
+}
+
+fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> {
+    let mut archive = begin_initrd(path, artifacts, INIT, &PROGRAMS, &MODULES)?;
     let module = artifacts
         .module(job.driver)
         .context("our driver is not built; say where it is with --module")?;
@@ -250,6 +294,7 @@ pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u3
         machine: machine.to_vec(),
         has_ap: artifacts.plugin.is_some(),
         has_clients: artifacts.clients.is_some(),
+        has_linux: artifacts.clients.is_some(),
         cpus,
         ..Scenario::default()
     };

@@ -12,7 +12,7 @@
 //! | `kernel`        | `debug` or `usual`: on the other kernel it is skipped      |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
 //! | `count`         | `instructions`: the machine counts those that are executed |
-//! | `image`         | `clients`: the machine has a disk with programs from Debian |
+//! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too |
 //! | `memory`        | MiB, at least; 512 if nothing asks for more                |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
@@ -109,6 +109,8 @@ pub struct Scenario {
     pub counts: bool,
     /// Whether it has the disk with programs from Debian.
     pub has_clients: bool,
+    /// Whether it has what makes a guest of it that runs Linux.
+    pub has_linux: bool,
     /// MiB of memory that it cannot do without.
     pub memory: u32,
     /// Trouble in the kernel that belongs to the scenario.
@@ -128,6 +130,7 @@ impl Default for Scenario {
             kernel: None,
             counts: false,
             has_clients: false,
+            has_linux: false,
             memory: 0,
             expect_kernel: Vec::new(),
             timeout: Duration::from_secs(60),
@@ -187,8 +190,13 @@ impl Scenario {
                     .collect::<Result<_>>()?;
             }
             "kernel" => self.kernel = Some(value.parse()?),
-            "image" if value == "clients" => self.has_clients = true,
-            "image" => bail!("there is no image {value:?}: clients"),
+            "image" => {
+                self.has_linux = value == "clients linux";
+                self.has_clients = self.has_linux || value == "clients";
+                if !self.has_clients {
+                    bail!("there is no image {value:?}: clients, or clients linux");
+                }
+            }
             "memory" => self.memory = value.parse()?,
             "expect-kernel" => self.expect_kernel.push(Regex::new(value)?),
             "timeout" => self.timeout = Duration::from_secs(value.parse()?),
@@ -231,7 +239,7 @@ machine: this is no longer the header
         assert_eq!(c.machine, ["adapter 3 none", "apm = 0-2 ; aqm = 1,2"]);
         assert_eq!(c.cpus, 2);
         assert_eq!(c.timeout, Duration::from_secs(90));
-        assert!(c.has_clients);
+        assert!(c.has_clients && !c.has_linux);
         assert_eq!(c.memory, 1024);
         assert_eq!(c.drivers, Driver::ALL);
         assert!(c.has_ap && c.counts);
@@ -243,6 +251,12 @@ machine: this is no longer the header
         let rust = Scenario::parse(HEADER, Driver::Rust).unwrap();
         assert!(rust.expect_kernel.is_empty());
         assert_eq!(rust.cpus, 2);
+    }
+
+    #[test]
+    fn a_guest_that_runs_linux() {
+        let c = Scenario::parse("# X.\n# image: clients linux\n", Driver::C).unwrap();
+        assert!(c.has_clients && c.has_linux);
     }
 
     #[test]

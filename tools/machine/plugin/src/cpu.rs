@@ -50,12 +50,7 @@ pub(crate) trait Cpu {
 
     /// The unsigned number of `length` bytes, at most 8, in absolute storage.
     fn number_at(&self, address: u64, length: usize) -> Option<u64> {
-        let bytes = self.read_absolute(address, length)?;
-        Some(
-            bytes
-                .iter()
-                .fold(0, |number, &byte| number << 8 | u64::from(byte)),
-        )
+        number(&self.read_absolute(address, length)?)
     }
 
     /// Is the program in the problem state?
@@ -63,6 +58,12 @@ pub(crate) trait Cpu {
         const PROBLEM_STATE: u64 = 1 << 48;
         self.psw_mask() & PROBLEM_STATE != 0
     }
+}
+
+/// The unsigned number of at most 8 bytes.
+fn number(bytes: &[u8]) -> Option<u64> {
+    let add = |number, &byte| number << 8 | u64::from(byte);
+    (bytes.len() <= 8).then(|| bytes.iter().fold(0, add))
 }
 
 /// The condition code in the left half of a PSW (bits 18 and 19).
@@ -284,6 +285,20 @@ impl Cpu for Vcpu {
         (result == 0).then(|| bytes.as_slice().to_vec())
     }
 
+    fn number_at(&self, address: u64, length: usize) -> Option<u64> {
+        // What is looked at all the time: tables, and fields of a few bytes.
+        let start = address & !7;
+        let offset = (address & 7) as usize;
+        if (1..=8 - offset).contains(&length)
+            && start < STORAGE_END.load(Ordering::Relaxed)
+            && let Some(doubleword) = STORAGE.get().and_then(|storage| storage.doubleword(start))
+        {
+            let bytes = doubleword.load(Ordering::SeqCst).to_ne_bytes();
+            return number(&bytes[offset..offset + length]);
+        }
+        number(&self.read_absolute(address, length)?)
+    }
+
     fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool {
         let bytes = Bytes::new(data);
         // SAFETY: As in `write`.
@@ -309,6 +324,14 @@ unsafe impl Send for Storage {}
 unsafe impl Sync for Storage {}
 
 static STORAGE: OnceLock<Storage> = OnceLock::new();
+
+/// Below this there is storage at every absolute address; 0 while that is not known.
+static STORAGE_END: AtomicU64 = AtomicU64::new(0);
+
+/// There is storage at all absolute addresses below `end`.
+pub(crate) fn storage_reaches(end: u64) {
+    STORAGE_END.store(end, Ordering::Relaxed);
+}
 
 impl Storage {
     /// The doubleword at an absolute address at which there is storage; `None` if it is

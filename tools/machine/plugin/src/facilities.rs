@@ -11,7 +11,7 @@
 //! drivers/s390/char/sclp.h and sclp_ap.c; CHSC, drivers/s390/cio/chsc.c and
 //! arch/s390/include/asm/css_chars.h.
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, storage_reaches};
 use crate::machine::Machine;
 use crate::sie::Shared;
 use ap_model::{Apid, Limits, SclpAnswer};
@@ -255,6 +255,7 @@ fn keep_storage(block: &mut [u8], shadows: &Shared) {
     {
         block[COUNT..COUNT + 2].copy_from_slice(&left.to_be_bytes());
         shadows.place(u64::from(left) * size);
+        storage_reaches(u64::from(count) * size);
     }
 }
 

@@ -85,6 +85,9 @@ pub(crate) const INLINE_ADD_U64: c_int = 0;
 /// `QEMU_PLUGIN_COND_NE`
 pub(crate) const COND_NE: c_int = 3;
 
+/// `QEMU_PLUGIN_COND_GE`, of unsigned numbers
+pub(crate) const COND_GE: c_int = 7;
+
 /// `QEMU_PLUGIN_DISCON_EXCEPTION`
 pub(crate) const DISCON_EXCEPTION: c_int = 1 << 1;
 /// `QEMU_PLUGIN_DISCON_ALL`
@@ -125,6 +128,12 @@ unsafe extern "C" {
         entry: U64,
         imm: u64,
         userdata: *mut c_void,
+    );
+    pub(crate) fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+        tb: *mut TranslationBlock,
+        op: c_int,
+        entry: U64,
+        imm: u64,
     );
     pub(crate) fn qemu_plugin_register_vcpu_insn_exec_cb(
         insn: *mut Instruction,

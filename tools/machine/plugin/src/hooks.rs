@@ -11,9 +11,10 @@
 //!   none of these instructions, and raises an operation exception. As soon as it has
 //!   stored the interruption's parameters, the code is replaced by the right one.
 //!
-//! What one instruction leaves for later is kept per vCPU. A scoreboard has a number
-//! for each vCPU that translated code can look at by itself; while it is 0, nothing is
-//! left and no guest runs, and blocks run without calling here.
+//! What one instruction leaves for later is kept per vCPU. Scoreboards have numbers for
+//! each vCPU that translated code can look at by itself: a gate, which is open if
+//! something is left, and a clock, which runs while a guest does. Otherwise blocks run
+//! without calling here.
 //!
 //! While a vCPU runs a guest, the instructions of interest are other ones: most trap,
 //! and are found at the discontinuity that this is; see [`crate::sie`].
@@ -22,13 +23,14 @@ use crate::cpu::{Cpu, Vcpu, learn_registers, learn_storage};
 use crate::decode::Instruction;
 use crate::facilities::{self, Amendment, Chsc};
 use crate::machine::Machine;
-use crate::scoreboard::Gate;
+use crate::scoreboard::{Clock, Gate};
 use crate::sie::{self, Correction, Owner, Psw, Purge, Sie};
 use crate::{ap, control, ffi, interruption};
 use ap_model::ProgramInterruption;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Where in the program an instruction of interest is.
@@ -87,8 +89,10 @@ struct Hooks {
     machine: &'static Machine,
     /// By vCPU.
     vcpus: Vec<Mutex<PerVcpu>>,
-    /// Not 0 for a vCPU for which something is pending, or that runs a guest.
+    /// Open for a vCPU for which something is due.
     gate: Gate,
+    /// Runs for a vCPU that runs a guest.
+    clock: Clock,
     /// Sites live as long as the code that refers to them, which is for ever. A program
     /// that is translated again finds its own.
     sites: Mutex<HashMap<Site, &'static Site>>,
@@ -156,20 +160,26 @@ impl Hooks {
     }
 
     /// Look at what is known of a vCPU, and have it called at blocks as long as that is
-    /// necessary; and all of them if the host is to be interrupted.
+    /// necessary; and all of them if the host is to be interrupted, or translations are to
+    /// be purged.
     fn with<T>(&self, vcpu: c_uint, f: impl FnOnce(&mut PerVcpu) -> T) -> T {
-        let was_pending = self.machine.pending().is_pending();
+        let machine = self.machine;
+        let before = (machine.pending().is_pending(), machine.shadows().asked());
         let mut state = lock(&self.vcpus[vcpu as usize]);
+        let ran_guest = state.sie.runs_guest();
         let result = f(&mut state);
-        self.gate
-            .set(vcpu, state.pending.is_some() || state.sie.is_active());
-        // After that: what becomes pending now opens it again.
-        if self.machine.pending().is_pending() {
-            if was_pending {
-                self.gate.set(vcpu, true);
-            } else {
-                (0..self.vcpus.len() as c_uint).for_each(|vcpu| self.gate.set(vcpu, true));
-            }
+        let runs_guest = state.sie.runs_guest();
+        if runs_guest != ran_guest {
+            self.clock.run(vcpu, runs_guest);
+        }
+        self.gate.set(vcpu, false);
+        // What comes to be due from now on opens it again.
+        fence(Ordering::SeqCst);
+        let is_pending = machine.pending().is_pending();
+        if is_pending && !before.0 || machine.shadows().asked() != before.1 {
+            (0..self.vcpus.len() as c_uint).for_each(|vcpu| self.gate.set(vcpu, true));
+        } else if is_pending || state.pending.is_some() || state.sie.is_due(machine, vcpu) {
+            self.gate.set(vcpu, true);
         }
         result
     }
@@ -263,6 +273,7 @@ pub(crate) fn install(id: ffi::PluginId, machine: &'static Machine, max_vcpus: u
         machine,
         vcpus: (0..max_vcpus).map(|_| Mutex::default()).collect(),
         gate: Gate::new(),
+        clock: Clock::new(),
         sites: Mutex::default(),
     };
     assert!(HOOKS.set(hooks).is_ok(), "the plugin is installed twice");
@@ -294,7 +305,7 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
     let hooks = hooks();
     // SAFETY: QEMU lends us `block` for this call, and there is at least one instruction
     // in it. The callbacks have the right type and live for ever. The user data of
-    // `on_block` is an address in the program.
+    // `on_block` and `on_tick` is an address in the program.
     let (address, count) = unsafe {
         let first = ffi::qemu_plugin_tb_get_insn(block, 0);
         learn_storage(first);
@@ -303,6 +314,7 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
             return;
         }
         let address = ffi::qemu_plugin_tb_vaddr(block);
+        let userdata = ptr::without_provenance_mut(address as usize);
         ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
             block,
             on_block,
@@ -310,7 +322,22 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
             ffi::COND_NE,
             hooks.gate.entry(),
             0,
-            ptr::without_provenance_mut(address as usize),
+            userdata,
+        );
+        ffi::qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+            block,
+            ffi::INLINE_ADD_U64,
+            hooks.clock.entry(),
+            1,
+        );
+        ffi::qemu_plugin_register_vcpu_tb_exec_cond_cb(
+            block,
+            on_tick,
+            ffi::flags::RW_REGS_PC,
+            ffi::COND_GE,
+            hooks.clock.entry(),
+            Clock::TICK,
+            userdata,
         );
         (address, ffi::qemu_plugin_tb_n_insns(block))
     };
@@ -413,7 +440,7 @@ extern "C" fn on_next(vcpu: c_uint, _userdata: *mut c_void) {
     });
 }
 
-/// Before the block at the address `userdata`, if something was left or a guest runs.
+/// Before the block at the address `userdata`, if something is due.
 extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
     let hooks = hooks();
     let next = hooks.with(vcpu, |state| {
@@ -422,6 +449,24 @@ extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
         hooks.finish(&mut cpu, state);
         let address = userdata.addr() as u64;
         let psw = hooks.at_block(&mut cpu, state, address)?;
+        cpu.set_psw_mask(psw.mask);
+        Some(psw.address)
+    });
+    if let Some(next) = next {
+        // SAFETY: As in `on_instruction`.
+        unsafe { ffi::qemu_plugin_set_pc(next) };
+    }
+}
+
+/// Before the block at the address `userdata`, once in a while if a guest runs.
+extern "C" fn on_tick(vcpu: c_uint, userdata: *mut c_void) {
+    let hooks = hooks();
+    hooks.clock.run(vcpu, true);
+    let next = hooks.with(vcpu, |state| {
+        // SAFETY: Registered to read and write registers.
+        let mut cpu = unsafe { Vcpu::current(vcpu) };
+        let address = userdata.addr() as u64;
+        let psw = state.sie.look(&mut cpu, hooks.machine, address)?;
         cpu.set_psw_mask(psw.mask);
         Some(psw.address)
     });

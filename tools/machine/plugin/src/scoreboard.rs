@@ -52,6 +52,36 @@ impl Gate {
     }
 }
 
+/// How many blocks there are between two ticks of a clock.
+const BLOCKS: u64 = 16;
+
+/// A number for each vCPU that counts the blocks that are executed, up to the next tick.
+pub(crate) struct Clock(Scoreboard);
+
+impl Clock {
+    /// At this number, and beyond, it ticks. A clock that is stopped begins from 0, and
+    /// never comes so far.
+    pub(crate) const TICK: u64 = 1 << 63;
+
+    /// Stopped for all.
+    pub(crate) fn new() -> Self {
+        Self(Scoreboard::new(size_of::<u64>()))
+    }
+
+    /// What to count in, and to test.
+    pub(crate) fn entry(&self) -> ffi::U64 {
+        self.0.entry(0)
+    }
+
+    /// Have it tick once, soon, or stop it. Only a vCPU itself may do that: it counts
+    /// meanwhile.
+    pub(crate) fn run(&self, vcpu: c_uint, run: bool) {
+        let count = if run { Self::TICK - BLOCKS } else { 0 };
+        // SAFETY: The scoreboard is alive, and `vcpu` comes from QEMU.
+        unsafe { ffi::qemu_plugin_u64_set(self.entry(), vcpu, count) };
+    }
+}
+
 /// Numbers that translated code adds to, one for each block and vCPU.
 pub(crate) struct Counts(Scoreboard);
 

@@ -12,8 +12,9 @@
 //! the guest leave: the host is put back as if it had been interrupted behind its SIE,
 //! and its handler runs. One that is the guest's is delivered through the guest's
 //! prefix area. A trap is executed on the guest's behalf ([`privileged`], [`tables`],
-//! [`ap`]) or intercepted, as the state description says. While a guest runs, each block
-//! of instructions begins with a look at what the host wants of it.
+//! [`ap`]) or intercepted, as the state description says. While a guest runs, every few
+//! blocks of instructions there is a look at what the host wants of it; what other CPUs
+//! purge is seen to before the next block.
 //!
 //! | module | owns |
 //! |---|---|
@@ -62,6 +63,7 @@ pub(crate) use psw::{Psw, bits};
 pub(crate) use shadow::{Owner, Purge, Shared};
 pub(crate) use unprivileged::{Correction, Leak, correct};
 
+use crate::machine::Machine;
 use shadow::Shadow;
 use state_description::StateDescription;
 use storage::Window;
@@ -77,8 +79,6 @@ pub(crate) struct Sie {
     /// instruction.
     parked: Option<Psw>,
     shadow: Shadow,
-    /// Blocks that have begun, to look at requests only now and then.
-    blocks: u32,
 }
 
 /// A guest CPU that runs.
@@ -124,8 +124,13 @@ impl Sie {
         self.running.is_some()
     }
 
-    /// Does it want to be called at the next block of instructions?
+    /// Is anything the matter with it?
     pub(crate) fn is_active(&self) -> bool {
         self.running.is_some() || self.parked.is_some()
+    }
+
+    /// Has it to be called at the next block of instructions?
+    pub(crate) fn is_due(&self, machine: &Machine, cpu: u32) -> bool {
+        self.parked.is_some() || self.running.is_some() && machine.shadows().has_purges(cpu)
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     /// Whether any CPU has tables: until then there is nothing to purge.
     are_used: AtomicBool,
     inboxes: Vec<Inbox>,
+    /// How often anything was asked for.
+    asked: AtomicU64,
 }
 
 impl Shared {
@@ -87,6 +89,7 @@ impl Shared {
             arenas: AtomicU64::new(0),
             are_used: AtomicBool::new(false),
             inboxes: (0..cpus).map(|_| Inbox::default()).collect(),
+            asked: AtomicU64::new(0),
         }
     }
 
@@ -114,6 +117,19 @@ impl Shared {
             }
             inbox.is_filled.store(true, Ordering::SeqCst);
         }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often any CPU has asked for something.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Is there anything for `cpu` to purge?
+    pub(crate) fn has_purges(&self, cpu: u32) -> bool {
+        self.inboxes
+            .get(cpu as usize)
+            .is_some_and(|inbox| inbox.is_filled.load(Ordering::SeqCst))
     }
 
     /// What `cpu` has to purge now.
@@ -443,8 +459,12 @@ mod tests {
         assert_eq!(shared.take(0), [], "there are no tables yet");
         shared.place(START);
         assert!(Shadow::default().is_placed(&shared, 0));
+        let asked = shared.asked();
         shared.purge(page);
+        assert_ne!(shared.asked(), asked);
+        assert!(shared.has_purges(0) && shared.has_purges(1));
         assert_eq!(shared.take(0), [page]);
+        assert!(!shared.has_purges(0) && shared.has_purges(1));
         assert_eq!(shared.take(0), []);
         shared.purge(Purge::All);
         shared.purge(page);

@@ -176,9 +176,10 @@ fn a_stop_request_is_a_kick_only_if_the_guest_ran() {
 
     let mut bench = Bench::running();
     bench.description.set(&mut bench.cpu, field::CPUFLAGS, stop);
-    let psw = (0..100)
-        .find_map(|_| bench.sie.at_block(&mut bench.cpu, &bench.machine, 0x2100))
-        .expect("seen after some blocks");
+    let psw = bench
+        .sie
+        .look(&mut bench.cpu, &bench.machine, 0x2100)
+        .expect("seen");
     assert!(bench.is_host(psw));
     assert_eq!((bench.icpt(), bench.count(Count::Kicks)), (0x28, 1));
     assert_eq!(bench.description.psw(&bench.cpu).address, 0x2100);

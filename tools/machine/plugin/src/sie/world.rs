@@ -22,9 +22,6 @@ const CR0_ON: u64 = 0x0400_0000 | 0x0800_0000 | 0x0004_0000 | 0x0002_0000;
 /// All access keys, in control register 3.
 const CR3_ON: u64 = 0xffff_0000;
 
-/// How many blocks a guest runs between two looks at what the host wants.
-const BLOCKS: u32 = 16;
-
 impl Running {
     /// The space that the guest's program is in.
     pub(super) fn program_space(&self, cpu: &impl Cpu) -> Space {
@@ -256,7 +253,8 @@ impl Sie {
         !purges.is_empty()
     }
 
-    /// A block of instructions begins at `address`. Gives the PSW to go on with instead.
+    /// A block of instructions begins at `address`, and something is due. Gives the PSW
+    /// to go on with instead.
     pub(crate) fn at_block(
         &mut self,
         cpu: &mut impl Cpu,
@@ -276,10 +274,17 @@ impl Sie {
         if self.purge_as_asked(cpu, machine) {
             self.load_spaces(cpu);
         }
-        self.blocks = self.blocks.wrapping_add(1);
-        if !self.blocks.is_multiple_of(BLOCKS) {
-            return None;
-        }
+        None
+    }
+
+    /// The guest is at `address`: a look at what the host wants of it. Gives the PSW to go
+    /// on with instead.
+    pub(crate) fn look(
+        &mut self,
+        cpu: &mut impl Cpu,
+        machine: &Machine,
+        address: u64,
+    ) -> Option<Psw> {
         let guest = self.guest_at(cpu, address);
         match self.running.as_ref()?.requested(cpu) {
             Some(code) => Some(self.leave(cpu, machine, Exit::Interception(code), guest)),
