@@ -35,6 +35,9 @@ test-host: ## Run those tests that need no machine
 test-vm: ## Run the scenarios; FILTER=name to run some of them
 	@$(testbed)/vm test $(FILTER)
 
+test-debug: ## Run the scenarios that can share a machine on a debug kernel; an hour or more
+	@VM_FLAVOUR=debug VM_PATIENCE=$(or $(VM_PATIENCE),30) $(testbed)/vm run in-one-machine
+
 bench: ## Measure what this driver and the C driver cost, for Documentation/benchmarks.rst
 	@$(testbed)/vm bench --into Documentation
 
@@ -75,5 +78,5 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: modules modules_install clean check-kdir demo test test-host test-vm walk bench bench-host \
+.PHONY: modules modules_install clean check-kdir demo test test-host test-vm test-debug walk bench bench-host \
 	run shell lint licences format docs toolchain kernel help
