@@ -15,6 +15,7 @@ use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
+        RBTreeNode,
         RBTreeNodeReservation, //
     },
     time::{
@@ -100,43 +101,86 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
     let Ok(slot) = RBTreeNodeReservation::new(GFP_KERNEL) else {
         return Status::with_code(response::BUSY);
     };
-    let one_at_a_time = mdev.pinning.lock();
+    // What is not needed any more goes before this does.
+    let _one_at_a_time = mdev.pinning.lock();
     mdev.announce_pin(Some(nib));
-    let prepared = prepare(mdev, vcpu, nib, isc);
-    let mut unused = None;
-    let status = {
-        let mut state = mdev.driver.state.lock();
-        *mdev.pin_announced.access_mut(&mut state) = None;
-        match prepared {
-            // All has its owner: nothing is left behind.
-            Err(_) => Status::with_code(response::INVALID_ADDRESS),
-            Ok((nib, gisc)) if is_granted(mdev, &state, apqn) => {
-                let status = pqap::enable_interruptions(
-                    apqn,
-                    nib.address(),
-                    gisc.gisa(),
-                    gisc.guest_isc(),
-                    gisc.host_isc(),
-                );
-                let new = slot.into_node(apqn.to_raw(), Interruption { nib, _gisc: gisc });
-                unused = if status.code() == response::NORMAL {
-                    // What there was before has been replaced in the machine, too.
-                    state.interruptions.insert(new)
-                } else {
-                    // What there was before is as it was.
-                    Some(new)
-                };
+    let status = match prepare(mdev, vcpu, nib, isc) {
+        // All has its owner: nothing is left behind.
+        Err(_) => Status::with_code(response::INVALID_ADDRESS),
+        Ok((nib, gisc)) => {
+            let (address, gisa) = (nib.address(), gisc.gisa());
+            let (guest_isc, host_isc) = (gisc.guest_isc(), gisc.host_isc());
+            let execute = || pqap::enable_interruptions(apqn, address, gisa, guest_isc, host_isc);
+            let mut new = Some(slot.into_node(apqn.to_raw(), Interruption { nib, _gisc: gisc }));
+            let status = execute_for_guest(mdev, apqn, &execute, &mut new);
+            if status.code() == response::OTHERWISE_CHANGED && take_from_host(mdev, apqn) {
+                execute_for_guest(mdev, apqn, &execute, &mut new)
+            } else {
                 status
-            }
-            Ok((nib, gisc)) => {
-                unused = Some(slot.into_node(apqn.to_raw(), Interruption { nib, _gisc: gisc }));
-                Status::with_code(response::NOT_AVAILABLE)
             }
         }
     };
-    drop(unused);
-    drop(one_at_a_time);
+    mdev.announce_pin(None);
     status
+}
+
+/// Enables interruptions, if the guest still has the queue. If that is done, what they need is
+/// replaced by what there was before, which has been replaced in the machine, too.
+fn execute_for_guest(
+    mdev: &Mdev,
+    apqn: Apqn,
+    execute: &dyn Fn() -> Status,
+    needed: &mut Option<RBTreeNode<u16, Interruption>>,
+) -> Status {
+    let state = &mut *mdev.driver.state.lock();
+    if !is_granted(mdev, state, apqn) {
+        return Status::with_code(response::NOT_AVAILABLE);
+    }
+    let status = execute();
+    if status.code() == response::NORMAL {
+        *needed = needed
+            .take()
+            .and_then(|node| state.interruptions.insert(node));
+    }
+    status
+}
+
+/// Disables interruptions of a queue of the guest that are not the guest's, and waits for that:
+/// whether there were any.
+///
+/// The AP bus enables those of a new queue for the host, whatever driver the queue has.
+fn take_from_host(mdev: &Mdev, apqn: Apqn) -> bool {
+    let is_hosts = &|state: &State| {
+        is_granted(mdev, state, apqn) && state.interruptions.get(&apqn.to_raw()).is_none()
+    };
+    if !disable_unless_busy(mdev, apqn, is_hosts) {
+        return false;
+    }
+    for _ in 0..LOOKS {
+        if !pqap::tapq(apqn).irq_enabled() {
+            break;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    true
+}
+
+/// Disables interruptions of a queue, as long as they are to be: whether they still are. A machine
+/// that is busy is asked again for a while.
+fn disable_unless_busy(mdev: &Mdev, apqn: Apqn, is_due: &dyn Fn(&State) -> bool) -> bool {
+    for _ in 0..LOOKS {
+        let state = mdev.driver.state.lock();
+        if !is_due(&state) {
+            return false;
+        }
+        let code = pqap::disable_interruptions(apqn).code();
+        if !matches!(code, response::BUSY | response::RESET_IN_PROGRESS) {
+            return true;
+        }
+        drop(state);
+        fsleep(Delta::from_millis(1));
+    }
+    true
 }
 
 /// Gets all that is needed. Takes locks of the IOMMU backend.
@@ -217,7 +261,10 @@ fn release_now(mdev: &Mdev, concerned: &dyn Fn(u64) -> bool) {
                 None => return,
             }
         };
-        pqap::disable_interruptions(apqn);
+        disable_unless_busy(mdev, apqn, &|state| {
+            let interruption = state.interruptions.get(&apqn.to_raw());
+            interruption.is_some_and(is_meant)
+        });
         release_when_disabled(mdev, apqn, is_meant);
 
         let mut state = mdev.driver.state.lock();
