@@ -51,6 +51,10 @@ walk: ## A long random walk, against the specification: make walk [STEPS=n] [SEE
 	@$(testbed)/vm walk --steps $(or $(STEPS),5000) $(if $(SEED),--seed $(SEED)) \
 		--driver $(or $(DRIVER),rust)
 
+stress: ## Everything at the same time: make stress [ROUNDS=n] [SEED=n] [DRIVER=c]
+	@$(testbed)/vm run stress --driver $(or $(DRIVER),rust) $(if $(ROUNDS),--set ROUNDS=$(ROUNDS)) \
+		$(if $(SEED),--set SEED=$(SEED))
+
 shell: ## A shell inside a machine with the driver loaded; DRIVER=c for the C driver
 	@$(testbed)/vm shell --driver $(or $(DRIVER),rust)
 
@@ -78,5 +82,5 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: modules modules_install clean check-kdir demo test test-host test-vm test-debug walk bench bench-host \
-	run shell lint licences format docs toolchain kernel help
+.PHONY: modules modules_install clean check-kdir demo test test-host test-vm test-debug walk stress \
+	bench bench-host run shell lint licences format docs toolchain kernel help

@@ -303,7 +303,7 @@ impl Driver {
 
     fn grow_old(&self) {
         let mut state = self.state.lock();
-        state.looks += 1;
+        state.looks = state.looks.wrapping_add(1);
         if state.looks % LOOKS_PER_AGE == 0 {
             state
                 .host

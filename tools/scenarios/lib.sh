@@ -309,14 +309,19 @@ _answer() {
 }
 
 # vm NAME COMMAND...: one of the commands of apvmm: info, irq-info, reset,
-# set-irq, events, masks, commits, history, open, close.
+# set-irq, events, masks, commits, history, open, close, leave.
 vm() {
 	_vm=$1
 	shift
 	read -r _pid <$run/"$_vm".pid
 	kill -0 "$_pid" 2>/dev/null || fail "virtual machine $_vm is not running"
+	# Opened before it is asked: if it ends then, its answer would be lost.
+	exec 8<>$run/"$_vm".out
 	echo "$*" >$run/"$_vm".in
-	_answer <$run/"$_vm".out
+	_rc=0
+	_answer <&8 || _rc=$?
+	exec 8>&-
+	return $_rc
 }
 
 # vm_close NAME: end the monitor and wait until it is gone.

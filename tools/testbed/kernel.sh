@@ -5,6 +5,7 @@
 #
 #   kernel.sh          the usual one
 #   kernel.sh debug    one with lockdep, KASAN, kmemleak and so on
+#   kernel.sh faults   one in which allocations can be made to fail
 #   kernel.sh FLAVOUR --make-flags    print how to call make for it
 . "$(dirname "$0")/lib.sh"
 
@@ -13,7 +14,8 @@ case $flavour in
 usual) configs=("$testbed/kernel.config") flags="ARCH=s390 CROSS_COMPILE=s390x-linux-gnu-" time=8 ;;
 # KASAN of Rust code takes the compiler that Rust comes from.
 debug) configs=("$testbed/kernel.config" "$testbed/kernel-debug.config") flags="ARCH=s390 LLVM=1" time=12 ;;
-*) die "there is no kernel '$flavour': usual or debug" ;;
+faults) configs=("$testbed/kernel.config" "$testbed/kernel-faults.config") flags="ARCH=s390 CROSS_COMPILE=s390x-linux-gnu-" time=8 ;;
+*) die "there is no kernel '$flavour': usual, debug or faults" ;;
 esac
 if [ "${2:-}" = --make-flags ]; then
 	echo "$flags"

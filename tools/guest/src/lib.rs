@@ -15,6 +15,9 @@
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
 //! | [`instructions`] | what something costs, in executed instructions          |
 //! | [`sysfs`]    | attributes: one system call for each write                  |
+//! | [`module`]   | kernel modules: one attempt to load and to unload           |
+//! | [`faults`]   | allocations of the kernel that fail                         |
+//! | [`stress`]   | what is done to the driver by many processes at once        |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
 //! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`], [`memory`] and
@@ -24,12 +27,15 @@ pub mod argument;
 pub mod backdoor;
 pub mod crycb;
 pub mod error;
+pub mod faults;
 pub mod instructions;
 pub mod interview;
 pub mod kvm_run;
 pub mod memory;
+pub mod module;
 pub mod payload;
 pub mod rsa;
+pub mod stress;
 pub mod sysfs;
 pub mod uapi;
 pub mod vm;

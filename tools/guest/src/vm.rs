@@ -156,7 +156,8 @@ impl Vm {
                 let node = fs::read_dir(sysfs.join("vfio-dev"))
                     .and_then(|mut nodes| nodes.next().transpose())
                     .step("vfio-dev")?;
-                let node = node.map(|n| n.file_name()).unwrap_or_default();
+                let node = node.map(|node| node.file_name());
+                let node = node.ok_or(Errno::ENODEV).step("vfio-dev")?;
                 let iommufd = open("/dev/iommu")?;
                 let device = open(Path::new("/dev/vfio/devices").join(node))?;
                 let device = self.link(device, linked)?;
@@ -270,6 +271,13 @@ impl Device {
     /// Takes the storage of a guest away from the device.
     pub fn unmap(&self, guest: &Guest) -> Result<()> {
         self.iommu.unmap(guest.memory)
+    }
+
+    /// Gives back what keeps the virtual machine, without telling KVM that the device goes.
+    pub fn leave(&mut self) {
+        match &mut self.handle {
+            Handle::Group { _group: link, .. } | Handle::Iommufd(link) => link.vfio = None,
+        }
     }
 
     /// Any request, with an argument or without one.

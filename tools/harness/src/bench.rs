@@ -157,6 +157,7 @@ fn measure(artifacts: &Artifacts, machine: &Machine<'_>) -> Result<Outcome> {
         driver,
         size: Some(size),
         profile: false,
+        settings: &[],
     };
     let log = format!("{bench}-{size}-{run}");
     let outcome = run::in_machine(artifacts, job, &log, |_| {})?;

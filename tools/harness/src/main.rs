@@ -48,6 +48,9 @@ enum Task {
         /// Of a bench: show in which functions the cost is
         #[arg(long)]
         profile: bool,
+        /// A variable for the scenario; can be repeated
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        settings: Vec<String>,
     },
     /// A shell inside the machine; leave it with exit or ctrl-a x
     Shell {
@@ -264,12 +267,14 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
             driver,
             size,
             profile,
+            settings,
         } => {
             let job = Job {
                 name: Some(scenario),
                 driver: choose(*driver)?,
                 size: *size,
                 profile: *profile,
+                settings,
             };
             run_one(artifacts, job)
         }

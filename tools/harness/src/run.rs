@@ -22,8 +22,9 @@ const INIT: &[u8] = include_bytes!("init.sh");
 const GUEST_INIT: &[u8] = include_bytes!("guest-init.sh");
 
 /// The programs that the guest directory holds.
-const PROGRAMS: [&str; 9] = [
-    "apcore", "apcount", "apctl", "apmap", "aprsa", "apvmm", "apwalk", "crycb", "ktry",
+const PROGRAMS: [&str; 11] = [
+    "apcore", "apcount", "apctl", "apfail", "apmap", "aprsa", "apstress", "apvmm", "apwalk",
+    "crycb", "ktry",
 ];
 
 /// What the driver needs, in the order of loading. Init reads the list.
@@ -53,6 +54,8 @@ pub struct Job<'a> {
     pub size: Option<u8>,
     /// Whether a bench is to show in which functions the cost is.
     pub profile: bool,
+    /// More variables, each as `NAME=VALUE`.
+    pub settings: &'a [String],
 }
 
 impl Job<'_> {
@@ -60,11 +63,16 @@ impl Job<'_> {
     fn variables(&self) -> String {
         let size = self.size.map(|size| format!("SIZE={size}\n"));
         let profile = if self.profile { "PROFILE=1\n" } else { "" };
+        let settings = self.settings.iter().map(|setting| {
+            let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+            format!("{name}='{}'\n", value.replace('\'', "'\\''"))
+        });
         format!(
-            "DRIVER={}\nSCENARIO={}\n{}{profile}",
+            "DRIVER={}\nSCENARIO={}\n{}{profile}{}",
             self.driver,
             self.name.unwrap_or_default(),
-            size.unwrap_or_default()
+            size.unwrap_or_default(),
+            settings.collect::<String>()
         )
     }
 
@@ -231,6 +239,7 @@ pub fn scenario(
         driver,
         size: None,
         profile: false,
+        settings: &[],
     };
     in_machine(artifacts, job, name, watch)
 }
@@ -303,6 +312,7 @@ pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u3
         driver,
         size: None,
         profile: false,
+        settings: &[],
     };
     let files = Files::new(artifacts, job, &scenario)?;
     machine::interact(artifacts, &files.config(artifacts, &scenario)?)

@@ -9,7 +9,7 @@
 //! | `machine`       | `none` for a machine without AP, or commands for the machine that come after those of `default.machine`; can be repeated |
 //! | `cpus`          | number of CPUs, 1                                          |
 //! | `drivers`       | which drivers it is for, `rust c`                          |
-//! | `kernel`        | `debug` or `usual`: on the other kernel it is skipped      |
+//! | `kernel`        | `usual`, `debug` or `faults`: on the others it is skipped  |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
 //! | `count`         | `instructions`: the machine counts those that are executed |
 //! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too |
@@ -67,6 +67,8 @@ pub enum Flavour {
     Usual,
     /// One with lockdep, KASAN and so on.
     Debug,
+    /// One in which allocations can be made to fail.
+    Faults,
 }
 
 impl fmt::Display for Flavour {
@@ -74,6 +76,7 @@ impl fmt::Display for Flavour {
         f.write_str(match self {
             Self::Usual => "usual",
             Self::Debug => "debug",
+            Self::Faults => "faults",
         })
     }
 }
@@ -85,7 +88,8 @@ impl FromStr for Flavour {
         match name {
             "usual" => Ok(Self::Usual),
             "debug" => Ok(Self::Debug),
-            _ => bail!("there is no kernel {name:?}: usual or debug"),
+            "faults" => Ok(Self::Faults),
+            _ => bail!("there is no kernel {name:?}: usual, debug or faults"),
         }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a text that an administrator writes means, said as plainly as possible.
+//! What a text that an administrator writes means, and what is shown, said as plainly as possible.
+
+use std::collections::BTreeSet;
 
 use super::Sets;
 use crate::text::ParseError;
@@ -78,4 +80,44 @@ pub fn matrix(text: &[u8]) -> Result<Sets, ParseError> {
         domains: set(domains)?,
         control_domains: set(control_domains)?,
     })
+}
+
+/// As `matrix` and `guest_matrix`, in one line.
+pub fn listing(sets: &Sets) -> String {
+    let lines: Vec<_> = if sets.domains.is_empty() {
+        sets.adapters.iter().map(|a| format!("{a:02x}.")).collect()
+    } else if sets.adapters.is_empty() {
+        sets.domains.iter().map(|d| format!(".{d:04x}")).collect()
+    } else {
+        let queues = sets.queues().into_iter();
+        queues.map(|(a, d)| format!("{a:02x}.{d:04x}")).collect()
+    };
+    lines.join(" ")
+}
+
+/// As programs show what KVM was given.
+pub fn masks(sets: &Sets) -> String {
+    let list = |set: &BTreeSet<u8>| {
+        let mut runs: Vec<(u8, u8)> = Vec::new();
+        for &n in set {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == n => *last = n,
+                _ => runs.push((n, n)),
+            }
+        }
+        let run = |(first, last): &(u8, u8)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        match runs.is_empty() {
+            true => "none".into(),
+            false => runs.iter().map(run).collect::<Vec<_>>().join(","),
+        }
+    };
+    format!(
+        "apm={} aqm={} adm={}",
+        list(&sets.adapters),
+        list(&sets.domains),
+        list(&sets.control_domains)
+    )
 }

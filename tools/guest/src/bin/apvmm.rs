@@ -15,6 +15,7 @@
 //!     history             each of these changes
 //!     open UUID [group|iommufd]   one more device for the same machine
 //!     close               close the device opened last; the machine stays
+//!     leave               close all that is of the machine, and keep the devices
 //!     unmap | map         take the storage of the guest away from the device; give it back
 //!     ioctl REQUEST [WORD...]   any request of the device, with these words of 32 bits as
 //!                         its argument, behind which memory ends; without words, no argument
@@ -191,7 +192,7 @@ impl HeldRequest {
 
 /// The machine and its devices; the one opened last is the one commands are for.
 struct Session {
-    vm: Vm,
+    vm: Option<Vm>,
     devices: Vec<Device>,
     linked: bool,
     held: Option<HeldRequest>,
@@ -203,6 +204,11 @@ impl Session {
             .last_mut()
             .ok_or(Errno::ENODEV)
             .step("no open device")
+    }
+
+    fn vm(&self) -> Result<&Vm> {
+        let vm = self.vm.as_ref();
+        vm.ok_or(Errno::ENXIO).step("no virtual machine")
     }
 
     /// Obeys one command; what is returned comes before the `ok`.
@@ -276,7 +282,7 @@ impl Session {
                 String::new()
             }
             [how @ ("map" | "unmap")] => {
-                let guest = self.vm.guest()?;
+                let guest = self.vm()?.guest()?;
                 let device = self.devices.last();
                 let device = device.ok_or(Errno::ENODEV).step("no open device")?;
                 match *how {
@@ -294,7 +300,8 @@ impl Session {
                 let Some(backend) = backend else {
                     return unknown();
                 };
-                self.devices.push(self.vm.open(uuid, backend, self.linked)?);
+                let device = self.vm()?.open(uuid, backend, self.linked)?;
+                self.devices.push(device);
                 String::new()
             }
             ["close"] => {
@@ -302,7 +309,12 @@ impl Session {
                 self.devices.pop();
                 String::new()
             }
-            ["guest", rest @ ..] => interview::ask(self.vm.guest()?, rest)?,
+            ["leave"] => {
+                self.vm = None;
+                self.devices.iter_mut().for_each(Device::leave);
+                String::new()
+            }
+            ["guest", rest @ ..] => interview::ask(self.vm()?.guest()?, rest)?,
             ["measure", rest @ ..] => {
                 let places = Places::find().step("the driver's address")?;
                 let measured = instructions::measure(&places, || self.obey(rest));
@@ -328,7 +340,7 @@ fn start(options: &Options) -> Result<Session> {
     };
     let device = vm.open(&options.uuid, options.backend, options.linked)?;
     Ok(Session {
-        vm,
+        vm: Some(vm),
         devices: vec![device],
         linked: options.linked,
         held: None,

@@ -11,35 +11,17 @@
 //! Silent on success. Otherwise it says what it tried, and the errno in the last
 //! word; the exit status is 1.
 
-use std::ffi::CString;
-use std::fs::File;
 use std::process::ExitCode;
 
-use guest::error::{Result, Step};
-use guest::sysfs;
-use nix::errno::Errno;
-use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
-
-fn cstring(text: &str) -> Result<CString> {
-    CString::new(text).map_err(|_| Errno::EINVAL).step("text")
-}
-
-fn insmod(file: &str, args: &str) -> Result<()> {
-    let file = File::open(file).step("open")?;
-    finit_module(&file, &cstring(args)?, ModuleInitFlags::empty()).step("finit_module")
-}
-
-fn rmmod(name: &str) -> Result<()> {
-    delete_module(&cstring(name)?, DeleteModuleFlags::O_NONBLOCK).step("delete_module")
-}
+use guest::{module, sysfs};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args.as_slice() {
         ["write", file, text] => sysfs::write(file, text),
-        ["insmod", file, args @ ..] => insmod(file, &args.join(" ")),
-        ["rmmod", name] => rmmod(name),
+        ["insmod", file, args @ ..] => module::insert(file, &args.join(" ")),
+        ["rmmod", name] => module::remove(name),
         _ => {
             eprintln!("usage: ktry write FILE TEXT | insmod FILE [ARGS] | rmmod NAME");
             return ExitCode::from(2);

@@ -38,8 +38,9 @@ use crate::scenario::Driver;
 
 /// The machine of a walk: resets take no time unless a walk says so.
 ///
-/// No adapter gives random numbers, as CCA coprocessors do: Linux reads them while it binds a queue,
-/// and if the machine has taken that away just now, this waits for a scan that waits for this.
+/// No adapter gives random numbers, as CCA coprocessors do: Linux's hwrng thread scans the bus itself
+/// when it finds no queue to read them from, and if that scan removes the last queue, the thread
+/// waits for its own end (zcrypt_rng_data_read(), hwrng_unregister()), whoever drives the others.
 pub const MACHINE: &str = "limits na=15 nd=15 ; adapter 0-3 cex7a ; queue *.* reset-polls 0";
 
 /// The adapters that vfio_ap has at the beginning.

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vfio_ap_core::specification::text::{listing, masks};
 use vfio_ap_core::specification::{self, Queue, Sets};
 
 use super::operation::{Kind, Name, Operation, hexadecimal};
@@ -478,44 +479,4 @@ impl World {
         }
         seen
     }
-}
-
-/// As `matrix` and `guest_matrix`, in one line.
-fn listing(sets: &Sets) -> String {
-    let lines: Vec<_> = if sets.domains.is_empty() {
-        sets.adapters.iter().map(|a| format!("{a:02x}.")).collect()
-    } else if sets.adapters.is_empty() {
-        sets.domains.iter().map(|d| format!(".{d:04x}")).collect()
-    } else {
-        let queues = sets.queues().into_iter();
-        queues.map(|(a, d)| format!("{a:02x}.{d:04x}")).collect()
-    };
-    lines.join(" ")
-}
-
-/// As `apvmm` shows masks.
-fn masks(sets: &Sets) -> String {
-    let list = |set: &BTreeSet<u8>| {
-        let mut runs: Vec<(u8, u8)> = Vec::new();
-        for &n in set {
-            match runs.last_mut() {
-                Some((_, last)) if *last + 1 == n => *last = n,
-                _ => runs.push((n, n)),
-            }
-        }
-        let run = |(first, last): &(u8, u8)| match first == last {
-            true => first.to_string(),
-            false => format!("{first}-{last}"),
-        };
-        match runs.is_empty() {
-            true => "none".into(),
-            false => runs.iter().map(run).collect::<Vec<_>>().join(","),
-        }
-    };
-    format!(
-        "apm={} aqm={} adm={}",
-        list(&sets.adapters),
-        list(&sets.domains),
-        list(&sets.control_domains)
-    )
 }

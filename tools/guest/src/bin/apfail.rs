@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `apfail [CASE...]`: what the driver does when there is no memory.
+//!
+//! Each case is one system call, or one instruction of a guest. It is done again and again; the
+//! first time the first allocation in it fails, then the second, and so on until none does any
+//! more. If it fails for that, the errno has to be one that says so, and everything has to be
+//! as it was before. If it does not, everything has to be as if no allocation had failed.
+//!
+//! The case `load` is left out if it is not asked for: it takes minutes, and the kernel's module
+//! loader itself leaks.
+//!
+//! It wants adapters 1 and 2 with domains 0 to 3 to belong to the driver, and no mdevs. It says
+//! how many allocations have failed, and how many of them had the driver among their callers.
+//! What the kernel says comes with it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use guest::error::{Result, Step};
+use guest::faults::{Injector, Messages};
+use guest::stress::{AP, create, mdev, uuid};
+use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
+use guest::{backdoor, interview, module, sysfs};
+use nix::errno::Errno;
+use nix::kmod::{ModuleInitFlags, finit_module};
+
+const MODULE: &str = "/lib/modules/vfio_ap.ko";
+const CREATE: &str = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
+const DEBUG_FEATURE: &str = "/sys/kernel/debug/s390dbf/vfio_ap/sprintf";
+/// A queue that the guest has.
+const QUEUE: &str = "01.0001";
+/// More allocations than any case has.
+const MANY: u32 = 5000;
+
+/// The text of `ap_config` for domains 0 to 2, control domain 0, and adapters: 1 and 2 are `6`.
+fn matrix(adapters: char) -> String {
+    let mask = |digit| format!("0x{digit}{:063}", 0);
+    [mask(adapters), mask('e'), mask('8')].join(",")
+}
+
+/// A file that is open for writing: one system call is left to do.
+struct Written {
+    file: File,
+    text: String,
+}
+
+impl Written {
+    fn new(file: impl AsRef<Path>, text: &str) -> Result<Self> {
+        let file = OpenOptions::new().write(true).open(file).step("open")?;
+        let text = format!("{text}\n");
+        Ok(Self { file, text })
+    }
+
+    fn write(mut self) -> Result<()> {
+        self.file
+            .write(self.text.as_bytes())
+            .map(drop)
+            .step("write")
+    }
+}
+
+/// What is done while allocations fail.
+type Act = Box<dyn FnOnce(&mut World) -> Result<()>>;
+
+/// What a case is about.
+#[derive(Default)]
+struct World {
+    vm: Option<Vm>,
+    device: Option<Device>,
+}
+
+/// In which thread allocations are to fail.
+#[derive(Clone, Copy, PartialEq)]
+enum Where {
+    /// In the one that makes the system call.
+    Here,
+    /// In that of the virtual CPU.
+    Guest,
+}
+
+/// What a case does to the host.
+#[derive(Clone, Copy, PartialEq)]
+enum Host {
+    Same,
+    /// Queues may have lost their driver.
+    Unbound,
+    /// The masks, or the host configuration.
+    Changed,
+}
+
+struct Case {
+    name: &'static str,
+    host: Host,
+    place: Where,
+    /// Makes everything as it is to be kept.
+    prepare: fn(&mut World) -> Result<()>,
+    /// What is to be done, but for the system call itself.
+    ready: fn(&mut World) -> Result<Act>,
+    /// What it may end with besides ENOMEM.
+    errors: &'static [Errno],
+    /// Whether it may be done in part, as with queues that could not be bound.
+    partly: bool,
+}
+
+fn nothing(_: &mut World) -> Result<()> {
+    Ok(())
+}
+
+/// An mdev with queues.
+fn with_mdev(_: &mut World) -> Result<()> {
+    create('A')?;
+    sysfs::write(mdev('A').join("ap_config"), &matrix('6'))
+}
+
+/// A guest that has them.
+fn with_guest(world: &mut World) -> Result<()> {
+    with_mdev(world)?;
+    open(world, Backend::Group)
+}
+
+/// The same through an iommufd.
+fn with_guest_of_iommufd(world: &mut World) -> Result<()> {
+    with_mdev(world)?;
+    open(world, Backend::Iommufd)
+}
+
+fn open(world: &mut World, backend: Backend) -> Result<()> {
+    let vm = world.vm.as_ref().ok_or(Errno::ENODEV).step("VM")?;
+    world.device = Some(vm.open(&uuid('A'), backend, true)?);
+    Ok(())
+}
+
+fn without_mdev(world: &mut World) -> Result<()> {
+    world.device = None;
+    match mdev('A').exists() {
+        true => sysfs::write(mdev('A').join("remove"), "1"),
+        false => Ok(()),
+    }
+}
+
+fn write(file: PathBuf, text: &str) -> Result<Act> {
+    let written = Written::new(file, text)?;
+    Ok(Box::new(|_| written.write()))
+}
+
+/// Something about the device.
+fn on_device(act: fn(&mut Device, &Vm) -> Result<()>) -> Result<Act> {
+    Ok(Box::new(move |world| {
+        match (&mut world.device, &world.vm) {
+            (Some(device), Some(vm)) => act(device, vm),
+            _ => Err(Errno::ENODEV).step("no device"),
+        }
+    }))
+}
+
+fn close(world: &mut World) -> Result<()> {
+    world.device = None;
+    Ok(())
+}
+
+/// Reads files to their ends.
+fn read(files: Vec<PathBuf>) -> Result<Act> {
+    let mut buffer = vec![0_u8; 8192];
+    Ok(Box::new(move |_| {
+        for path in &files {
+            let mut file = File::open(path).step("open")?;
+            while file.read(&mut buffer).step("read")? != 0 {}
+        }
+        Ok(())
+    }))
+}
+
+/// Has the guest execute AQIC; its answer as an errno.
+fn aqic(world: &mut World, word: &str) -> Result<()> {
+    let vm = world.vm.as_ref().ok_or(Errno::ENODEV).step("VM")?;
+    let answer = interview::ask(vm.guest()?, &[word, "01.0001"])?;
+    match answer.get(..5) {
+        Some("rc=00") => Ok(()),
+        Some("rc=05") => Err(Errno::EBUSY).step("AQIC"),
+        Some("rc=06") => Err(Errno::EFAULT).step("AQIC"),
+        _ => Err(Errno::EIO).step(answer),
+    }
+}
+
+/// A guest that has interruptions.
+fn with_interruptions(world: &mut World) -> Result<()> {
+    with_guest(world)?;
+    aqic(world, "enable")
+}
+
+fn driver(file: &str) -> PathBuf {
+    Path::new(AP).join("drivers/vfio_ap").join(file)
+}
+
+fn report() -> PathBuf {
+    Path::new("/sys/kernel/debug/vfio_ap").join(uuid('A'))
+}
+
+fn tell(command: &str) -> Result<()> {
+    let answer = backdoor::ask(command);
+    answer.map(drop).or(Err(Errno::EIO)).step(command)
+}
+
+/// A guest that misses a queue.
+fn without_queue(world: &mut World) -> Result<()> {
+    with_guest(world)?;
+    sysfs::write(driver("unbind"), QUEUE)
+}
+
+/// A guest one of whose adapters has gone, which the host has not seen yet.
+fn without_adapter(world: &mut World) -> Result<()> {
+    with_guest(world)?;
+    tell("apm - 1")
+}
+
+fn attribute(name: &str) -> PathBuf {
+    mdev('A').join(name)
+}
+
+fn load(_: &mut World) -> Result<()> {
+    match Path::new("/sys/module/vfio_ap").exists() {
+        true => Ok(()),
+        false => module::insert(MODULE, ""),
+    }
+}
+
+fn unload(_: &mut World) -> Result<()> {
+    match Path::new("/sys/module/vfio_ap").exists() {
+        true => module::remove("vfio_ap"),
+        false => Ok(()),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    use Where::{Guest, Here};
+    let case = |name, prepare, ready| Case {
+        name,
+        host: Host::Same,
+        place: Here,
+        prepare,
+        ready,
+        errors: &[],
+        partly: false,
+    };
+    vec![
+        case("create", nothing, |_| write(CREATE.into(), &uuid('A'))),
+        case("remove", with_mdev, |_| write(attribute("remove"), "1")),
+        case("assign", with_mdev, |_| {
+            write(attribute("assign_domain"), "3")
+        }),
+        case("assign-guest", with_guest, |_| {
+            write(attribute("assign_domain"), "3")
+        }),
+        case("unassign-guest", with_guest, |_| {
+            write(attribute("unassign_adapter"), "1")
+        }),
+        case(
+            "ap_config",
+            |_| create('A'),
+            |_| write(attribute("ap_config"), &matrix('6')),
+        ),
+        case("ap_config-guest", with_guest, |_| {
+            write(attribute("ap_config"), &matrix('4'))
+        }),
+        case("read", with_guest, |_| {
+            let names = ["matrix", "guest_matrix", "ap_config", "control_domains"];
+            read(names.map(attribute).to_vec())
+        }),
+        case("debugfs", with_guest, |_| read(vec![report()])),
+        case("debug-feature", with_guest, |_| {
+            read(vec![DEBUG_FEATURE.into()])
+        }),
+        case("open-group", with_mdev, |_| {
+            Ok(Box::new(|world| open(world, Backend::Group)))
+        }),
+        case("open-iommufd", with_mdev, |_| {
+            Ok(Box::new(|world| open(world, Backend::Iommufd)))
+        }),
+        case("close-group", with_guest, |_| Ok(Box::new(close))),
+        case("close-iommufd", with_guest_of_iommufd, |_| {
+            Ok(Box::new(close))
+        }),
+        case("set-irqs", with_guest, |_| {
+            on_device(|device, _| device.set_irq(Irq::ConfigChanged, true))
+        }),
+        case("reset", with_guest, |_| {
+            on_device(|device, _| device.reset())
+        }),
+        Case {
+            place: Guest,
+            // The guest is told to try again, or that its address will not do.
+            errors: &[Errno::EBUSY, Errno::EFAULT],
+            ..case("enable", with_guest, |_| {
+                Ok(Box::new(|world| aqic(world, "enable")))
+            })
+        },
+        Case {
+            place: Guest,
+            errors: &[Errno::EBUSY, Errno::EFAULT],
+            ..case("enable-iommufd", with_guest_of_iommufd, |_| {
+                Ok(Box::new(|world| aqic(world, "enable")))
+            })
+        },
+        Case {
+            place: Guest,
+            ..case("disable", with_interruptions, |_| {
+                Ok(Box::new(|world| aqic(world, "disable")))
+            })
+        },
+        case("unmap", with_interruptions, |_| {
+            on_device(|device, vm| device.unmap(vm.guest()?))
+        }),
+        Case {
+            host: Host::Unbound,
+            ..case("unbind", with_guest, |_| write(driver("unbind"), QUEUE))
+        },
+        Case {
+            host: Host::Unbound,
+            ..case("bind", without_queue, |_| write(driver("bind"), QUEUE))
+        },
+        Case {
+            host: Host::Changed,
+            ..case("reserve", with_mdev, |_| {
+                write(Path::new(AP).join("apmask"), "+3,+9")
+            })
+        },
+        Case {
+            host: Host::Changed,
+            ..case("scan", without_adapter, |_| {
+                write(Path::new(AP).join("scans"), "1")
+            })
+        },
+        Case {
+            host: Host::Unbound,
+            // Queues for which there is no memory are not bound, and the module is there.
+            partly: true,
+            errors: &[Errno::ENOENT, Errno::EINVAL],
+            ..case("load", unload, |_| {
+                let file = File::open(MODULE).step("open")?;
+                let flags = ModuleInitFlags::empty();
+                Ok(Box::new(move |_| {
+                    finit_module(&file, c"", flags).step("finit_module")
+                }))
+            })
+        },
+        Case {
+            host: Host::Unbound,
+            ..case("unload", nothing, |_| {
+                Ok(Box::new(|_| module::remove("vfio_ap")))
+            })
+        },
+    ]
+}
+
+/// All that is to be seen, by its name.
+fn look(world: &World) -> BTreeMap<String, String> {
+    let mut seen = BTreeMap::new();
+    let mut see = |path: PathBuf| {
+        let text = sysfs::read(&path).unwrap_or_else(|e| format!("{:?}", e.errno));
+        seen.insert(path.display().to_string(), text);
+    };
+    for name in ["matrix", "guest_matrix", "ap_config", "control_domains"] {
+        see(attribute(name));
+    }
+    for (adapter, domain) in [1, 2].into_iter().flat_map(|a| (0..4).map(move |d| (a, d))) {
+        see(format!("{AP}/devices/{adapter:02x}.{domain:04x}/status").into());
+    }
+    see(Path::new(AP).join("apmask"));
+    // Of the report all but what has happened when.
+    if let Ok(report) = fs::read_to_string(report()) {
+        let lines = report.lines().filter(|line| !line.contains("commit"));
+        let lines = lines.filter(|line| !line.starts_with("queues taken"));
+        seen.insert("report".into(), lines.collect::<Vec<_>>().join("; "));
+    }
+    seen.insert("pinned pages".into(), pinned().to_string());
+    seen.insert("open".into(), world.device.is_some().to_string());
+    seen
+}
+
+/// Pages that are pinned for devices.
+fn pinned() -> i64 {
+    let _ = fs::write("/proc/sys/vm/stat_refresh", "1");
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = |name| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|count| count.trim().parse::<i64>().ok())
+            .unwrap_or(0)
+    };
+    count("nr_foll_pin_acquired") - count("nr_foll_pin_released")
+}
+
+/// Where two looks differ.
+fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
+    let names = before.keys().chain(after.keys());
+    let lines = names.filter(|name| before.get(*name) != after.get(*name));
+    let lines: std::collections::BTreeSet<_> = lines
+        .map(|name| format!("{name}: {:?}, then {:?}", before.get(name), after.get(name)))
+        .collect();
+    lines.into_iter().collect::<Vec<_>>().join("\n  ")
+}
+
+/// The thread of the virtual CPU: the one that is not ours.
+fn guest_thread() -> Result<u32> {
+    let own = std::process::id();
+    let threads = fs::read_dir("/proc/self/task").step("task")?;
+    let threads = threads
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut others = threads.filter(|thread| *thread != own);
+    others
+        .next()
+        .ok_or(Errno::ESRCH)
+        .step("thread of the guest")
+}
+
+/// Counts of a case.
+#[derive(Default)]
+struct Count {
+    faults: u32,
+    own: u32,
+    /// What it has ended with.
+    outcomes: BTreeMap<String, u32>,
+}
+
+/// Everything as it was in the beginning.
+fn restore(world: &mut World, host: Host) -> Result<()> {
+    without_mdev(world)?;
+    if host == Host::Same {
+        return Ok(());
+    }
+    load(world)?;
+    if host == Host::Changed {
+        tell("apm = 0-3")?;
+        sysfs::write(Path::new(AP).join("apmask"), "+0,-1,-2,-3,+9")?;
+        for _ in 0..2 {
+            sysfs::write(Path::new(AP).join("scans"), "1")?;
+        }
+    }
+    for queue in guest::stress::driverless() {
+        sysfs::write(Path::new(AP).join("drivers_probe"), &queue)?;
+    }
+    Ok(())
+}
+
+/// Does it once with a fault in the `nth` allocation: whether there are so many.
+fn attempt(
+    world: &mut World,
+    case: &Case,
+    nth: u32,
+    injector: &Injector,
+    messages: &Messages,
+    count: &mut Count,
+    expected: &mut Option<BTreeMap<String, String>>,
+) -> std::result::Result<bool, String> {
+    let say = |e: guest::error::Error| format!("{e}");
+    (case.prepare)(world).map_err(say)?;
+    let act = (case.ready)(world).map_err(say)?;
+    let before = look(world);
+    for line in messages.hear().rest {
+        println!("{line}");
+    }
+    if nth != 0 {
+        injector.arm(nth).map_err(say)?;
+    }
+    let result = act(world);
+    let injected = injector.disarm().map_err(say)? && nth != 0;
+    let heard = messages.hear();
+    heard.rest.iter().for_each(|line| println!("{line}"));
+    let after = look(world);
+    if injected {
+        count.faults += 1;
+        count.own += heard.own.min(1);
+    }
+    let outcome = match &result {
+        Ok(()) => "ok".to_owned(),
+        Err(e) => format!("{:?}", e.errno),
+    };
+    *count.outcomes.entry(outcome).or_default() += u32::from(injected);
+    match result {
+        Ok(()) => {
+            let mut reference = expected.get_or_insert_with(|| after.clone()).clone();
+            // Nothing depends on the report: without memory there is none.
+            if !after.contains_key("report") {
+                reference.remove("report");
+            }
+            if after != reference && !case.partly {
+                let difference = difference(&reference, &after);
+                return Err(format!("it succeeds, but not quite:\n  {difference}"));
+            }
+        }
+        Err(e) => {
+            if !injected || e.errno != Errno::ENOMEM && !case.errors.contains(&e.errno) {
+                return Err(format!("it fails with {e}"));
+            }
+            if after != before {
+                let difference = difference(&before, &after);
+                return Err(format!(
+                    "it fails with {e}, but not all is as before:\n  {difference}"
+                ));
+            }
+        }
+    }
+    restore(world, case.host).map_err(|e| format!("afterwards: {e}"))?;
+    Ok(injected)
+}
+
+fn sweep(
+    world: &mut World,
+    case: &Case,
+    here: &Injector,
+    messages: &Messages,
+) -> std::result::Result<Count, String> {
+    let mut count = Count::default();
+    let guest;
+    let injector = match case.place {
+        Where::Here => here,
+        Where::Guest => {
+            let injector = guest_thread().and_then(Injector::new);
+            guest = injector.map_err(|e| e.to_string())?;
+            &guest
+        }
+    };
+    let mut expected = None;
+    // Without a fault, to see what it leads to.
+    attempt(
+        world,
+        case,
+        0,
+        injector,
+        messages,
+        &mut count,
+        &mut expected,
+    )?;
+    for nth in 1..MANY {
+        let injected = attempt(
+            world,
+            case,
+            nth,
+            injector,
+            messages,
+            &mut count,
+            &mut expected,
+        )
+        .map_err(|wrong| format!("allocation {nth}: {wrong}"))?;
+        if !injected {
+            return Ok(count);
+        }
+    }
+    Err("there is no end to it".into())
+}
+
+fn new_world() -> Result<World> {
+    let options = GuestOptions {
+        cpus: 1,
+        pinned: false,
+        last_adapter: 3,
+        last_domain: 3,
+    };
+    Ok(World {
+        vm: Some(Vm::with_guest(options)?),
+        device: None,
+    })
+}
+
+fn run(wanted: &[String]) -> Result<bool> {
+    let messages = Messages::listen()?;
+    let here = Injector::new(std::process::id())?;
+    let mut world = new_world()?;
+    let (mut faults, mut own, mut wrong) = (0, 0, 0);
+    for case in cases() {
+        let is_wanted = match wanted {
+            [] => case.name != "load",
+            _ => wanted.iter().any(|name| name == case.name),
+        };
+        if !is_wanted {
+            continue;
+        }
+        let begun = Instant::now();
+        match sweep(&mut world, &case, &here, &messages) {
+            Ok(count) => {
+                let outcomes = count
+                    .outcomes
+                    .iter()
+                    .map(|(what, n)| format!(" {what}={n}"));
+                let outcomes: String = outcomes.collect();
+                let seconds = begun.elapsed().as_secs();
+                println!(
+                    "{}: {} faults, {} own, {seconds} s:{outcomes}",
+                    case.name, count.faults, count.own
+                );
+                faults += count.faults;
+                own += count.own;
+            }
+            Err(text) => {
+                println!("wrong: {}: {text}", case.name);
+                wrong += 1;
+                restore(&mut world, Host::Changed)?;
+            }
+        }
+    }
+    println!("faults: {faults}, {own} of them with the driver among the callers; wrong: {wrong}");
+    Ok(wrong == 0)
+}
+
+fn main() -> ExitCode {
+    backdoor::explain_absence();
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    match run(&wanted) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            println!("wrong: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

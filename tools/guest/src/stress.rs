@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is done to the driver at the same time, by one process each, and what each of them
+//! has seen.
+//!
+//! No role knows what the others do. So nearly everything may be refused; what may not is
+//! said by [`Tally::unexpected`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use nix::errno::Errno;
+
+use crate::error::{Error, Result, Step};
+use crate::vm::{Backend, Device, GuestOptions, Irq, Vm};
+use crate::{backdoor, interview, module, sysfs};
+
+/// Where the AP bus is.
+pub const AP: &str = "/sys/bus/ap";
+/// Where mdevs are.
+pub const MDEVS: &str = "/sys/bus/mdev/devices";
+const PARENT: &str = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough";
+/// The driver under test.
+const MODULE: &str = "/lib/modules/vfio_ap.ko";
+
+/// The mdev that has several users.
+///
+/// They use its group: VFIO's core forgets the virtual machine of the first user if a second one
+/// tries to open the character device, and it stays for ever (`second-bind-forgets-kvm`).
+const SHARED: char = 'B';
+/// The mdevs that come and go.
+pub const FLEETING: [char; 4] = ['A', 'B', 'C', 'D'];
+/// The mdevs that stay for a round, used by [`hold`].
+pub const LASTING: [char; 2] = ['E', 'F'];
+/// There are so many adapters and domains.
+pub const IDS: u8 = 4;
+
+/// The UUID of an mdev, as scenarios have it.
+pub fn uuid(name: char) -> String {
+    let digits = name.to_ascii_lowercase().to_string().repeat(8);
+    format!("{digits}-0000-4000-8000-000000000000")
+}
+
+/// The directory of an mdev.
+pub fn mdev(name: char) -> PathBuf {
+    Path::new(MDEVS).join(uuid(name))
+}
+
+/// Creates an mdev.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn create(name: char) -> Result<()> {
+    sysfs::write(Path::new(PARENT).join("create"), &uuid(name))
+}
+
+/// How often an operation was done, by its outcome: `ok` or an errno.
+#[derive(Default)]
+pub struct Tally(BTreeMap<String, BTreeMap<String, u64>>);
+
+impl Tally {
+    fn add(&mut self, operation: &str, outcome: &str, count: u64) {
+        let outcomes = self.0.entry(operation.into()).or_default();
+        *outcomes.entry(outcome.into()).or_default() += count;
+    }
+
+    /// Counts what came of an operation.
+    fn note<T>(&mut self, operation: &str, result: &Result<T>) {
+        match result {
+            Ok(_) => self.add(operation, "ok", 1),
+            Err(Error { errno, .. }) => self.add(operation, &format!("{errno:?}"), 1),
+        }
+    }
+
+    /// Adds what another process has counted; false if the line is none of [`fmt::Display`].
+    pub fn merge(&mut self, line: &str) -> bool {
+        let mut words = line.split(' ');
+        let (Some("did"), Some(operation)) = (words.next(), words.next()) else {
+            return false;
+        };
+        for word in words {
+            if let Some((outcome, count)) = word.split_once('=') {
+                self.add(operation, outcome, count.parse().unwrap_or(0));
+            }
+        }
+        true
+    }
+
+    /// How many operations there were.
+    pub fn total(&self) -> u64 {
+        self.0.values().flat_map(BTreeMap::values).sum()
+    }
+
+    /// Outcomes for which no other role can be the reason.
+    pub fn unexpected(&self) -> Vec<String> {
+        let outcomes = |(operation, outcomes): (&String, &BTreeMap<String, u64>)| {
+            let operation = operation.clone();
+            let wrong: Vec<_> = outcomes
+                .keys()
+                .filter(|outcome| {
+                    *outcome != "ok" && !expected(&operation).contains(&outcome.as_str())
+                })
+                .map(|outcome| format!("{operation}: {outcome}"))
+                .collect();
+            wrong
+        };
+        self.0.iter().flat_map(outcomes).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (operation, outcomes) in &self.0 {
+            write!(f, "did {operation}")?;
+            for (outcome, count) in outcomes {
+                write!(f, " {outcome}={count}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The errnos that an operation may end with while all others are at it.
+fn expected(operation: &str) -> &'static [&'static str] {
+    // ENODEV and ENOENT: what it is about is not there, or goes away just now.
+    match operation {
+        "create" => &["EEXIST", "ENODEV", "ENOENT", "EAGAIN"],
+        "remove" => &["ENODEV", "ENOENT", "EAGAIN"],
+        // EADDRNOTAVAIL: reserved for the host. EADDRINUSE: another mdev has it.
+        "assign" | "unassign" | "ap_config" => {
+            &["EADDRNOTAVAIL", "EADDRINUSE", "ENODEV", "ENOENT", "EBUSY"]
+        }
+        "read" => &["ENODEV", "ENOENT", "EIO"],
+        "open" => &["EBUSY", "ENODEV", "ENOENT"],
+        "reset" => &["EIO", "ENODEV"],
+        "set-irq" => &["ENODEV"],
+        "bind" | "unbind" => &["EBUSY", "ENODEV", "ENOENT"],
+        "reserve" => &["EBUSY", "ENODEV"],
+        "override" => &["EBUSY", "ENODEV", "ENOENT"],
+        "probe" => &["EINVAL", "ENODEV", "EAGAIN", "EBUSY"],
+        "config" => &["EIO", "ENODEV", "ENOENT", "EBUSY"],
+        "unload" => &["EAGAIN", "ENOENT", "EBUSY"],
+        "load" => &["EEXIST", "EBUSY"],
+        _ => &[],
+    }
+}
+
+/// One process.
+pub struct Worker {
+    tally: Tally,
+    random: Rng,
+    end: Instant,
+}
+
+impl Worker {
+    /// One that goes on for a while.
+    pub fn new(duration: Duration, seed: u64) -> Self {
+        Self {
+            tally: Tally::default(),
+            random: Rng::with_seed(seed),
+            end: Instant::now() + duration,
+        }
+    }
+
+    /// Does what its role is, until its time is over; what it has seen.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such role, or it cannot begin.
+    pub fn play(mut self, role: &str, name: char) -> Result<Tally> {
+        match role {
+            "hold" => return self.hold(name),
+            "use" => self.open_and_close(name)?,
+            _ => {
+                while Instant::now() < self.end {
+                    self.step(role, name)?;
+                }
+            }
+        }
+        Ok(self.tally)
+    }
+
+    fn step(&mut self, role: &str, name: char) -> Result<()> {
+        match role {
+            "mdevs" => self.create_or_remove(),
+            "assign" => self.assign(),
+            "look" => self.look(),
+            "kill" => self.kill(name)?,
+            "machine" => self.change_machine(),
+            "scan" => self.write("scan", &Path::new(AP).join("scans"), "1"),
+            "bind" => self.bind_or_unbind(),
+            "reserve" => self.reserve(),
+            "override" => self.override_drivers(),
+            "config" => self.configure(),
+            "module" => self.load_or_unload(),
+            _ => return Err(Errno::EINVAL).step(format!("no such role: {role}")),
+        }
+        Ok(())
+    }
+
+    fn id(&mut self) -> u8 {
+        self.random.u8(..IDS)
+    }
+
+    fn queue(&mut self) -> String {
+        format!("{:02x}.{:04x}", self.id(), self.id())
+    }
+
+    fn any_mdev(&mut self) -> char {
+        let names = [&FLEETING[..], &LASTING[..]].concat();
+        names[self.random.usize(..names.len())]
+    }
+
+    fn pause(&mut self, milliseconds: u64) {
+        thread::sleep(Duration::from_millis(self.random.u64(..milliseconds)));
+    }
+
+    fn write(&mut self, operation: &str, file: &Path, text: &str) {
+        self.tally.note(operation, &sysfs::write(file, text));
+    }
+
+    fn create_or_remove(&mut self) {
+        let name = FLEETING[self.random.usize(..FLEETING.len())];
+        if self.random.f32() < 0.7 {
+            self.tally.note("create", &create(name));
+        } else {
+            self.write("remove", &mdev(name).join("remove"), "1");
+        }
+        self.pause(40);
+    }
+
+    fn assign(&mut self) {
+        let mdev = mdev(self.any_mdev());
+        if self.random.u8(..8) == 0 {
+            // The first four bits of each mask are what there is.
+            let mut mask = || format!("0x{:x}{:063}", self.random.u8(..16), 0);
+            let text = [mask(), mask(), mask()].join(",");
+            return self.write("ap_config", &mdev.join("ap_config"), &text);
+        }
+        let verb = if self.random.f32() < 0.6 {
+            "assign"
+        } else {
+            "unassign"
+        };
+        let what = ["adapter", "domain", "control_domain"][self.random.usize(..3)];
+        let text = self.id().to_string();
+        self.write(verb, &mdev.join(format!("{verb}_{what}")), &text);
+    }
+
+    fn look(&mut self) {
+        let name = self.any_mdev();
+        let file = match self.random.u8(..7) {
+            0 => mdev(name).join("matrix"),
+            1 => mdev(name).join("guest_matrix"),
+            2 => mdev(name).join("ap_config"),
+            3 => mdev(name).join("control_domains"),
+            4 => Path::new("/sys/kernel/debug/vfio_ap").join(uuid(name)),
+            5 => "/sys/kernel/debug/s390dbf/vfio_ap/sprintf".into(),
+            _ => Path::new(AP)
+                .join("devices")
+                .join(self.queue())
+                .join("status"),
+        };
+        self.tally.note("read", &sysfs::read(file));
+    }
+
+    fn guest(&mut self) -> Result<Vm> {
+        let cpus = self.random.usize(..3);
+        if cpus == 0 {
+            return Vm::new(1);
+        }
+        Vm::with_guest(GuestOptions {
+            cpus,
+            pinned: false,
+            last_adapter: IDS - 1,
+            last_domain: IDS - 1,
+        })
+    }
+
+    fn open(&mut self, vm: &Vm, name: char) -> Result<Device> {
+        let backend = if name == SHARED || self.random.bool() {
+            Backend::Group
+        } else {
+            Backend::Iommufd
+        };
+        let device = vm.open(&uuid(name), backend, true);
+        self.tally.note("open", &device);
+        device
+    }
+
+    /// One of the things that a user and its guest do.
+    fn use_device(&mut self, vm: &Vm, device: &mut Device) {
+        match self.random.u8(..8) {
+            0 | 1 => {
+                let irq = [Irq::Request, Irq::ConfigChanged][self.random.usize(..2)];
+                let on = self.random.bool();
+                self.tally.note("set-irq", &device.set_irq(irq, on));
+            }
+            2 => self.tally.note("reset", &device.reset()),
+            3 => {
+                if let Ok(guest) = vm.guest() {
+                    self.tally.note("unmap", &device.unmap(guest));
+                    self.pause(5);
+                    self.tally.note("map", &device.map(guest));
+                }
+            }
+            _ => {
+                if let Ok(guest) = vm.guest() {
+                    let cpu = self.random.usize(..guest.cpus.len()).to_string();
+                    let queue = self.queue();
+                    let word =
+                        ["enable", "enable", "disable", "send", "receive"][self.random.usize(..5)];
+                    let answer = interview::ask(guest, &[&cpu, word, &queue]);
+                    self.tally.note(&format!("guest-{word}"), &answer);
+                }
+            }
+        }
+    }
+
+    /// The role `use`: a virtual machine that opens and closes a device.
+    fn open_and_close(&mut self, name: char) -> Result<()> {
+        let vm = self.guest()?;
+        while Instant::now() < self.end {
+            let Ok(mut device) = self.open(&vm, name) else {
+                self.pause(20);
+                continue;
+            };
+            for _ in 0..self.random.u8(..10) {
+                self.use_device(&vm, &mut device);
+            }
+            drop(device);
+            self.tally.add("close", "ok", 1);
+        }
+        Ok(())
+    }
+
+    /// The role `hold`: a guest that keeps its device, until it was asked what it has.
+    fn hold(mut self, name: char) -> Result<Tally> {
+        let vm = Vm::with_guest(GuestOptions {
+            cpus: 1,
+            pinned: false,
+            last_adapter: IDS - 1,
+            last_domain: IDS - 1,
+        })?;
+        let mut device = self.open(&vm, name)?;
+        while Instant::now() < self.end {
+            self.use_device(&vm, &mut device);
+            self.pause(20);
+        }
+        println!("holding");
+        let mut line = String::new();
+        while std::io::stdin().read_line(&mut line).step("question")? != 0 {
+            let answer = match line.trim() {
+                "masks" => crate::crycb::Question::Masks
+                    .answer(std::process::id())
+                    .step("KVM debug feature")?,
+                _ => interview::ask(vm.guest()?, &["queues"])?,
+            };
+            println!("{answer}");
+            line.clear();
+        }
+        drop(device);
+        self.tally.add("close", "ok", 1);
+        Ok(self.tally)
+    }
+
+    /// A user that is killed at any time.
+    fn kill(&mut self, name: char) -> Result<()> {
+        let seed = self.random.u64(..).to_string();
+        let program = std::env::current_exe().step("own name")?;
+        let mut user = Command::new(program)
+            .args(["role", "use", &name.to_string(), "1000", &seed])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .step("start a user")?;
+        self.pause(400);
+        user.kill().step("kill a user")?;
+        self.tally.note("kill", &user.wait().step("wait"));
+        Ok(())
+    }
+
+    /// Another host configuration, hardware that fails, that is slow.
+    fn change_machine(&mut self) {
+        let (id, queue) = (self.id(), self.queue());
+        let command = match self.random.u8(..16) {
+            0..=7 => {
+                let mask = ["apm", "apm", "aqm", "adm"][self.random.usize(..4)];
+                let sign = ["+", "+", "-"][self.random.usize(..3)];
+                format!("{mask} {sign} {id}")
+            }
+            8 => {
+                let states = ["online", "online", "deconfigured", "checkstopped"];
+                format!("adapter {id} state {}", states[self.random.usize(..4)])
+            }
+            9 => format!(
+                "adapter {id} {}",
+                ["cex7a", "cex8p", "none"][self.random.usize(..3)]
+            ),
+            10 => format!("queue {queue} reset-polls {}", self.random.u8(..5)),
+            11 => format!("queue {queue} irq-polls {}", self.random.u8(..5)),
+            12 | 13 => {
+                let function = ["zapq", "tapq", "aqic"][self.random.usize(..3)];
+                let code = ["01", "03", "04", "05", "07", "42"][self.random.usize(..6)];
+                let times = self.random.u8(1..4);
+                format!("queue {queue} {function} rc={code} times={times}")
+            }
+            _ => {
+                // The host looks at its configuration by itself, but not often.
+                let scan = Path::new(AP).join("scans");
+                return self.write("scan", &scan, "1");
+            }
+        };
+        // An adapter that is not installed has no state.
+        let _ = backdoor::ask(&command);
+        self.tally.add("machine", "ok", 1);
+        self.pause(20);
+    }
+
+    fn bind_or_unbind(&mut self) {
+        let queue = self.queue();
+        let driver = Path::new(AP).join("drivers/vfio_ap");
+        if self.random.f32() < 0.6 {
+            self.write("bind", &driver.join("bind"), &queue);
+        } else {
+            self.write("unbind", &driver.join("unbind"), &queue);
+        }
+    }
+
+    /// Drivers for single queues. Linux takes them only while nothing is reserved by masks.
+    fn override_drivers(&mut self) {
+        let queue = self.queue();
+        let file = format!("{AP}/devices/{queue}/driver_override");
+        let text = ["vfio_ap", "vfio_ap", "", "cex4queue"][self.random.usize(..4)];
+        self.write("override", Path::new(&file), text);
+        let driver = Path::new(AP).join("devices").join(&queue).join("driver");
+        self.write("unbind", &driver.join("unbind"), &queue);
+        self.write("probe", &Path::new(AP).join("drivers_probe"), &queue);
+        self.pause(40);
+    }
+
+    fn reserve(&mut self) {
+        let mask = ["apmask", "aqmask"][self.random.usize(..2)];
+        let sign = ["+", "-", "-"][self.random.usize(..3)];
+        let text = format!("{sign}{}", self.id());
+        self.write("reserve", &Path::new(AP).join(mask), &text);
+        // Queues without a driver do not look for one by themselves.
+        for queue in driverless() {
+            self.write("probe", &Path::new(AP).join("drivers_probe"), &queue);
+        }
+        self.pause(40);
+    }
+
+    fn configure(&mut self) {
+        let file = format!("{AP}/devices/card{:02x}/config", self.id());
+        let text = if self.random.f32() < 0.7 { "1" } else { "0" };
+        self.write("config", Path::new(&file), text);
+        self.pause(50);
+    }
+
+    fn load_or_unload(&mut self) {
+        self.tally.note("unload", &module::remove("vfio_ap"));
+        self.tally.note("load", &module::insert(MODULE, ""));
+        self.pause(1000);
+    }
+}
+
+/// The queues that have no driver.
+pub fn driverless() -> Vec<String> {
+    queues(|directory| !directory.join("driver").exists())
+}
+
+/// The queues of the bus for which something holds.
+pub fn queues(holds: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = fs::read_dir(Path::new(AP).join("devices"));
+    entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| holds(&entry.path()))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains('.'))
+        .collect()
+}

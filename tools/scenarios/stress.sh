@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+# Whatever many processes do at once, everybody has what is due, and nothing is left behind.
+#
+# Mdevs, assignments, users that open, close and die, guests with interruptions, hardware that
+# fails and changes, scans, bind and unbind, what is reserved for the host, loading and unloading,
+# all at the same time; see apstress. `make stress` takes longer.
+# drivers: rust
+# cpus: 2
+# machine: adapter 0-3 cex7a
+# timeout: 150
+
+rounds=${ROUNDS:-2} seed=${SEED:-1}
+
+# stress OPTION...: it, and what is true after it.
+stress() {
+	if_c set -- "$@" --unruly
+	apstress --rounds $rounds --seed $seed "$@" || fail "see above"
+	# Nobody uses any of them any more.
+	for mdev in "$mdevs"/*; do
+		[ ! -e "$mdev" ] || ktry write "$mdev/remove" 1
+	done
+	no_machines() { [ -z "$(find /sys/kernel/debug/kvm -mindepth 1 -type d)" ]; }
+	wait_until "no virtual machine is left" no_machines
+	echo 1 >/proc/sys/vm/stat_refresh
+	expect "pinned pages that are left" 0 awk \
+		'/nr_foll_pin_acquired/ { n += $2 } /nr_foll_pin_released/ { n -= $2 } END { print n + 0 }' \
+		/proc/vmstat
+	machine "apm = 0-3 ; aqm = 0-3 ; adm = 0-3"
+	scan
+}
+
+# probe: queues that have no driver find one.
+probe() {
+	for queue in $ap/devices/*.*; do
+		[ -e "$queue/driver" ] || echo "${queue##*/}" >$ap/drivers_probe
+	done
+	wait_until "all queues are bound" bindings_complete
+}
+
+all_usable() {
+	mdev A
+	assign A adapter 1 2 3 domain 0 1 2 3
+	all=$(matrix A)
+	expect "queues" 12 sh -c "echo $all | wc -w"
+	expect "the guest would have all" "$all" guest_matrix A
+	vm_open A group --run 1
+	expect "the guest has all" "$all" vm A guest queues
+	for queue in $all; do
+		expect "status of $queue" "in use" cat "$ap/devices/$queue/status"
+		enabled=$(vm A guest enable "$queue")
+		case $enabled in
+		"rc=00 cc=0"*) ;;
+		*) fail "interruptions of $queue: $enabled" ;;
+		esac
+	done
+	vm_close A
+	remove_mdev A
+}
+
+give_to_vfio_ap "1 2 3" ""
+load_driver
+stress
+ktry write $ap/apmask +0,-1,-2,-3
+ktry write $ap/aqmask +0,+1,+2,+3
+probe
+all_usable
+
+ktry write $ap/apmask +1,+2,+3
+stress --overrides
+for queue in $ap/devices/*.*; do
+	case $queue in
+	*/00.*) echo >"$queue/driver_override" ;;
+	*) echo vfio_ap >"$queue/driver_override" ;;
+	esac
+	[ ! -e "$queue/driver" ] || echo "${queue##*/}" >"$queue/driver/unbind"
+done
+probe
+all_usable
