@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 # Control domains are assigned and unassigned, and need no queue.
-#
-# C1, C6.
 
 give_to_vfio_ap "1" ""
 load_driver

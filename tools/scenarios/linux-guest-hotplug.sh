@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Linux in a guest is told of each change of its configuration, and looks for itself.
 #
-# C1. The driver signals the eventfd, QEMU makes a channel report pending, which is a
+# The driver signals the eventfd, QEMU makes a channel report pending, which is a
 # machine check, and the guest asks for the event and scans its AP bus. It would not
 # look by itself for two minutes, and nobody tells it to.
 # kernel: usual

@@ -2,7 +2,7 @@
 # Linux in a guest has exactly the queues that are in guest_matrix, by its AP bus and by
 # lszcrypt.
 #
-# C1. An adapter of which a queue is missing is not there.
+# An adapter of which a queue is missing is not there.
 # kernel: usual
 # image: clients linux
 # memory: 1024

@@ -2,7 +2,7 @@
 # A program in a Linux guest has RSA computed by a queue of its own; when the adapter goes
 # while it works on a message, the program is told so.
 #
-# E2. The program uses /dev/z90crypt. The queue works again when it has come back.
+# The program uses /dev/z90crypt. The queue works again when it has come back.
 # machine: adapter 1,2 cex7a
 # kernel: usual
 # image: clients linux

@@ -2,7 +2,7 @@
 # Two Linux guests compute at once while the host configuration changes under them: each
 # scan commits once to the guest that it concerns, and no program loses a message.
 #
-# C2, C3, F2. Adapters 3 and 4 of guest A take turns; adapter 1 stays, so that its programs
+# Adapters 3 and 4 of guest A take turns; adapter 1 stays, so that its programs
 # always have one. The C driver commits twice: known difference. Guest B has others.
 # machine: adapter 1-4 cex7a ; apm = 0-3
 # kernel: usual

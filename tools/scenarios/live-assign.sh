@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 # Assignments reach a running guest, one commit each.
-#
-# C1.
 
 give_to_vfio_ap "1 2" ""
 load_driver

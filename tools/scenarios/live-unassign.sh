@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 # What is unassigned is taken from a running guest by one commit, and reset.
-#
-# C1.
 
 # resets: of each queue, since the last time.
 resets() {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Opening gives the guest its masks; closing clears them and resets the queues.
 #
-# C1, F2. The device is opened by its group.
+# The device is opened by its group.
 
 give_to_vfio_ap "1 2" ""
 load_driver

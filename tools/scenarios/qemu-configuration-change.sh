@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # QEMU learns of each change of its guest's configuration, and reports it to the guest.
 #
-# C1. The driver signals an eventfd (VFIO_AP_CFG_CHG_IRQ_INDEX); QEMU queues a channel
+# The driver signals an eventfd (VFIO_AP_CFG_CHG_IRQ_INDEX); QEMU queues a channel
 # report, once until the guest has looked or was reset.
 # image: clients
 # memory: 1024

@@ -2,7 +2,7 @@
 # What was filtered for missing queues comes back when the last of them is bound, or
 # its domain is unassigned or leaves the host configuration.
 #
-# B2, C3, C4. Each time by one commit. The C driver does not look again when something
+# Each time by one commit. The C driver does not look again when something
 # is unassigned or leaves: known difference.
 
 # shown WHAT GUEST-MATRIX MASKS

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # When unassign_adapter returns, a guest that runs can not use the adapter any more.
 #
-# C1. Nothing that it enqueues afterwards gets through to the queue.
+# Nothing that it enqueues afterwards gets through to the queue.
 # cpus: 2
 
 give_to_vfio_ap "1 2" ""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A guest enables interruptions of a queue, and is interrupted by the reply.
 #
-# E1. AQIC goes to the driver by KVM; the interruption comes without an exit.
+# AQIC goes to the driver by KVM; the interruption comes without an exit.
 
 interrupted() { [ "$(vm A guest interruptions)" != "0 word=00000000 indicator=00" ]; }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A scan that takes an adapter and brings another kicks each CPU of a guest out once.
 #
-# C2, C3, F2. The C driver changes the masks, and kicks, twice: known difference. Only a
+# The C driver changes the masks, and kicks, twice: known difference. Only a
 # CPU that is in SIE at that moment is kicked; so there are several rounds. Nothing else
 # kicks a guest that only computes.
 # cpus: 3

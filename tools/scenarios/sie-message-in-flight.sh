@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A message that a guest leaves behind is answered to nobody.
 #
-# E2. Neither to its sender, nor to the next owner of the queue, nor to the host.
+# Neither to its sender, nor to the next owner of the queue, nor to the host.
 
 gone="rc=01 cc=3 status=00010000 psmid=0"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The page of an indicator is pinned as long as the machine may set it, and not longer.
 #
-# E1. The machine has interruptions of the queue enabled for as long as the page is pinned;
+# The machine has interruptions of the queue enabled for as long as the page is pinned;
 # then they are not, so nothing is set in a page that somebody else has.
 
 # pins: how many pages are pinned for devices.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A guest of which all CPUs wait is woken by an adapter.
 #
-# E1. Nobody looks at its interruption state area then: an alert interrupts the host, and
+# Nobody looks at its interruption state area then: an alert interrupts the host, and
 # KVM wakes one of the CPUs. The guest has no clock that would wake it.
 
 sleeps() { [ "$(machine sie wait)" -gt 0 ]; }

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A queue that is unbound while a guest uses it takes its adapter away at once, with
 # a reset of all its queues; binding it brings the adapter back.
-#
-# A3, B1, B3.
 
 give_to_vfio_ap "1 2" ""
 load_driver
