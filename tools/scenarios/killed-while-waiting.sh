@@ -8,10 +8,6 @@
 # timeout: 120
 
 patience=20
-seconds() {
-	read -r _now _ </proc/uptime
-	echo ${_now%.*}
-}
 # kill_soon WHAT PID: it is killed, and gone soon.
 kill_soon() {
 	_what=$1 _process=$2

@@ -4,7 +4,6 @@
 #
 # All descriptors of KVM are closed, so nobody but the device has the machine any more.
 
-machines() { find /sys/kernel/debug/kvm -mindepth 1 -type d | wc -l; }
 none_left() { [ "$(machines)" = 0 ]; }
 
 give_to_vfio_ap "1 2" ""

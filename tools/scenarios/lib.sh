@@ -138,6 +138,28 @@ bindings_complete() {
 	case $_bindings in *complete*) return 0 ;; *) return 1 ;; esac
 }
 
+# seconds: since the machine was started.
+seconds() {
+	read -r _now _ </proc/uptime
+	echo ${_now%.*}
+}
+
+# machines: how many virtual machines KVM has.
+machines() { find /sys/kernel/debug/kvm -mindepth 1 -type d | wc -l; }
+
+# pins: how many pages are pinned for devices.
+pins() {
+	_pins=0
+	echo 1 >/proc/sys/vm/stat_refresh
+	while read -r _name _count; do
+		case $_name in
+		nr_foll_pin_acquired) _pins=$((_pins + _count)) ;;
+		nr_foll_pin_released) _pins=$((_pins - _count)) ;;
+		esac
+	done </proc/vmstat
+	echo $_pins
+}
+
 # wait_until WHAT COMMAND...: poll for at most ten seconds, or as many as $patience.
 wait_until() {
 	_what=$1

@@ -15,7 +15,6 @@ assign B adapter 2 domain 1
 vm_open A
 vm_open B
 machine "queue 01.0001 reset-polls forever"
-seconds() { cut -d. -f1 /proc/uptime; }
 began=$(seconds)
 unassign A adapter 1 &
 writer=$!

@@ -7,7 +7,6 @@
 # when the device is closed. Once the kernel is mended, this fails, and `stress` may use all
 # devices in all ways.
 
-machines() { find /sys/kernel/debug/kvm -mindepth 1 -type d | wc -l; }
 
 give_to_vfio_ap "1" ""
 load_driver

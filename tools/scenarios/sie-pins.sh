@@ -4,18 +4,6 @@
 # The machine has interruptions of the queue enabled for as long as the page is pinned;
 # then they are not, so nothing is set in a page that somebody else has.
 
-# pins: how many pages are pinned for devices.
-pins() {
-	_pins=0
-	echo 1 >/proc/sys/vm/stat_refresh
-	while read -r _name _count; do
-		case $_name in
-		nr_foll_pin_acquired) _pins=$((_pins + _count)) ;;
-		nr_foll_pin_released) _pins=$((_pins - _count)) ;;
-		esac
-	done </proc/vmstat
-	echo $_pins
-}
 # enabled: queues with interruptions enabled that are for guests.
 enabled() {
 	machine show | grep -c 'enabled: nib=.* gisa=' || :

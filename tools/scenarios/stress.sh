@@ -16,15 +16,10 @@ stress() {
 	if_c set -- "$@" --unruly
 	apstress --rounds $rounds --seed $seed "$@" || fail "see above"
 	# Nobody uses any of them any more.
-	for mdev in "$mdevs"/*; do
-		[ ! -e "$mdev" ] || ktry write "$mdev/remove" 1
-	done
-	no_machines() { [ -z "$(find /sys/kernel/debug/kvm -mindepth 1 -type d)" ]; }
+	clean
+	no_machines() { [ "$(machines)" = 0 ]; }
 	wait_until "no virtual machine is left" no_machines
-	echo 1 >/proc/sys/vm/stat_refresh
-	expect "pinned pages that are left" 0 awk \
-		'/nr_foll_pin_acquired/ { n += $2 } /nr_foll_pin_released/ { n -= $2 } END { print n + 0 }' \
-		/proc/vmstat
+	expect "pinned pages that are left" 0 pins
 	machine "apm = 0-3 ; aqm = 0-3 ; adm = 0-3"
 	scan
 }

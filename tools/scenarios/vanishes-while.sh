@@ -9,10 +9,6 @@
 under_way() { [ "$(machine counters 01.0001 zapq)" != 0 ]; }
 # never: resets of 01.0001 do not end.
 never() { machine "counters reset ; queue 01.0001 reset-polls forever"; }
-seconds() {
-	read -r _now _ </proc/uptime
-	echo ${_now%.*}
-}
 # vanishes WHAT PID: the adapter goes, and then the process, soon.
 vanishes() {
 	wait_until "the reset is under way" under_way
