@@ -15,6 +15,7 @@
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
 //! | [`instructions`] | what something costs, in executed instructions          |
 //! | [`sysfs`]    | attributes: one system call for each write                  |
+//! | [`host`]     | its AP bus, its mdevs, the driver under test                |
 //! | [`module`]   | kernel modules: one attempt to load and to unload           |
 //! | [`faults`]   | allocations of the kernel that fail                         |
 //! | [`stress`]   | what is done to the driver by many processes at once        |
@@ -28,6 +29,7 @@ pub mod backdoor;
 pub mod crycb;
 pub mod error;
 pub mod faults;
+pub mod host;
 pub mod instructions;
 pub mod interview;
 pub mod kvm_run;

@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,16 +16,9 @@ use fastrand::Rng;
 use nix::errno::Errno;
 
 use crate::error::{Error, Result, Step};
+use crate::host::{AP, DRIVER, create, driverless, mdev, probe, uuid};
 use crate::vm::{Backend, Device, GuestOptions, Irq, Vm};
 use crate::{backdoor, interview, module, sysfs};
-
-/// Where the AP bus is.
-pub const AP: &str = "/sys/bus/ap";
-/// Where mdevs are.
-pub const MDEVS: &str = "/sys/bus/mdev/devices";
-const PARENT: &str = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough";
-/// The driver under test.
-const MODULE: &str = "/lib/modules/vfio_ap.ko";
 
 /// The mdev that has several users.
 ///
@@ -39,26 +31,6 @@ pub const FLEETING: [char; 4] = ['A', 'B', 'C', 'D'];
 pub const LASTING: [char; 2] = ['E', 'F'];
 /// There are so many adapters and domains.
 pub const IDS: u8 = 4;
-
-/// The UUID of an mdev, as scenarios have it.
-pub fn uuid(name: char) -> String {
-    let digits = name.to_ascii_lowercase().to_string().repeat(8);
-    format!("{digits}-0000-4000-8000-000000000000")
-}
-
-/// The directory of an mdev.
-pub fn mdev(name: char) -> PathBuf {
-    Path::new(MDEVS).join(uuid(name))
-}
-
-/// Creates an mdev.
-///
-/// # Errors
-///
-/// What the kernel says.
-pub fn create(name: char) -> Result<()> {
-    sysfs::write(Path::new(PARENT).join("create"), &uuid(name))
-}
 
 /// How often an operation was done, by its outcome: `ok` or an errno.
 #[derive(Default)]
@@ -442,7 +414,7 @@ impl Worker {
         self.write("override", Path::new(&file), text);
         let driver = Path::new(AP).join("devices").join(&queue).join("driver");
         self.write("unbind", &driver.join("unbind"), &queue);
-        self.write("probe", &Path::new(AP).join("drivers_probe"), &queue);
+        self.tally.note("probe", &probe(&queue));
         self.pause(40);
     }
 
@@ -451,9 +423,8 @@ impl Worker {
         let sign = ["+", "-", "-"][self.random.usize(..3)];
         let text = format!("{sign}{}", self.id());
         self.write("reserve", &Path::new(AP).join(mask), &text);
-        // Queues without a driver do not look for one by themselves.
         for queue in driverless() {
-            self.write("probe", &Path::new(AP).join("drivers_probe"), &queue);
+            self.tally.note("probe", &probe(&queue));
         }
         self.pause(40);
     }
@@ -467,25 +438,7 @@ impl Worker {
 
     fn load_or_unload(&mut self) {
         self.tally.note("unload", &module::remove("vfio_ap"));
-        self.tally.note("load", &module::insert(MODULE, ""));
+        self.tally.note("load", &module::insert(DRIVER, ""));
         self.pause(1000);
     }
-}
-
-/// The queues that have no driver.
-pub fn driverless() -> Vec<String> {
-    queues(|directory| !directory.join("driver").exists())
-}
-
-/// The queues of the bus for which something holds.
-pub fn queues(holds: impl Fn(&Path) -> bool) -> Vec<String> {
-    let entries = fs::read_dir(Path::new(AP).join("devices"));
-    entries
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| holds(&entry.path()))
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains('.'))
-        .collect()
 }

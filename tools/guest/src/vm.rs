@@ -15,6 +15,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::argument::Argument;
 use crate::error::{Result, Step};
+use crate::host::MDEVS;
 use crate::kvm_run::{self, Cpu};
 use crate::memory::Memory;
 use crate::payload::{Payload, STORAGE};
@@ -126,7 +127,7 @@ impl Vm {
     /// Opens the mediated device `uuid`. If `linked` is false, KVM is not told
     /// about it, as if the VMM had no virtual machine.
     pub fn open(&self, uuid: &str, backend: Backend, linked: bool) -> Result<Device> {
-        let sysfs = Path::new("/sys/bus/mdev/devices").join(uuid);
+        let sysfs = Path::new(MDEVS).join(uuid);
         Ok(match backend {
             Backend::Group => {
                 let group = fs::read_link(sysfs.join("iommu_group")).step("iommu_group")?;

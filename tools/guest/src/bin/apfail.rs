@@ -22,14 +22,12 @@ use std::time::Instant;
 
 use guest::error::{Result, Step};
 use guest::faults::{Injector, Messages};
-use guest::stress::{AP, create, mdev, uuid};
+use guest::host::{self, AP, CREATE, DRIVER, create, mdev, uuid};
 use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
 use guest::{backdoor, interview, module, sysfs};
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
-const MODULE: &str = "/lib/modules/vfio_ap.ko";
-const CREATE: &str = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
 const DEBUG_FEATURE: &str = "/sys/kernel/debug/s390dbf/vfio_ap/sprintf";
 /// A queue that the guest has.
 const QUEUE: &str = "01.0001";
@@ -221,18 +219,8 @@ fn attribute(name: &str) -> PathBuf {
     mdev('A').join(name)
 }
 
-fn load(_: &mut World) -> Result<()> {
-    match Path::new("/sys/module/vfio_ap").exists() {
-        true => Ok(()),
-        false => module::insert(MODULE, ""),
-    }
-}
-
 fn unload(_: &mut World) -> Result<()> {
-    match Path::new("/sys/module/vfio_ap").exists() {
-        true => module::remove("vfio_ap"),
-        false => Ok(()),
-    }
+    host::unload()
 }
 
 fn cases() -> Vec<Case> {
@@ -340,7 +328,7 @@ fn cases() -> Vec<Case> {
             partly: true,
             errors: &[Errno::ENOENT, Errno::EINVAL],
             ..case("load", unload, |_| {
-                let file = File::open(MODULE).step("open")?;
+                let file = File::open(DRIVER).step("open")?;
                 let flags = ModuleInitFlags::empty();
                 Ok(Box::new(move |_| {
                     finit_module(&file, c"", flags).step("finit_module")
@@ -432,16 +420,14 @@ fn restore(world: &mut World, host: Host) -> Result<()> {
     if host == Host::Same {
         return Ok(());
     }
-    load(world)?;
+    host::load()?;
     if host == Host::Changed {
         tell("apm = 0-3")?;
         sysfs::write(Path::new(AP).join("apmask"), "+0,-1,-2,-3,+9")?;
-        for _ in 0..2 {
-            sysfs::write(Path::new(AP).join("scans"), "1")?;
-        }
+        host::scan()?;
     }
-    for queue in guest::stress::driverless() {
-        sysfs::write(Path::new(AP).join("drivers_probe"), &queue)?;
+    for queue in host::driverless() {
+        host::probe(&queue)?;
     }
     Ok(())
 }

@@ -26,8 +26,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use guest::error::{Result, Step};
-use guest::stress::{self, AP, FLEETING, LASTING, Tally, Worker};
-use guest::{backdoor, module, sysfs};
+use guest::host::{self, AP};
+use guest::stress::{self, FLEETING, LASTING, Tally, Worker};
+use guest::{backdoor, sysfs};
 use nix::errno::Errno;
 use vfio_ap_core::specification::{self, Queue, Sets, text};
 
@@ -175,7 +176,7 @@ fn round(options: &Options, number: u64, tally: &mut Tally) -> std::result::Resu
     let unloads = number % 2 == 1;
     for name in FLEETING.into_iter().chain(LASTING) {
         // Those that are there already are refused.
-        let _ = stress::create(name);
+        let _ = host::create(name);
     }
     let start = |(role, name): (&str, &str), seed| {
         let seed = options.seed << 16 | number << 8 | seed;
@@ -237,21 +238,17 @@ fn mend() -> Result<()> {
     ] {
         backdoor::ask(command).or(Err(Errno::EIO)).step(command)?;
     }
-    if !Path::new("/sys/module/vfio_ap").exists() {
-        module::insert("/lib/modules/vfio_ap.ko", "")?;
-    }
+    host::load()?;
     // Another host configuration: what could not be reset is tried again.
     for change in ["adm - 3", "adm + 3"] {
         backdoor::ask(change).or(Err(Errno::EIO)).step(change)?;
-        for _ in 0..2 {
-            sysfs::write(Path::new(AP).join("scans"), "1")?;
-        }
+        host::scan()?;
     }
     Ok(())
 }
 
 /// The host configuration as Linux knows it, and the queues of the driver.
-fn host() -> Result<(Sets, BTreeSet<Queue>)> {
+fn configuration() -> Result<(Sets, BTreeSet<Queue>)> {
     let mask = |name| sysfs::read(Path::new(AP).join(name));
     let masks = [
         mask("ap_adapter_mask")?,
@@ -259,7 +256,7 @@ fn host() -> Result<(Sets, BTreeSet<Queue>)> {
         mask("ap_control_domain_mask")?,
     ]
     .join(",");
-    let bound = stress::queues(|queue| {
+    let bound = host::queues(|queue| {
         fs::read_link(queue.join("driver")).is_ok_and(|driver| driver.ends_with("vfio_ap"))
     });
     let bound = bound.iter().filter_map(|name| {
@@ -278,10 +275,10 @@ fn sets(masks: &str) -> Result<Sets> {
 
 /// What is not as the specification has it.
 fn compare(holders: &mut [Process]) -> Result<Option<String>> {
-    let (host, usable) = host()?;
+    let (host, usable) = configuration()?;
     let mut assigned_to_all = BTreeSet::new();
     for name in FLEETING.into_iter().chain(LASTING) {
-        let mdev = stress::mdev(name);
+        let mdev = host::mdev(name);
         if !mdev.exists() {
             continue;
         }

@@ -38,13 +38,10 @@ use std::time::{Duration, Instant};
 
 use guest::crycb::{self, Commit};
 use guest::error::{Result, Step as _};
+use guest::host::{self, AP};
 use guest::vm::{Backend, Device, Vm};
 use guest::{backdoor, sysfs};
 use nix::errno::Errno;
-
-const AP: &str = "/sys/bus/ap";
-const MDEVS: &str = "/sys/bus/mdev/devices";
-const CREATE: &str = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
 
 /// How long one waits for what is to come soon: longer than the driver waits for resets.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -207,11 +204,6 @@ fn debug_feature(task: u32) -> PathBuf {
     Path::new("/sys/kernel/debug/s390dbf").join(format!("kvm-{task}"))
 }
 
-fn uuid(name: char) -> String {
-    let digits = name.to_ascii_lowercase().to_string().repeat(8);
-    format!("{digits}-0000-4000-8000-000000000000")
-}
-
 /// All that the walk has a hand on.
 #[derive(Default)]
 struct World {
@@ -236,7 +228,7 @@ impl World {
                     Err(_) => "refused".into(),
                 };
             }
-            ["scan"] => scan(),
+            ["scan"] => host::scan(),
             ["ap", file, text] => sysfs::write(Path::new(AP).join(file), text),
             ["reserve", mask, change] => reserve(mask, change),
             [name, ref words @ ..] if name.len() == 1 => {
@@ -251,10 +243,10 @@ impl World {
     }
 
     fn act_on(&mut self, name: char, words: &[&str]) -> Result<()> {
-        let uuid = uuid(name);
-        let mdev = Path::new(MDEVS).join(&uuid);
+        let uuid = host::uuid(name);
+        let mdev = host::mdev(name);
         match *words {
-            ["create"] => sysfs::write(CREATE, &uuid),
+            ["create"] => host::create(name),
             // Whoever writes waits until it is closed.
             ["remove"] if self.monitors.get(&name).is_some_and(|m| m.is_open) => {
                 Err(Errno::EBUSY).step("remove")
@@ -289,7 +281,7 @@ impl World {
                     },
                 };
             }
-            sysfs::read(Path::new(MDEVS).join(uuid(name)).join(attribute))
+            sysfs::read(host::mdev(name).join(attribute))
         };
         seen.unwrap_or_else(|_| "absent".into())
     }
@@ -333,24 +325,10 @@ impl World {
     }
 }
 
-fn scan() -> Result<()> {
-    // A write while another scan is on only waits for that one.
-    for _ in 0..2 {
-        sysfs::write(Path::new(AP).join("scans"), "1")?;
-    }
-    Ok(())
-}
-
 fn reserve(mask: &str, change: &str) -> Result<()> {
     let result = sysfs::write(Path::new(AP).join(mask), change);
-    let devices = Path::new(AP).join("devices");
-    for device in fs::read_dir(&devices).step("devices")? {
-        let device = device.step("devices")?;
-        let name = device.file_name();
-        let name = name.to_string_lossy();
-        if name.contains('.') && !device.path().join("driver").exists() {
-            sysfs::write(Path::new(AP).join("drivers_probe"), &name)?;
-        }
+    for queue in host::driverless() {
+        host::probe(&queue)?;
     }
     result
 }
