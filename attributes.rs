@@ -14,8 +14,14 @@ use crate::{
     driver::Mdev,
     guest::MatrixMdev,
     matrix::{
-        Limits,
-        Matrix, //
+        Edit,
+        Matrix,
+        Resource::{
+            self,
+            Adapter,
+            ControlDomain,
+            Domain, //
+        }, //
     },
     sysfs::{
         self,
@@ -32,17 +38,20 @@ use crate::{
 
 sysfs::attribute_groups! {
     pub(crate) static MDEV = {
-        text: [
-            Assign<Adapter, true>,
-            Assign<Adapter, false>,
-            Assign<Domain, true>,
-            Assign<Domain, false>,
-            Assign<ControlDomain, true>,
-            Assign<ControlDomain, false>,
-            ApConfig,
-            ControlDomains,
-        ],
-        long: [AssignedMatrix, GuestMatrix],
+        text: {
+            c"assign_adapter": Assign = Assign(Adapter, true),
+            c"unassign_adapter": Assign = Assign(Adapter, false),
+            c"assign_domain": Assign = Assign(Domain, true),
+            c"unassign_domain": Assign = Assign(Domain, false),
+            c"assign_control_domain": Assign = Assign(ControlDomain, true),
+            c"unassign_control_domain": Assign = Assign(ControlDomain, false),
+            c"ap_config": ApConfig = ApConfig,
+            c"control_domains": ControlDomains = ControlDomains,
+        },
+        long: {
+            c"matrix": QueueList = QueueList::Assigned,
+            c"guest_matrix": QueueList = QueueList::OfGuest,
+        },
     };
 }
 
@@ -55,90 +64,24 @@ impl From<ParseError> for Error {
     }
 }
 
-/// What can be assigned one by one.
-trait Resource {
-    /// The attribute that assigns one, and the one that takes it away.
-    const NAMES: [&'static CStr; 2];
-
-    /// The greatest number.
-    fn limit(limits: &Limits) -> u8;
-
-    /// Puts one into a matrix or takes it out.
-    fn set(matrix: &mut Matrix, id: u8, assigned: bool);
-}
-
-struct Adapter;
-
-impl Resource for Adapter {
-    const NAMES: [&'static CStr; 2] = [c"assign_adapter", c"unassign_adapter"];
-
-    fn limit(limits: &Limits) -> u8 {
-        limits.apid
-    }
-
-    fn set(matrix: &mut Matrix, id: u8, assigned: bool) {
-        matrix.apm.set(id.into(), assigned);
-    }
-}
-
-struct Domain;
-
-impl Resource for Domain {
-    const NAMES: [&'static CStr; 2] = [c"assign_domain", c"unassign_domain"];
-
-    fn limit(limits: &Limits) -> u8 {
-        limits.apqi
-    }
-
-    fn set(matrix: &mut Matrix, id: u8, assigned: bool) {
-        matrix.aqm.set(id.into(), assigned);
-    }
-}
-
-struct ControlDomain;
-
-impl Resource for ControlDomain {
-    const NAMES: [&'static CStr; 2] = [c"assign_control_domain", c"unassign_control_domain"];
-
-    fn limit(limits: &Limits) -> u8 {
-        limits.apqi
-    }
-
-    fn set(matrix: &mut Matrix, id: u8, assigned: bool) {
-        matrix.adm.set(id.into(), assigned);
-    }
-}
-
-/// `assign_adapter` and the five like it.
-struct Assign<R, const ASSIGN: bool>(R);
+/// `assign_adapter` and the five like it: what is assigned, or not any more.
+struct Assign(Resource, bool);
 
 #[vtable]
-impl<R: Resource, const ASSIGN: bool> Attribute for Assign<R, ASSIGN> {
+impl Attribute for Assign {
     type Device = Mdev;
 
-    const NAME: &'static CStr = R::NAMES[if ASSIGN { 0 } else { 1 }];
-
-    fn store(mdev: &Mdev, text: &[u8]) -> Result {
-        assign_one(mdev, text, R::limit, |matrix, id| {
-            R::set(matrix, id, ASSIGN)
-        })
+    fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
+        let Self(resource, assigned) = *self;
+        let number = text::parse_number(text)?;
+        let greatest = mdev.driver.state.lock().limits.greatest(resource);
+        let id = u8::try_from(number)
+            .ok()
+            .filter(|id| *id <= greatest)
+            .ok_or(ENODEV)?;
+        let edit = Edit::One(resource, id, assigned);
+        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
     }
-}
-
-/// What the six have in common.
-fn assign_one(
-    mdev: &Mdev,
-    text: &[u8],
-    limit: fn(&Limits) -> u8,
-    set: fn(&mut Matrix, u8),
-) -> Result {
-    let number = text::parse_number(text)?;
-    let limit = limit(&mdev.driver.state.lock().limits);
-    let id = u8::try_from(number)
-        .ok()
-        .filter(|id| *id <= limit)
-        .ok_or(ENODEV)?;
-    MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &|matrix| set(matrix, id))
 }
 
 /// `ap_config`: all that is assigned, in one step.
@@ -148,17 +91,15 @@ struct ApConfig;
 impl Attribute for ApConfig {
     type Device = Mdev;
 
-    const NAME: &'static CStr = c"ap_config";
-
-    fn show(mdev: &Mdev, page: &mut Page<'_>) -> Result {
+    fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
         let Matrix { apm, aqm, adm } = mdev.masks(&mdev.driver.state.lock()).assigned;
         writeln!(page, "{apm},{aqm},{adm}")?;
         Ok(())
     }
 
-    fn store(mdev: &Mdev, text: &[u8]) -> Result {
-        let new = text::parse_matrix(text)?;
-        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &|matrix| *matrix = new)
+    fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
+        let edit = Edit::All(text::parse_matrix(text)?);
+        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
     }
 }
 
@@ -169,9 +110,7 @@ struct ControlDomains;
 impl Attribute for ControlDomains {
     type Device = Mdev;
 
-    const NAME: &'static CStr = c"control_domains";
-
-    fn show(mdev: &Mdev, page: &mut Page<'_>) -> Result {
+    fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
         let adm = mdev.masks(&mdev.driver.state.lock()).assigned.adm;
         for domain in adm.iter() {
             writeln!(page, "{:04x}", domain.0)?;
@@ -180,32 +119,25 @@ impl Attribute for ControlDomains {
     }
 }
 
-/// `matrix`: the queues that are assigned.
-struct AssignedMatrix;
-
-impl LongAttribute for AssignedMatrix {
-    type Device = Mdev;
-
-    const NAME: &'static CStr = c"matrix";
-
-    fn read(mdev: &Mdev, offset: usize, out: &mut [u8]) -> usize {
-        let matrix = mdev.masks(&mdev.driver.state.lock()).assigned;
-        Listing::new(&matrix).read(offset, out)
-    }
+/// Queues, a line for each.
+enum QueueList {
+    /// `matrix`: those that are assigned.
+    Assigned,
+    /// `guest_matrix`: those that the guest has, or would have.
+    OfGuest,
 }
 
-/// `guest_matrix`: the queues that the guest has, or would have.
-struct GuestMatrix;
-
-impl LongAttribute for GuestMatrix {
+impl LongAttribute for QueueList {
     type Device = Mdev;
 
-    const NAME: &'static CStr = c"guest_matrix";
-
-    fn read(mdev: &Mdev, offset: usize, out: &mut [u8]) -> usize {
+    fn read(&self, mdev: &Mdev, offset: usize, out: &mut [u8]) -> usize {
         let matrix = {
             let state = mdev.driver.state.lock();
-            mdev.masks(&state).visible(&state.host)
+            let masks = mdev.masks(&state);
+            match self {
+                Self::Assigned => masks.assigned,
+                Self::OfGuest => masks.visible(&state.host),
+            }
         };
         Listing::new(&matrix).read(offset, out)
     }

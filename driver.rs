@@ -10,8 +10,6 @@
 //! Nothing here waits for hardware but [`Driver::wait_while`], which holds no lock.
 //! See `Documentation/locking.rst` for the order of locks.
 
-use core::ops::ControlFlow;
-
 use kernel::{
     alloc::KVVec,
     debugfs::Dir,
@@ -122,27 +120,24 @@ impl State {
             .find(|masks| masks.assigned.has_queue(apqn))
     }
 
-    /// Has every mdev take note of what has changed.
-    fn refresh(&mut self) {
-        let mdevs = core::mem::take(&mut self.mdevs);
-        for mdev in &mdevs {
-            mdev.refresh(self);
+    /// The first mdev from number `from` on whose guest does not have what it has to have, or is
+    /// just getting it.
+    fn find_unsettled(&mut self, from: usize) -> Option<(usize, ARef<Mdev>)> {
+        if self.host.has_changed() {
+            let mdevs = core::mem::take(&mut self.mdevs);
+            for mdev in &mdevs {
+                mdev.follow(self);
+            }
+            self.mdevs = mdevs;
+            self.host.forget_changes();
         }
-        self.mdevs = mdevs;
-        self.host.queues.forget_changes();
-    }
-
-    /// The first mdev from number `from` on whose guest does not have what it has to have.
-    fn find_unsettled(&self, from: usize) -> Option<(usize, ARef<Mdev>)> {
-        self.mdevs
+        let (i, mdev) = self
+            .mdevs
             .iter()
             .enumerate()
             .skip(from)
-            .find(|(_, mdev)| {
-                let masks = mdev.masks(self);
-                masks.due(&self.host) != masks.granted
-            })
-            .map(|(i, mdev)| (i, mdev.clone()))
+            .find(|(_, mdev)| !mdev.is_settled(self))?;
+        Some((i, mdev.clone()))
     }
 }
 
@@ -186,11 +181,7 @@ impl Driver {
         };
         let debug = DebugFeature::new()?;
         let state = State {
-            host: Host {
-                config,
-                queues: Queues::new(KVVec::new()),
-                scanning: false,
-            },
+            host: Host::new(config, Queues::new(KVVec::new())),
             limits,
             interruptions: Interruptions::new(),
             mdevs: KVec::new(),
@@ -214,7 +205,7 @@ impl Driver {
     pub(crate) fn proceed(self: &Arc<Self>) {
         loop {
             self.look();
-            if self.settle().is_break() {
+            if !self.settle() {
                 return;
             }
         }
@@ -253,21 +244,18 @@ impl Driver {
         }
     }
 
-    /// Commits what is due to each guest. Goes on if something was: that could have led to resets,
-    /// and others may have changed something meanwhile.
-    fn settle(&self) -> ControlFlow<()> {
-        self.state.lock().refresh();
+    /// Commits what is due to each guest, and waits for commits that others make: whether a guest
+    /// has lost queues, which are to be reset then.
+    fn settle(&self) -> bool {
         let mut from = 0;
+        let mut lost = false;
         loop {
             let unsettled = self.state.lock().find_unsettled(from);
-            match unsettled {
-                Some((i, mdev)) => {
-                    MatrixMdev::settle(&mdev);
-                    from = i + 1;
-                }
-                None if from == 0 => return ControlFlow::Break(()),
-                None => return ControlFlow::Continue(()),
-            }
+            let Some((i, mdev)) = unsettled else {
+                return lost;
+            };
+            lost |= !MatrixMdev::settle(&mdev).is_empty();
+            from = i + 1;
         }
     }
 

@@ -42,6 +42,8 @@ use crate::{
         Kvm, //
     },
     matrix::{
+        Change,
+        Edit,
         Lost,
         Masks,
         Matrix,
@@ -73,6 +75,15 @@ pub(crate) struct Session {
     report: Option<Pin<KBox<File<Report>>>>,
 }
 
+/// How far the guest has followed.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// It has to get something else.
+    behind: bool,
+    /// It is just getting what its masks say already.
+    committing: bool,
+}
+
 /// The data of an mdev.
 #[pin_data]
 pub(crate) struct MatrixMdev {
@@ -82,6 +93,7 @@ pub(crate) struct MatrixMdev {
     #[pin]
     session: Mutex<Session>,
     masks: LockedBy<Masks, State>,
+    progress: LockedBy<Progress, State>,
     history: LockedBy<History, State>,
     /// Held while a page is pinned: one at a time.
     #[pin]
@@ -99,11 +111,20 @@ impl MatrixMdev {
         self.masks.access(state)
     }
 
-    /// Takes note of what has changed.
-    pub(crate) fn refresh(&self, state: &mut State) {
-        let mut masks = *self.masks.access(state);
-        masks.refresh(&state.host);
-        *self.masks.access_mut(state) = masks;
+    /// Takes note of what has changed at the host.
+    pub(crate) fn follow(&self, state: &mut State) {
+        if let Some(masks) = self.masks(state).following(&state.host) {
+            if masks.due(&state.host) != masks.granted {
+                self.progress.access_mut(state).behind = true;
+            }
+            *self.masks.access_mut(state) = masks;
+        }
+    }
+
+    /// Whether the guest has all that it has to have, and nothing else.
+    pub(crate) fn is_settled(&self, state: &State) -> bool {
+        let Progress { behind, committing } = *self.progress.access(state);
+        !behind && !committing
     }
 
     /// What has happened.
@@ -121,46 +142,54 @@ impl MatrixMdev {
         *self.pin_announced.access_mut(&mut self.driver.state.lock()) = iova;
     }
 
-    /// Commits what is due.
-    pub(crate) fn settle(mdev: &Mdev) {
-        Self::update(mdev, &mdev.session(), &|_| {});
+    /// Commits what is due; returns the queues that the guest has lost by that.
+    pub(crate) fn settle(mdev: &Mdev) -> Lost {
+        Self::update(mdev, &mdev.session(), None)
     }
 
     /// Changes the masks and makes the APCB follow; returns the queues that the guest has lost.
     ///
     /// The caller has to call [`Driver::proceed`] after giving back the session.
-    fn update(mdev: &Mdev, session: &SessionGuard<'_>, change: &dyn Fn(&mut Masks)) -> Lost {
-        Self::update_by(mdev, session, change, &|due| session.commit(due))
-    }
-
-    /// As [`Self::update`], with another way to commit.
-    fn update_by(
-        mdev: &Mdev,
-        _session: &SessionGuard<'_>,
-        change: &dyn Fn(&mut Masks),
-        commit: &dyn Fn(&Matrix),
-    ) -> Lost {
-        let (due, lost) = {
-            let mut state = mdev.driver.state.lock();
-            let mut masks = *mdev.masks.access(&state);
-            change(&mut masks);
-            masks.refresh(&state.host);
-            let due = masks.due(&state.host);
-            let lost = Lost::new(masks.granted, due);
-            let unchanged = masks.granted == due;
-            masks.granted = due;
-            *mdev.masks.access_mut(&mut state) = masks;
-            if unchanged {
-                return lost;
-            }
-            mdev.history.access_mut(&mut state).add(&due, &lost);
-            state.host.queues.hold(&lost);
-            (due, lost)
+    fn update(mdev: &Mdev, session: &SessionGuard<'_>, change: Option<Change>) -> Lost {
+        let mut state = mdev.driver.state.lock();
+        let mut masks = *mdev.masks.access(&state);
+        if let Some(change) = &change {
+            masks.change(change, &state.host);
+        } else if let Some(following) = masks.following(&state.host) {
+            masks = following;
+        }
+        let due = masks.due(&state.host);
+        let lost = Lost::new(masks.granted, due);
+        let committing = masks.granted != due;
+        masks.granted = due;
+        *mdev.masks.access_mut(&mut state) = masks;
+        *mdev.progress.access_mut(&mut state) = Progress {
+            behind: false,
+            committing,
         };
-        commit(&due);
+        if !committing {
+            return lost;
+        }
+        let taken = state.host.queues.hold(&lost);
+        mdev.history.access_mut(&mut state).add(&due, taken);
+        drop(state);
+
+        if let Some(hook) = &session.hook {
+            if masks.user == User::Nobody {
+                hook.kvm().clear_masks();
+            } else {
+                hook.kvm().set_masks(&due);
+                if let Some(eventfd) = &session.config_changed {
+                    eventfd.signal();
+                }
+            }
+        }
         mdev.driver.debug.committed(&due);
         mdev.announce_change(c"EVENT=guest_matrix");
-        mdev.driver.state.lock().host.queues.reset_held(&lost);
+
+        let mut state = mdev.driver.state.lock();
+        mdev.progress.access_mut(&mut state).committing = false;
+        state.host.queues.reset_held(&lost);
         lost
     }
 
@@ -168,7 +197,8 @@ impl MatrixMdev {
     fn wait_for_resets(&self, lost: &Lost) {
         self.driver.wait_while(Patience::User, &|state| {
             state.host.queues.any_pending_of(lost)
-                || !state.host.scanning && state.host.is_unsettled(&self.masks(state).assigned)
+                || !state.host.is_scanning()
+                    && state.host.is_being_reset(&self.masks(state).assigned)
         });
     }
 
@@ -178,16 +208,11 @@ impl MatrixMdev {
     ///
     /// `EADDRNOTAVAIL` if a queue is reserved for the host's drivers, `EADDRINUSE` if it is
     /// assigned to another mdev, `ENODEV` if a number is beyond what this machine can have.
-    pub(crate) fn assign(
-        mdev: &Mdev,
-        reservations: Reservations,
-        edit: &dyn Fn(&mut Matrix),
-    ) -> Result {
+    pub(crate) fn assign(mdev: &Mdev, reservations: Reservations, edit: &Edit) -> Result {
         let session = mdev.session();
         // The session keeps it as it is.
         let old = mdev.masks(&mdev.driver.state.lock()).assigned;
-        let mut new = old;
-        edit(&mut new);
+        let new = old.edited(edit);
 
         for queues in new.new_queues(&old) {
             for apqn in queues.queues() {
@@ -205,7 +230,7 @@ impl MatrixMdev {
                 return Err(ENODEV);
             }
             drop(state);
-            Self::update(mdev, &session, &|masks| masks.assigned = new)
+            Self::update(mdev, &session, Some(Change::Assign(new)))
         };
         drop(session);
         drop(reservations);
@@ -281,17 +306,6 @@ pub(crate) fn check_not_assigned(state: &State, queues: &Product) -> Result {
     Ok(())
 }
 
-impl Session {
-    fn commit(&self, matrix: &Matrix) {
-        if let Some(hook) = &self.hook {
-            hook.kvm().set_masks(matrix);
-            if let Some(eventfd) = &self.config_changed {
-                eventfd.signal();
-            }
-        }
-    }
-}
-
 impl vfio::Driver for MatrixMdev {
     const NAME: &'static CStr = c"vfio_ap";
 
@@ -300,6 +314,7 @@ impl vfio::Driver for MatrixMdev {
             let driver = module_global::get().ok_or(ENODEV)?;
             Ok(try_pin_init!(Self {
                 masks: LockedBy::new(&driver.state, Masks::default()),
+                progress: LockedBy::new(&driver.state, Progress::default()),
                 history: LockedBy::new(&driver.state, History::default()),
                 pinning <- new_mutex!((), "vfio_ap::pinning"),
                 pin_announced: LockedBy::new(&driver.state, None),
@@ -313,7 +328,7 @@ impl vfio::Driver for MatrixMdev {
         let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
         let mut session = mdev.session();
         session.hook = Some(hook);
-        Self::update(mdev, &session, &|masks| masks.user = User::Guest);
+        Self::update(mdev, &session, Some(Change::Open));
         drop(session);
         mdev.driver.proceed();
         mdev.wait_for_resets(&Lost::NOTHING);
@@ -322,13 +337,9 @@ impl vfio::Driver for MatrixMdev {
 
     fn close(mdev: &Mdev) {
         let mut session = mdev.session();
+        let lost = Self::update(mdev, &session, Some(Change::Close));
         let hook = session.hook.take();
         let eventfds = (session.request.take(), session.config_changed.take());
-        let lost = Self::update_by(mdev, &session, &|masks| masks.user = User::Nobody, &|_| {
-            if let Some(hook) = &hook {
-                hook.kvm().clear_masks();
-            }
-        });
         drop(session);
         drop((hook, eventfds));
         mdev.driver.proceed();
@@ -346,11 +357,7 @@ impl vfio::Driver for MatrixMdev {
 
     fn request(mdev: &Mdev, count: u32) {
         let session = mdev.session();
-        Self::update(mdev, &session, &|masks| {
-            if masks.user == User::Guest {
-                masks.user = User::Leaving;
-            }
-        });
+        Self::update(mdev, &session, Some(Change::Leave));
         if let Some(eventfd) = &session.request {
             if count % 10 == 0 {
                 dev_notice!(

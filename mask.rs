@@ -139,7 +139,22 @@ impl<I> Mask<I> {
     /// The number of members.
     #[inline(never)]
     pub fn len(&self) -> u32 {
-        self.words.iter().map(|word| word.count_ones()).sum()
+        let [a, b, c, d] = self.words;
+        a.count_ones() + b.count_ones() + c.count_ones() + d.count_ones()
+    }
+
+    /// Whether all members are in `other` as well.
+    #[inline(never)]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.words, other.words);
+        (a & !e) | (b & !f) | (c & !g) | (d & !h) == 0
+    }
+
+    /// Whether some member is in `other` as well.
+    #[inline(never)]
+    pub fn intersects(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.words, other.words);
+        (a & e) | (b & f) | (c & g) | (d & h) != 0
     }
 }
 
@@ -183,14 +198,12 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
         }
     }
 
-    /// Whether all members are in `other` as well.
-    pub fn is_subset(&self, other: &Self) -> bool {
-        (*self - *other).is_empty()
-    }
-
     /// The members in ascending order.
     pub fn iter(self) -> Ids<I> {
-        Ids(self)
+        Ids {
+            rest: self,
+            word: 0,
+        }
     }
 
     /// The members for which `keep` holds.
@@ -207,22 +220,26 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
 
 /// The members of a set, in ascending order.
 #[derive(Clone)]
-pub struct Ids<I>(Mask<I>);
+pub struct Ids<I> {
+    rest: Mask<I>,
+    /// There is nothing left in the words before this one.
+    word: usize,
+}
 
 impl<I: From<u8>> Iterator for Ids<I> {
     type Item = I;
 
     fn next(&mut self) -> Option<I> {
-        let (i, word) = self
-            .0
-            .words
-            .iter_mut()
-            .enumerate()
-            .find(|(_, word)| **word != 0)?;
-        let bit = word.leading_zeros();
-        *word &= !(1 << (63 - bit));
-        // There are four words of 64 bits: the sum is below 256.
-        Some(I::from((i as u32 * 64 + bit) as u8))
+        while let Some(word) = self.rest.words.get_mut(self.word) {
+            if *word != 0 {
+                let bit = word.leading_zeros();
+                *word &= !(1 << (63 - bit));
+                // There are four words of 64 bits: the sum is below 256.
+                return Some(I::from((self.word as u32 * 64 + bit) as u8));
+            }
+            self.word += 1;
+        }
+        None
     }
 }
 
@@ -310,6 +327,7 @@ mod tests {
         assert_eq!((a - b) | b, a);
         assert_eq!(a & b, b);
         assert!(b.is_subset(&a) && !a.is_subset(&b));
+        assert!(b.intersects(&a) && a.intersects(&b) && !b.intersects(&Mask::up_to(99)));
         assert_eq!((a.len(), b.len()), (101, 1));
         assert_eq!(Mask::<Apid>::ALL.filter(|id| id.0 <= 100), a);
     }

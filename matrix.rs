@@ -49,6 +49,17 @@ impl Matrix {
         adm: Mask::EMPTY,
     };
 
+    /// The matrix after an administrator's change.
+    pub fn edited(mut self, edit: &Edit) -> Self {
+        match *edit {
+            Edit::All(new) => self = new,
+            Edit::One(Resource::Adapter, id, assigned) => self.apm.set(Apid(id), assigned),
+            Edit::One(Resource::Domain, id, assigned) => self.aqm.set(Apqi(id), assigned),
+            Edit::One(Resource::ControlDomain, id, assigned) => self.adm.set(Apqi(id), assigned),
+        }
+        self
+    }
+
     /// Whether the queue is in the product of adapters and usage domains.
     pub fn has_queue(&self, apqn: Apqn) -> bool {
         self.apm.contains(apqn.apid) && self.aqm.contains(apqn.apqi)
@@ -81,6 +92,26 @@ impl Matrix {
         .into_iter()
         .flatten()
     }
+}
+
+/// What can be assigned one by one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Resource {
+    /// An adapter.
+    Adapter,
+    /// A usage domain.
+    Domain,
+    /// A control domain.
+    ControlDomain,
+}
+
+/// How an administrator changes what is assigned.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit {
+    /// The resource with this number is assigned, or is not.
+    One(Resource, u8, bool),
+    /// This is what is assigned.
+    All(Matrix),
 }
 
 /// All queues of some adapters with some domains; there is at least one.
@@ -126,6 +157,14 @@ impl Limits {
     /// Without the extended addressing facility (APXA) there are 64 adapters and 16 domains.
     pub const WITHOUT_APXA: Self = Self { apid: 63, apqi: 15 };
 
+    /// The greatest number of a resource.
+    pub fn greatest(&self, resource: Resource) -> u8 {
+        match resource {
+            Resource::Adapter => self.apid,
+            Resource::Domain | Resource::ControlDomain => self.apqi,
+        }
+    }
+
     /// Whether all of the matrix can be assigned.
     pub fn allow(&self, matrix: &Matrix) -> bool {
         let domains = Mask::up_to(self.apqi);
@@ -137,16 +176,62 @@ impl Limits {
 
 /// All that decides, except for what is assigned: the host configuration, and the queues.
 pub struct Host<S> {
-    /// What the host has, as PQAP(QCI) tells.
-    pub config: Matrix,
+    config: Matrix,
     /// The queues that are bound to the driver.
     pub queues: Queues<S>,
-    /// The AP bus has announced a change of the configuration and has not finished the scan that
-    /// goes with it.
-    pub scanning: bool,
+    scanning: bool,
+    /// The configuration has changed, or a scan has ended, since [`Self::forget_changes`].
+    reconfigured: bool,
 }
 
 impl<S: Storage> Host<S> {
+    /// A host with this configuration.
+    pub fn new(config: Matrix, queues: Queues<S>) -> Self {
+        Self {
+            config,
+            queues,
+            scanning: false,
+            reconfigured: false,
+        }
+    }
+
+    /// What the host has, as PQAP(QCI) tells.
+    pub fn config(&self) -> &Matrix {
+        &self.config
+    }
+
+    /// Whether the AP bus has announced a change of the configuration and has not finished the scan
+    /// that goes with it.
+    pub fn is_scanning(&self) -> bool {
+        self.scanning
+    }
+
+    /// The AP bus has found another configuration, and begins to look at the queues.
+    pub fn scan_begins(&mut self, config: Matrix) {
+        self.config = config;
+        self.scanning = true;
+        self.reconfigured = true;
+    }
+
+    /// The AP bus has looked at all queues. Those that could not be reset get another chance.
+    pub fn scan_ends(&mut self, config: Matrix) {
+        self.config = config;
+        self.scanning = false;
+        self.reconfigured = true;
+        self.queues.retry_failed();
+    }
+
+    /// Whether something has changed since the last call of [`Self::forget_changes`].
+    pub fn has_changed(&self) -> bool {
+        self.reconfigured || !self.queues.changed().is_empty()
+    }
+
+    /// All [`Masks`] have followed the last changes.
+    pub fn forget_changes(&mut self) {
+        self.reconfigured = false;
+        self.queues.forget_changes();
+    }
+
     /// What a guest may have of what is assigned to it: the one rule.
     pub fn permitted(&self, assigned: &Matrix) -> Matrix {
         self.permitted_knowing(assigned, &Complete::default())
@@ -154,7 +239,10 @@ impl<S: Storage> Host<S> {
 
     fn permitted_knowing(&self, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
-        matrix.apm = matrix.apm & self.queues.complete(matrix.aqm, known).adapters();
+        matrix.apm = self
+            .queues
+            .complete(matrix.apm, matrix.aqm, known)
+            .adapters();
         matrix
     }
 
@@ -164,11 +252,18 @@ impl<S: Storage> Host<S> {
     /// A reset that takes too long is not waited for: until it ends, its queue is one that cannot be
     /// passed on.
     pub fn is_unsettled(&self, assigned: &Matrix) -> bool {
+        self.scanning || self.is_being_reset(assigned)
+    }
+
+    /// Whether a guest may be about to get queues that are being reset.
+    pub fn is_being_reset(&self, assigned: &Matrix) -> bool {
+        if !assigned.apm.intersects(&self.queues.busy()) {
+            return false;
+        }
         let matrix = assigned.intersect(&self.config);
-        self.scanning
-            || (matrix.apm & self.queues.busy())
-                .iter()
-                .any(|apid| !(self.queues.soon_usable(apid) & matrix.aqm).is_empty())
+        (matrix.apm & self.queues.busy())
+            .iter()
+            .any(|apid| self.queues.soon_usable(apid).intersects(&matrix.aqm))
     }
 
     /// What a guest keeps while things are unsettled: what it has, except for what is no longer
@@ -180,8 +275,11 @@ impl<S: Storage> Host<S> {
     /// is in both.
     fn kept(&self, has: &Matrix, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = has.intersect(assigned);
-        let complete = self.queues.complete(matrix.aqm & self.config.aqm, known);
-        matrix.apm = matrix.apm - (self.config.apm - complete.adapters());
+        let there = matrix.apm & self.config.apm;
+        let complete = self
+            .queues
+            .complete(there, matrix.aqm & self.config.aqm, known);
+        matrix.apm = matrix.apm - (there - complete.adapters());
         matrix
     }
 }
@@ -211,15 +309,52 @@ pub struct Masks {
     pub granted: Matrix,
     /// For whom.
     pub user: User,
-    /// Remembered for the domains that are assigned and in the host configuration.
+    /// Remembered for what is assigned and in the host configuration. Makes no difference but to the
+    /// cost of a decision.
     pub known: Complete,
 }
 
+/// What somebody does to an mdev.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    /// The administrator assigns all this.
+    Assign(Matrix),
+    /// A guest opens it.
+    Open,
+    /// The guest is asked to give it back.
+    Leave,
+    /// The guest closes it.
+    Close,
+}
+
 impl Masks {
-    /// Takes note of what has changed, so that decisions cost less from now on.
-    pub fn refresh<S: Storage>(&mut self, host: &Host<S>) {
-        let aqm = self.assigned.aqm & host.config.aqm;
-        self.known = host.queues.complete(aqm, &self.known);
+    /// Takes a change to account.
+    pub fn change<S: Storage>(&mut self, change: &Change, host: &Host<S>) {
+        match *change {
+            Change::Assign(matrix) => self.assigned = matrix,
+            Change::Open => self.user = User::Guest,
+            Change::Leave if self.user == User::Guest => self.user = User::Leaving,
+            Change::Leave => {}
+            Change::Close => self.user = User::Nobody,
+        }
+        self.refresh(host);
+    }
+
+    /// What becomes of the masks by what has changed at the host since the last call of
+    /// [`Host::forget_changes`], if that concerns them.
+    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Self> {
+        let is_concerned = host.reconfigured || self.assigned.apm.intersects(host.queues.changed());
+        is_concerned.then(|| {
+            let mut masks = *self;
+            masks.refresh(host);
+            masks
+        })
+    }
+
+    /// Decisions cost less from now on.
+    fn refresh<S: Storage>(&mut self, host: &Host<S>) {
+        let wanted = self.assigned.intersect(&host.config);
+        self.known = host.queues.complete(wanted.apm, wanted.aqm, &self.known);
     }
 
     /// What the APCB of the guest has to be now.
@@ -261,10 +396,9 @@ impl Lost {
         Self { before, after }
     }
 
-    /// How many queues that is.
-    pub fn count(&self) -> u32 {
-        let (before, both) = (&self.before, self.before.intersect(&self.after));
-        before.apm.len() * before.aqm.len() - both.apm.len() * both.aqm.len()
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows().next().is_none()
     }
 
     /// For each adapter that loses queues, their domains.

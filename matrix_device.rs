@@ -38,7 +38,7 @@ static DRIVER: CStatic<bindings::device_driver> = CStatic::new({
 });
 
 sysfs::attribute_groups! {
-    static ATTRIBUTES = { text: [Features], long: [] };
+    static ATTRIBUTES = { text: { c"features": Features = Features, }, long: {}, };
 }
 
 /// What the driver can do, for mdevctl.
@@ -54,9 +54,7 @@ impl sysfs::DeviceData for Features {
 impl sysfs::Attribute for Features {
     type Device = Self;
 
-    const NAME: &'static CStr = c"features";
-
-    fn show(_device: &Self, page: &mut sysfs::Page<'_>) -> Result {
+    fn show(&self, _device: &Self, page: &mut sysfs::Page<'_>) -> Result {
         page.write_str("guest_matrix hotplug ap_config\n")?;
         Ok(())
     }

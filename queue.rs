@@ -81,7 +81,7 @@ impl ap_bus::Driver for QueueDriver {
         // Whoever binds a queue of an mdev by hand expects it to be there. In a scan, resets go on in
         // parallel.
         queue.driver.wait_while(Patience::Bus, &|state| {
-            !state.host.scanning
+            !state.host.is_scanning()
                 && state.host.queues.is_pending(queue.apqn)
                 && state.owner(queue.apqn).is_some()
         });
@@ -91,7 +91,7 @@ impl ap_bus::Driver for QueueDriver {
         let still_there = {
             let host = &mut queue.driver.state.lock().host;
             host.queues.unbind(queue.apqn);
-            host.config.has_queue(queue.apqn)
+            host.config().has_queue(queue.apqn)
         };
         queue.driver.proceed();
         // No guest has it any more. What is not in the host configuration cannot be reset by us,
@@ -117,26 +117,17 @@ impl ap_bus::Driver for QueueDriver {
 
     fn config_changed(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
-            let host = &mut driver.state.lock().host;
-            host.config = config.matrix();
-            host.scanning = true;
+            driver.state.lock().host.scan_begins(config.matrix());
         }
     }
 
     fn scan_complete(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
-            {
-                let host = &mut driver.state.lock().host;
-                host.config = config.matrix();
-                host.scanning = false;
-                host.queues.retry_failed();
-            }
+            driver.state.lock().host.scan_ends(config.matrix());
             driver.proceed();
             driver.wait_while(Patience::Bus, &|state| {
-                state
-                    .mdevs()
-                    .iter()
-                    .any(|mdev| state.host.is_unsettled(&mdev.masks(state).assigned))
+                let mut mdevs = state.mdevs().iter();
+                mdevs.any(|mdev| state.host.is_unsettled(&mdev.masks(state).assigned))
             });
         }
     }
@@ -169,7 +160,7 @@ fn reset_before_release(apqn: Apqn) {
 }
 
 sysfs::attribute_groups! {
-    static ATTRIBUTES = { text: [Status], long: [] };
+    static ATTRIBUTES = { text: { c"status": Status = Status, }, long: {}, };
 }
 
 /// Whether an mdev has the queue, and a guest.
@@ -179,9 +170,7 @@ struct Status;
 impl sysfs::Attribute for Status {
     type Device = QueueData<Queue>;
 
-    const NAME: &'static CStr = c"status";
-
-    fn show(queue: &QueueData<Queue>, page: &mut sysfs::Page<'_>) -> Result {
+    fn show(&self, queue: &QueueData<Queue>, page: &mut sysfs::Page<'_>) -> Result {
         let state = queue.driver.state.lock();
         page.write_str(match state.owner(queue.apqn) {
             None => "unassigned\n",

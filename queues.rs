@@ -170,6 +170,11 @@ impl Adapter {
         self.pending = self.pending | row;
     }
 
+    /// The queues that will be usable when their resets have ended, which should be soon.
+    fn soon_usable(&self) -> Mask<Apqi> {
+        self.pending - (self.usable | self.overdue)
+    }
+
     /// The queues that have been taken from a guest and are not reset yet.
     fn held(&self) -> Mask<Apqi> {
         self.bound - (self.usable | self.pending | self.failed)
@@ -199,6 +204,8 @@ pub struct Missing {
 /// changed since, and not as much as there is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Complete {
+    /// The adapters that it is known of.
+    of: Mask<Apid>,
     aqm: Mask<Apqi>,
     apm: Mask<Apid>,
 }
@@ -215,7 +222,7 @@ pub struct Queues<S> {
     adapters: S,
     /// The adapters that have a pending queue.
     busy: Mask<Apid>,
-    /// The adapters whose usable queues have changed since [`Self::forget_changes`].
+    /// The adapters that have changed since the last call of [`Self::forget_changes`].
     changed: Mask<Apid>,
 }
 
@@ -252,15 +259,12 @@ impl<S: Storage> Queues<S> {
             .unwrap_or(&Adapter::NONE)
     }
 
-    /// Changes one adapter, if there is room for it, and keeps `busy` true.
+    /// Changes one adapter, if there is room for it, and takes note of that.
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter)) {
         if let Some(adapter) = self.adapters.get_mut(usize::from(apid.0)) {
-            let usable = adapter.usable;
             change(adapter);
             self.busy.set(apid, !adapter.pending.is_empty());
-            if adapter.usable != usable {
-                self.changed.insert(apid);
-            }
+            self.changed.insert(apid);
         }
     }
 
@@ -269,24 +273,29 @@ impl<S: Storage> Queues<S> {
         self.adapter(apid).usable
     }
 
-    /// The adapters of which all queues with these domains may be passed to a guest; without any
-    /// domains, these are all adapters.
+    /// Those of the adapters `apm` of which all queues with the domains `aqm` may be passed to a
+    /// guest; without any domains, these are all of them.
     ///
-    /// `known` is what this function has returned before, for any domains, if nothing has been
-    /// forgotten by [`Self::forget_changes`] since; or the default value. It makes no difference but
-    /// to the cost.
-    pub fn complete(&self, aqm: Mask<Apqi>, known: &Complete) -> Complete {
-        let apm = if aqm.is_empty() {
-            Mask::ALL
+    /// `known` is what this function has returned before, for whatever adapters and domains, if
+    /// nothing that concerns them has been forgotten by [`Self::forget_changes`] since; or the
+    /// default value. It makes no difference but to the cost.
+    pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>, known: &Complete) -> Complete {
+        let unknown = if known.aqm == aqm {
+            (apm - known.of) | (apm & self.changed)
         } else {
-            let (unchanged, unknown) = if known.aqm == aqm {
-                (known.apm - self.changed, self.changed)
-            } else {
-                (Mask::EMPTY, self.all())
-            };
-            unchanged | unknown.filter(|apid| aqm.is_subset(&self.usable(apid)))
+            apm
         };
-        Complete { aqm, apm }
+        let complete = unknown.filter(|apid| aqm.is_subset(&self.adapter(apid).usable));
+        Complete {
+            of: apm,
+            aqm,
+            apm: complete | ((known.apm & apm) - unknown),
+        }
+    }
+
+    /// The adapters that have changed since the last call of [`Self::forget_changes`].
+    pub fn changed(&self) -> &Mask<Apid> {
+        &self.changed
     }
 
     /// All adapters that there is room for.
@@ -297,7 +306,7 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    /// Everybody who remembers a [`Complete`] has asked again since the last change.
+    /// Everybody who remembers a [`Complete`] that the last changes concern has asked again since.
     pub fn forget_changes(&mut self) {
         self.changed = Mask::EMPTY;
     }
@@ -325,9 +334,9 @@ impl<S: Storage> Queues<S> {
     pub fn bind(&mut self, apqn: Apqn) {
         let row = Mask::only(apqn.apqi);
         self.change(apqn.apid, |adapter| {
-            adapter.bound.insert(apqn.apqi);
             adapter.clear(row);
-            adapter.want_reset(row);
+            adapter.bound.insert(apqn.apqi);
+            adapter.pending.insert(apqn.apqi);
         });
     }
 
@@ -339,11 +348,15 @@ impl<S: Storage> Queues<S> {
         });
     }
 
-    /// Queues are about to be taken from a guest: from now on nobody may get them.
-    pub fn hold(&mut self, lost: &Lost) {
+    /// Queues are about to be taken from a guest: from now on nobody may get them. Returns how many
+    /// there are.
+    pub fn hold(&mut self, lost: &Lost) -> u32 {
+        let mut count = 0;
         for (apid, row) in lost.rows() {
             self.change(apid, |adapter| adapter.clear(row));
+            count += row.len();
         }
+        count
     }
 
     /// The guest has lost these queues: begins the resets of those that are still held for that.
@@ -370,14 +383,13 @@ impl<S: Storage> Queues<S> {
     /// Whether a reset of one of these queues is wanted or under way.
     pub fn any_pending_of(&self, lost: &Lost) -> bool {
         lost.rows()
-            .any(|(apid, row)| !(self.adapter(apid).pending & row).is_empty())
+            .any(|(apid, row)| self.adapter(apid).pending.intersects(&row))
     }
 
     /// The domains of an adapter whose queues cannot be passed to a guest yet, but will be able to
     /// when their resets have ended, which should be soon.
     pub fn soon_usable(&self, apid: Apid) -> Mask<Apqi> {
-        let adapter = self.adapter(apid);
-        adapter.pending - (adapter.usable | adapter.overdue)
+        self.adapter(apid).soon_usable()
     }
 
     /// Whether a reset of this queue is wanted or under way.
@@ -400,6 +412,7 @@ impl<S: Storage> Queues<S> {
         mut report: impl FnMut(Apqn, Progress),
     ) {
         self.change(apid, |adapter| {
+            let mut ended = Mask::EMPTY;
             for apqi in adapter.pending.iter() {
                 let apqn = Apqn::new(apid, apqi);
                 let mut reset = Reset {
@@ -417,9 +430,10 @@ impl<S: Storage> Queues<S> {
                         adapter.failed.insert(apqi);
                     }
                 }
-                adapter.end(Mask::only(apqi));
+                ended.insert(apqi);
                 report(apqn, progress);
             }
+            adapter.end(ended);
         });
     }
 

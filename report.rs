@@ -25,7 +25,6 @@ use crate::{
     interrupts,
     mask::Mask,
     matrix::{
-        Lost,
         Matrix,
         User, //
     },
@@ -45,12 +44,12 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Masks are being committed, by which the guest loses queues.
-    pub(crate) fn add(&mut self, matrix: &Matrix, lost: &Lost) {
+    /// Masks are being committed, by which the guest loses so many queues.
+    pub(crate) fn add(&mut self, matrix: &Matrix, lost: u32) {
         let place = self.commits % REMEMBERED as u64;
         self.last[place as usize] = Some((Instant::now(), *matrix));
         self.commits += 1;
-        self.queues_lost += u64::from(lost.count());
+        self.queues_lost += u64::from(lost);
     }
 }
 
@@ -74,7 +73,7 @@ impl Writer for Report {
             let state = mdev.driver.state.lock();
             (
                 *mdev.masks(&state),
-                state.host.config,
+                *state.host.config(),
                 interrupts::count(mdev, &state),
             )
         };

@@ -10,10 +10,7 @@
 //!
 //! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-use core::{
-    cell::UnsafeCell,
-    marker::PhantomData, //
-};
+use core::cell::UnsafeCell;
 
 use kernel::{
     bindings,
@@ -65,148 +62,171 @@ impl fmt::Write for Page<'_> {
 
 /// A text attribute that can be read, written or both.
 #[vtable]
-pub(crate) trait Attribute {
+pub(crate) trait Attribute: Sync {
     /// What it is an attribute of.
     type Device: DeviceData;
 
-    /// The name of the file.
-    const NAME: &'static CStr;
-
     /// Writes the text for a reader.
-    fn show(_device: &Self::Device, _page: &mut Page<'_>) -> Result {
+    fn show(&self, _device: &Self::Device, _page: &mut Page<'_>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Takes what was written, up to the first NUL.
-    fn store(_device: &Self::Device, _text: &[u8]) -> Result {
+    fn store(&self, _device: &Self::Device, _text: &[u8]) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }
 
 /// A read-only attribute of any length.
-pub(crate) trait LongAttribute {
+pub(crate) trait LongAttribute: Sync {
     /// What it is an attribute of.
     type Device: DeviceData;
 
-    /// The name of the file.
-    const NAME: &'static CStr;
-
     /// Copies the text from `offset` on; returns how much that was, 0 at the end.
-    fn read(device: &Self::Device, offset: usize, out: &mut [u8]) -> usize;
+    fn read(&self, device: &Self::Device, offset: usize, out: &mut [u8]) -> usize;
 }
 
-struct Callbacks<A>(PhantomData<A>);
+/// An attribute with its C side, as a static.
+///
+/// # Invariants
+///
+/// `raw` is first, and its callbacks are those for `A`.
+#[repr(C)]
+pub(crate) struct Static<C, A> {
+    raw: CStatic<C>,
+    attribute: A,
+}
 
-impl<A: Attribute> Callbacks<A> {
+impl<C, A> Static<C, A> {
+    /// The address of the C side.
+    pub(crate) const fn get(&self) -> *mut C {
+        self.raw.get()
+    }
+}
+
+impl<A: Attribute> Static<bindings::device_attribute, A> {
+    /// A text attribute with this file name.
+    pub(crate) const fn text(name: &'static CStr, attribute: A) -> Self {
+        // Field by field on top of zeroes: lockdep adds fields.
+        let mut raw: bindings::device_attribute = pin_init::zeroed();
+        raw.attr.name = kernel::str::as_char_ptr_in_const_context(name);
+        if A::HAS_SHOW {
+            raw.attr.mode |= 0o444;
+            raw.__bindgen_anon_1.show = Some(Self::show);
+        }
+        if A::HAS_STORE {
+            raw.attr.mode |= 0o200;
+            raw.__bindgen_anon_2.store = Some(Self::store);
+        }
+        // INVARIANT: Above.
+        Self {
+            raw: CStatic::new(raw),
+            attribute,
+        }
+    }
+
     extern "C" fn show(
         dev: *mut bindings::device,
-        _attr: *mut bindings::device_attribute,
+        attr: *mut bindings::device_attribute,
         buf: *mut ffi::c_char,
     ) -> isize {
-        // SAFETY: Attributes that are in the groups of a driver exist while a device is bound.
-        let device = unsafe { A::Device::from_device(dev) };
+        // SAFETY: Attributes that are in the groups of a driver exist while a device is bound. By
+        // the type invariant, this one is that of a static of this type.
+        let (device, this) = unsafe { (A::Device::from_device(dev), &*attr.cast::<Self>()) };
         // SAFETY: sysfs gives a page.
         let page = unsafe { core::slice::from_raw_parts_mut(buf, PAGE_SIZE) };
         let mut page = Page(Formatter::new(page));
         from_result(|| {
-            A::show(device, &mut page)?;
+            this.attribute.show(device, &mut page)?;
             Ok(page.0.bytes_written() as isize)
         })
     }
 
     extern "C" fn store(
         dev: *mut bindings::device,
-        _attr: *mut bindings::device_attribute,
+        attr: *mut bindings::device_attribute,
         buf: *const ffi::c_char,
         count: usize,
     ) -> isize {
         // SAFETY: As in `show`.
-        let device = unsafe { A::Device::from_device(dev) };
+        let (device, this) = unsafe { (A::Device::from_device(dev), &*attr.cast::<Self>()) };
         // SAFETY: sysfs gives `count` bytes.
         let text = unsafe { core::slice::from_raw_parts(buf, count) };
         let text = text.split(|&c| c == 0).next().unwrap_or_default();
         from_result(|| {
-            A::store(device, text)?;
+            this.attribute.store(device, text)?;
             Ok(count as isize)
         })
     }
 }
 
-struct LongCallbacks<A>(PhantomData<A>);
+impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
+    /// An attribute of any length with this file name.
+    pub(crate) const fn long(name: &'static CStr, attribute: A) -> Self {
+        let mut raw: bindings::bin_attribute = pin_init::zeroed();
+        raw.attr.name = kernel::str::as_char_ptr_in_const_context(name);
+        raw.attr.mode = 0o444;
+        raw.read = Some(Self::read);
+        // INVARIANT: Above.
+        Self {
+            raw: CStatic::new(raw),
+            attribute,
+        }
+    }
 
-impl<A: LongAttribute> LongCallbacks<A> {
     extern "C" fn read(
         _file: *mut bindings::file,
         kobj: *mut bindings::kobject,
-        _attr: *const bindings::bin_attribute,
+        attr: *const bindings::bin_attribute,
         buf: *mut ffi::c_char,
         offset: bindings::loff_t,
         count: usize,
     ) -> isize {
-        // SAFETY: The kobject is that of a device.
-        let dev = unsafe { kernel::container_of!(kobj, bindings::device, kobj) };
-        // SAFETY: Attributes that are in the groups of a driver exist while a device is bound.
-        let device = unsafe { A::Device::from_device(dev) };
+        // SAFETY: The kobject is that of a device; else as for text attributes.
+        let (device, this) = unsafe {
+            let dev = kernel::container_of!(kobj, bindings::device, kobj);
+            (A::Device::from_device(dev), &*attr.cast::<Self>())
+        };
         // SAFETY: sysfs gives `count` bytes.
         let out = unsafe { core::slice::from_raw_parts_mut(buf, count) };
-        usize::try_from(offset).map_or(0, |offset| A::read(device, offset, out)) as isize
+        usize::try_from(offset).map_or(0, |offset| this.attribute.read(device, offset, out))
+            as isize
     }
-}
-
-/// The C side of a text attribute.
-pub(crate) const fn attribute<A: Attribute>() -> CStatic<bindings::device_attribute> {
-    // Field by field on top of zeroes: lockdep adds fields.
-    let mut attribute: bindings::device_attribute = pin_init::zeroed();
-    attribute.attr.name = kernel::str::as_char_ptr_in_const_context(A::NAME);
-    if A::HAS_SHOW {
-        attribute.attr.mode |= 0o444;
-        attribute.__bindgen_anon_1.show = Some(Callbacks::<A>::show);
-    }
-    if A::HAS_STORE {
-        attribute.attr.mode |= 0o200;
-        attribute.__bindgen_anon_2.store = Some(Callbacks::<A>::store);
-    }
-    CStatic::new(attribute)
-}
-
-/// The C side of an attribute of any length.
-pub(crate) const fn long_attribute<A: LongAttribute>() -> CStatic<bindings::bin_attribute> {
-    let mut attribute: bindings::bin_attribute = pin_init::zeroed();
-    attribute.attr.name = kernel::str::as_char_ptr_in_const_context(A::NAME);
-    attribute.attr.mode = 0o444;
-    attribute.read = Some(LongCallbacks::<A>::read);
-    CStatic::new(attribute)
 }
 
 /// A NULL-terminated list of groups, as drivers have it.
 pub(crate) type Groups = CStatic<[*const bindings::attribute_group; 2]>;
 
-/// Defines a static [`Groups`] with one group of attributes.
+/// Defines a static [`Groups`] with one group of attributes, each with the name of its file, its
+/// type and its value.
 macro_rules! attribute_groups {
     {
         $vis:vis static $name:ident = {
-            text: [$($text:ty),* $(,)?],
-            long: [$($long:ty),* $(,)?] $(,)?
+            text: { $($text:literal: $text_type:ty = $text_value:expr,)* },
+            long: { $($long:literal: $long_type:ty = $long_value:expr,)* },
         };
     } => {
         $vis static $name: $crate::sysfs::Groups = {
             static TEXT: $crate::sysfs::CStatic<
-                [*mut kernel::bindings::attribute; $crate::sysfs::attribute_groups!(@n $($text),*)]
+                [*mut kernel::bindings::attribute; <[&CStr]>::len(&[$($text),*]) + 1]
             > = $crate::sysfs::CStatic::new([
                 $({
-                    static A: $crate::sysfs::CStatic<kernel::bindings::device_attribute> =
-                        $crate::sysfs::attribute::<$text>();
+                    static A: $crate::sysfs::Static<
+                        kernel::bindings::device_attribute,
+                        $text_type,
+                    > = $crate::sysfs::Static::text($text, $text_value);
                     A.get().cast()
                 },)*
                 ::core::ptr::null_mut(),
             ]);
             static LONG: $crate::sysfs::CStatic<
-                [*const kernel::bindings::bin_attribute;
-                    $crate::sysfs::attribute_groups!(@n $($long),*)]
+                [*const kernel::bindings::bin_attribute; <[&CStr]>::len(&[$($long),*]) + 1]
             > = $crate::sysfs::CStatic::new([
                 $({
-                    static A: $crate::sysfs::CStatic<kernel::bindings::bin_attribute> =
-                        $crate::sysfs::long_attribute::<$long>();
+                    static A: $crate::sysfs::Static<
+                        kernel::bindings::bin_attribute,
+                        $long_type,
+                    > = $crate::sysfs::Static::long($long, $long_value);
                     A.get().cast_const()
                 },)*
                 ::core::ptr::null(),
@@ -219,10 +239,6 @@ macro_rules! attribute_groups {
             };
             $crate::sysfs::CStatic::new([GROUP.get().cast_const(), ::core::ptr::null()])
         };
-    };
-    // The number of the attributes and of the NULL behind them.
-    (@n $($attribute:ty),*) => {
-        <[&str]>::len(&[$(::core::stringify!($attribute)),*]) + 1
     };
 }
 pub(crate) use attribute_groups;

@@ -111,7 +111,7 @@ impl Cause {
 
 /// The assigned queues of an adapter that the host has and vfio_ap has not.
 fn missing(rules: &Rules, mdev: &Mdev, apid: Apid) -> Mask<Apqi> {
-    (mdev.assigned.aqm & rules.config.aqm) - rules.queues.usable(apid)
+    (mdev.assigned.aqm & rules.config().aqm) - rules.queues.usable(apid)
 }
 
 /// The adapters that are kept from the guest of a mediated device.

@@ -218,11 +218,7 @@ impl Host {
         for apid in queues.busy().iter() {
             queues.step(apid, &mut AlwaysReset, |_, _| {});
         }
-        Rules {
-            config: self.config,
-            queues,
-            scanning: false,
-        }
+        Rules::new(self.config, queues)
     }
 
     /// The mediated device that has a queue, and its place in [`Self::mdevs`].

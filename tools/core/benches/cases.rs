@@ -48,11 +48,7 @@ fn host(adapters: u16, domains: u16) -> Host<Vec<Adapter>> {
         queues.step(Apid(apid as u8), &mut Hardware, |_, _| {});
     }
     assert!(queues.busy().is_empty());
-    Host {
-        config: matrix(adapters, domains),
-        queues,
-        scanning: false,
-    }
+    Host::new(matrix(adapters, domains), queues)
 }
 
 /// That as one writes it to `ap_config`.
@@ -76,7 +72,7 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
         ..Masks::default()
     };
     let (settled, mut scanning) = (host(adapters, domains), host(adapters, domains));
-    scanning.scanning = true;
+    scanning.scan_begins(everything);
     let ap_config = text(adapters, domains);
     assert_eq!(parse_matrix(ap_config.as_bytes()).ok(), Some(everything));
     assert_eq!(masks.due(&settled), everything);

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Host, Lost, Masks, Matrix, User},
+    matrix::{Change, Host, Lost, Masks, Matrix, User},
     queues::{response, Adapter, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
@@ -153,12 +153,13 @@ impl<'a> World<'a> {
             // Has it see what is pending.
             queues.reset_in_place(Apid(a), Mask::EMPTY);
         }
+        let mut host = Host::new(state.config, queues);
+        host.forget_changes();
+        if state.scanning {
+            host.scan_begins(state.config);
+        }
         Self {
-            host: Host {
-                config: state.config,
-                queues,
-                scanning: state.scanning,
-            },
+            host,
             bound: state.bound,
             mdevs: state.mdevs,
             commits: [0; 2],
@@ -189,18 +190,16 @@ impl<'a> World<'a> {
                 self.bound &= !(1 << q);
                 self.host.queues.unbind(queue(q));
             }
-            Event::Assign(n, assigned) => self.mdevs[n].assigned = matrix(assigned),
-            Event::Use(n, user) => self.mdevs[n].user = user,
+            Event::Assign(n, assigned) => self.update(n, &Change::Assign(matrix(assigned))),
+            Event::Use(n, User::Guest) => self.update(n, &Change::Open),
+            Event::Use(n, User::Leaving) => self.update(n, &Change::Leave),
+            Event::Use(n, User::Nobody) => self.update(n, &Change::Close),
             Event::ScanBegins(config) => {
-                self.host.config = matrix(config);
-                self.host.scanning = true;
+                self.host.scan_begins(matrix(config));
                 // Nothing is done before the end of the scan, or the next event.
                 return;
             }
-            Event::ScanEnds => {
-                self.host.scanning = false;
-                self.host.queues.retry_failed();
-            }
+            Event::ScanEnds => self.host.scan_ends(*self.host.config()),
             Event::ResetEnds(q, progress) => hardware.0 = Some((q, progress)),
             Event::Overdue => {
                 for _ in 0..2 {
@@ -214,17 +213,15 @@ impl<'a> World<'a> {
                 self.host.queues.step(apid, &mut hardware, |_, _| {});
             }
             hardware.0 = None;
+            for masks in &mut self.mdevs {
+                if let Some(following) = masks.following(&self.host) {
+                    *masks = following;
+                }
+            }
+            self.host.forget_changes();
             let commits = self.commits;
             for n in 0..self.mdevs.len() {
-                let masks = &mut self.mdevs[n];
-                let due = masks.due(&self.host);
-                if due != masks.granted {
-                    let lost = Lost::new(masks.granted, due);
-                    self.host.queues.hold(&lost);
-                    masks.granted = due;
-                    self.commits[n] += 1;
-                    self.host.queues.reset_held(&lost);
-                }
+                self.settle(n);
             }
             if self.commits == commits {
                 return;
@@ -232,12 +229,30 @@ impl<'a> World<'a> {
         }
     }
 
+    /// `MatrixMdev::update()`
+    fn update(&mut self, n: usize, change: &Change) {
+        self.mdevs[n].change(change, &self.host);
+        self.settle(n);
+    }
+
+    fn settle(&mut self, n: usize) {
+        let masks = &mut self.mdevs[n];
+        let due = masks.due(&self.host);
+        if due != masks.granted {
+            let lost = Lost::new(masks.granted, due);
+            self.host.queues.hold(&lost);
+            masks.granted = due;
+            self.commits[n] += 1;
+            self.host.queues.reset_held(&lost);
+        }
+    }
+
     fn state(&self, adapters: [Adapter; N as usize]) -> State {
         State {
             adapters,
             bound: self.bound,
-            config: self.host.config,
-            scanning: self.host.scanning,
+            config: *self.host.config(),
+            scanning: self.host.is_scanning(),
             mdevs: self.mdevs,
         }
     }
@@ -364,7 +379,7 @@ impl Universe {
 
     /// What must hold in every state.
     fn check_state(&self, world: &World<'_>, specification: &Specification) {
-        let config = bits(&world.host.config);
+        let config = bits(world.host.config());
         let usable = world.usable();
         assert_eq!(usable & !world.bound, 0, "usable but not bound");
         let mut taken = 0;
@@ -390,7 +405,7 @@ impl Universe {
                         let soon = world.host.queues.soon_usable(apqn.apid);
                         awaited >> q & 1 != 0 && soon.contains(apqn.apqi)
                     });
-                    if !world.host.scanning && !awaits {
+                    if !world.host.is_scanning() && !awaits {
                         assert_eq!(granted, specified, "the one rule");
                     }
                 }
@@ -414,13 +429,13 @@ impl Universe {
             assert_eq!(lost & after, 0, "lost, not reset, and usable");
             let won = product(has) & !product(had);
             assert_eq!(won & !(before | reset), 0, "won without a reset");
-            let in_config = product(bits(&world.host.config));
+            let in_config = product(bits(world.host.config()));
             let waits = match event {
                 Event::Bind(_) | Event::ResetEnds(..) | Event::Overdue => true,
                 Event::Unbind(q) => in_config >> q & 1 == 0,
                 _ => false,
             };
-            if world.host.scanning && waits {
+            if world.host.is_scanning() && waits {
                 assert_eq!(had, has, "a commit within a scan");
             }
         }
@@ -429,7 +444,7 @@ impl Universe {
     /// From every state: once the scan is over, all is bound and each reset has ended well, all is
     /// as if nothing had ever gone wrong.
     fn check_recovery(&self, mut world: World<'_>, specification: &Specification) {
-        let config = bits(&world.host.config);
+        let config = bits(world.host.config());
         for q in 0..4 {
             let (there, bound) = (product(config) >> q & 1, world.bound >> q & 1);
             match (there, bound) {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Host, Lost, Masks, Matrix, Product, User},
+    matrix::{Change, Host, Lost, Masks, Matrix, Product, User},
     queues::{response, Adapter, Complete, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
@@ -74,11 +74,7 @@ enum Event {
 impl World {
     fn new(looks: u32) -> Self {
         Self {
-            host: Host {
-                config: matrix(0x7, 0x7, 0x7),
-                queues: Queues::new(vec![Adapter::NONE; IDS]),
-                scanning: false,
-            },
+            host: Host::new(matrix(0x7, 0x7, 0x7), Queues::new(vec![Adapter::NONE; IDS])),
             mdevs: [Masks::default(); 2],
             hardware: Hardware {
                 looks,
@@ -90,7 +86,12 @@ impl World {
         }
     }
 
-    /// The step in which every event ends.
+    fn update(&mut self, n: usize, change: &Change) {
+        self.mdevs[n].change(change, &self.host);
+        self.settle(n);
+    }
+
+    /// Commits what is due.
     fn settle(&mut self, n: usize) {
         let mdev = &mut self.mdevs[n];
         let due = mdev.due(&self.host);
@@ -98,11 +99,10 @@ impl World {
             return;
         }
         let lost = Lost::new(mdev.granted, due);
-        assert_eq!(
-            lost.count(),
-            lost.rows().map(|(_, row)| row.len()).sum::<u32>()
-        );
-        self.host.queues.hold(&lost);
+        let (had, has) = (queues(&mdev.granted), queues(&due));
+        let taken = had.iter().filter(|apqn| !has.contains(apqn)).count();
+        assert_eq!(self.host.queues.hold(&lost) as usize, taken);
+        assert_eq!(lost.is_empty(), taken == 0);
         mdev.granted = due;
         self.commits[n] += 1;
         for apqn in queues(&due) {
@@ -137,32 +137,41 @@ impl World {
             Event::Unbind(a, q) => {
                 self.bound.remove(&apqn(a, q).to_raw());
                 self.host.queues.unbind(apqn(a, q));
-                self.settle(0);
-                self.settle(1);
+                self.follow();
                 // The driver resets a queue before it lets go of it.
                 self.dirty.remove(&apqn(a, q).to_raw());
                 self.hardware.resetting.remove(&apqn(a, q).to_raw());
             }
             Event::Assign(n, assigned) => {
                 if !share(&assigned, &self.mdevs[1 - n].assigned) {
-                    self.mdevs[n].assigned = assigned;
-                    self.settle(n);
+                    self.update(n, &Change::Assign(assigned));
                 }
             }
-            Event::Attach(n, attached) => {
-                self.mdevs[n].user = if attached { User::Guest } else { User::Nobody };
-                self.settle(n);
-            }
+            Event::Attach(n, true) => self.update(n, &Change::Open),
+            Event::Attach(n, false) => self.update(n, &Change::Close),
             Event::Look => {}
         }
         self.look();
-        for mdev in &mut self.mdevs {
-            mdev.refresh(&self.host);
-        }
-        self.host.queues.forget_changes();
-        self.settle(0);
-        self.settle(1);
+        self.follow();
         self.check();
+    }
+
+    /// Those whom the last changes concern follow them.
+    fn follow(&mut self) {
+        let following = self.mdevs.map(|mdev| mdev.following(&self.host));
+        for (mdev, following) in self.mdevs.iter_mut().zip(following) {
+            *mdev = following.unwrap_or(*mdev);
+        }
+        self.host.forget_changes();
+        for (n, following) in following.iter().enumerate() {
+            if following.is_some() {
+                self.settle(n);
+            }
+        }
+        // For the others they make no difference.
+        for mdev in &self.mdevs {
+            assert_eq!(mdev.due(&self.host), mdev.granted);
+        }
     }
 
     /// A reset that takes too long is no longer waited for.
@@ -170,8 +179,7 @@ impl World {
         for _ in 0..2 {
             self.host.queues.grow_old(|_| {});
         }
-        self.settle(0);
-        self.settle(1);
+        self.follow();
     }
 
     /// What must hold at every moment.
@@ -269,7 +277,7 @@ proptest! {
         world.quiesce();
         let usable = world.bound.iter().map(|raw| raw.to_be_bytes().into()).collect();
         for mdev in &world.mdevs {
-            let (assigned, config) = ((&mdev.assigned).into(), (&world.host.config).into());
+            let (assigned, config) = ((&mdev.assigned).into(), world.host.config().into());
             let visible = Sets::from(&mdev.visible(&world.host));
             prop_assert_eq!(visible, specification::guest(&assigned, &config, &usable));
         }
@@ -291,7 +299,7 @@ proptest! {
         let all = |w: &mut World, m: &Matrix| for apqn in queues(m) {
             w.bind(apqn);
         };
-        world.host.config = before.0;
+        world.host.scan_ends(before.0);
         all(&mut world, &before.0);
         world.event(&Event::Assign(0, before.1));
         world.event(&Event::Attach(0, true));
@@ -301,8 +309,7 @@ proptest! {
 
         // The scan: the configuration changes, queues that left it go, new ones come one by one,
         // though perhaps not all of them.
-        world.host.scanning = true;
-        world.host.config = config;
+        world.host.scan_begins(config);
         for apqn in queues(&before.0) {
             if !config.has_queue(apqn) {
                 world.event(&Event::Unbind(apqn.apid.0, apqn.apqi.0));
@@ -315,7 +322,7 @@ proptest! {
             }
         }
         prop_assert_eq!(world.commits[0], commits, "commits within the scan");
-        world.host.scanning = false;
+        world.host.scan_ends(config);
         world.quiesce();
         let changed = u32::from(world.mdevs[0].granted != granted);
         prop_assert_eq!(world.commits[0] - commits, changed);
@@ -326,7 +333,7 @@ proptest! {
     #[test]
     fn a_lost_queue_takes_its_adapter_at_once(assigned in any_matrix(), a in 0..N, q in 0..N) {
         let mut world = World::new(1);
-        let config = world.host.config;
+        let config = *world.host.config();
         for apqn in queues(&config) {
             world.bind(apqn);
         }
@@ -334,7 +341,7 @@ proptest! {
         world.event(&Event::Attach(0, true));
         world.quiesce();
         let had = world.mdevs[0].granted;
-        world.host.scanning = true;
+        world.host.scan_begins(config);
         world.event(&Event::Unbind(a, q));
         let has = world.mdevs[0].granted;
         if had.has_queue(apqn(a, q)) {
@@ -355,13 +362,13 @@ proptest! {
                 w.event(&Event::Bind(a, q));
             }
         };
-        world.host.config = config;
+        world.host.scan_ends(config);
         bind(&mut world, bound);
         let less = world.host.permitted(&assigned);
         bind(&mut world, more);
         prop_assert!(subset(&less, &world.host.permitted(&assigned)));
-        world.host.config.apm = Mask::up_to(N - 1);
-        world.host.config.adm = Mask::up_to(N - 1);
+        let all = matrix(7, 7, 7);
+        world.host.scan_ends(Matrix { aqm: config.aqm, ..all });
         prop_assert!(subset(&less, &world.host.permitted(&assigned)));
     }
 }

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::{request_code_none, request_code_write};
 
+use crate::argument::Argument;
 use crate::memory::Memory;
 use crate::payload::Start;
 use crate::uapi::{DeviceAttr, KVM_SET_DEVICE_ATTR, KVMIO, VFIO, argsz, by_reference, by_value};
@@ -127,6 +128,22 @@ fn model_attr<T>(vm: BorrowedFd<'_>, request: Ioctl, attr: u64, model: &mut T) -
     // SAFETY: that is the structure of both requests. Its address is that of `model`,
     // which lives through the call; the callers below give the type that goes with `attr`.
     unsafe { by_reference(vm, request, &mut attr) }.map(drop)
+}
+
+/// A [`CpuProcessor`] without any facilities, as the words of an argument.
+pub const NO_PROCESSOR: [u32; size_of::<CpuProcessor>() / 4] = [0; size_of::<CpuProcessor>() / 4];
+
+/// Has KVM read the model of the CPUs from an argument, which it does with the lock of the
+/// virtual machine held.
+pub fn read_processor(vm: BorrowedFd<'_>, argument: &Argument) -> nix::Result<()> {
+    let mut attr = DeviceAttr {
+        flags: 0,
+        group: KVM_S390_VM_CPU_MODEL,
+        attr: KVM_S390_VM_CPU_PROCESSOR,
+        addr: argument.address() as u64,
+    };
+    // SAFETY: that is the structure of this request; KVM only reads what it points to.
+    unsafe { by_reference(vm, KVM_SET_DEVICE_ATTR, &mut attr) }.map(drop)
 }
 
 /// Gives a guest every facility that KVM can give, also those that are off by default.

@@ -33,7 +33,7 @@ pub enum Backend {
 /// A KVM virtual machine with AP interpretation, and its virtual CPUs.
 pub struct Vm {
     // Not used again, but while it is open the machine is there.
-    _vm: OwnedFd,
+    vm: OwnedFd,
     vfio: Rc<OwnedFd>,
     _vcpus: Vec<OwnedFd>,
     guest: Option<Guest>,
@@ -72,7 +72,7 @@ impl Vm {
             .map(|id| uapi::create_vcpu(vm.as_fd(), id).step(format!("KVM_CREATE_VCPU {id}")))
             .collect::<Result<_>>()?;
         Ok(Self {
-            _vm: vm,
+            vm,
             vfio: Rc::new(vfio),
             _vcpus: vcpus,
             guest: None,
@@ -82,7 +82,7 @@ impl Vm {
     /// Creates the machine, with a guest that runs at once.
     pub fn with_guest(options: GuestOptions) -> Result<Self> {
         let mut machine = Self::new(0)?;
-        let vm = machine._vm.as_fd();
+        let vm = machine.vm.as_fd();
         kvm_run::set_all_facilities(vm).step("KVM_S390_VM_CPU_MODEL")?;
         let memory = Memory::new(STORAGE).step("guest memory")?;
         kvm_run::set_memory(vm, memory).step("KVM_SET_USER_MEMORY_REGION")?;
@@ -106,6 +106,15 @@ impl Vm {
             cpus,
         });
         Ok(machine)
+    }
+
+    /// Another descriptor of the machine.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn duplicate(&self) -> Result<OwnedFd> {
+        self.vm.try_clone().step("dup")
     }
 
     /// The guest, if one runs.

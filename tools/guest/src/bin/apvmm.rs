@@ -21,6 +21,7 @@
 //!                         its argument, behind which memory ends; without words, no argument
 //!     ioctl read-only REQUEST WORD...   the same, with an argument that cannot be written
 //!     hold REQUEST WORD...   the same, with an argument that does not come before
+//!     hold machine        have KVM hold the lock of the machine, which has no CPU, until
 //!     release             this; then the request ends, and this says how
 //!     guest COMMAND...    ask the guest that runs; see below
 //!     measure COMMAND...  do that, and say what it cost in instructions and time
@@ -59,9 +60,8 @@ use guest::argument::{Argument, Hold};
 use guest::crycb::Question;
 use guest::error::{Result, Step};
 use guest::instructions::{self, Places};
-use guest::interview;
-use guest::uapi;
 use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
+use guest::{interview, kvm_run, uapi};
 use nix::errno::Errno;
 use nix::libc::Ioctl;
 use nix::sys::eventfd::EventFd;
@@ -173,11 +173,12 @@ struct HeldRequest {
 
 impl HeldRequest {
     /// Makes a request; returns as soon as the kernel wants to have the argument.
-    fn new(device: &Device, request: Ioctl, words: &[u32]) -> Result<Self> {
+    fn new(
+        words: &[u32],
+        request: impl FnOnce(Argument) -> nix::Result<()> + Send + 'static,
+    ) -> Result<Self> {
         let (argument, hold) = Hold::new(words).step("userfaultfd")?;
-        let device = device.duplicate()?;
-        let outcome =
-            thread::spawn(move || uapi::device_request(device.as_fd(), request, Some(&argument)));
+        let outcome = thread::spawn(move || request(argument));
         hold.wait().step("wait for userfaultfd")?;
         Ok(Self { hold, outcome })
     }
@@ -270,9 +271,20 @@ impl Session {
                 self.device()?.request(request(name)?, argument.as_ref())?;
                 String::new()
             }
+            ["hold", "machine"] => {
+                let machine = self.vm()?.duplicate()?;
+                let held = HeldRequest::new(&kvm_run::NO_PROCESSOR, move |argument| {
+                    kvm_run::read_processor(machine.as_fd(), &argument)
+                })?;
+                self.held = Some(held);
+                String::new()
+            }
             ["hold", name, words @ ..] => {
                 let words = Words::new(words)?;
-                let held = HeldRequest::new(self.device()?, request(name)?, &words.words)?;
+                let (device, request) = (self.device()?.duplicate()?, request(name)?);
+                let held = HeldRequest::new(&words.words, move |argument| {
+                    uapi::device_request(device.as_fd(), request, Some(&argument))
+                })?;
                 self.held = Some(held);
                 String::new()
             }
