@@ -42,6 +42,7 @@ use crate::{
         Apqn,
         Mask, //
     },
+    matrix::Matrix,
     pqap::ConfigInfo,
     sysfs, //
 };
@@ -260,7 +261,20 @@ pub(crate) fn lock_reservations() -> Reservations {
     mutex.lock()
 }
 
-/// Whether a queue is reserved for the host's own drivers.
+/// `apmask` and `aqmask`, which reserve the queues of these adapters and domains for the host's own
+/// drivers, unless a queue has a `driver_override`.
+pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
+    // SAFETY: Masks of 256 bits each; the caller has the lock that protects them.
+    unsafe {
+        Matrix {
+            apm: Mask::from_words(*(&raw const b::ap_perms.apm).cast()),
+            aqm: Mask::from_words(*(&raw const b::ap_perms.aqm).cast()),
+            adm: Mask::from_words(*(&raw const b::ap_perms.adm).cast()),
+        }
+    }
+}
+
+/// Whether a queue is reserved for the host's own drivers. The bus has to find it for that.
 ///
 /// The bus can be asked for a whole product of masks, too, but then looks at all 256 domains for each
 /// adapter.

@@ -215,11 +215,7 @@ impl MatrixMdev {
         let new = old.edited(edit);
 
         for queues in new.new_queues(&old) {
-            for apqn in queues.queues() {
-                if ap_bus::is_reserved(&reservations, apqn)? {
-                    return Err(EADDRNOTAVAIL);
-                }
-            }
+            check_not_reserved(mdev, &reservations, &queues, &new)?;
         }
         let lost = {
             let state = mdev.driver.state.lock();
@@ -265,6 +261,35 @@ impl MatrixMdev {
             Err(EIO)
         }
     }
+}
+
+/// Refuses queues, which are to be assigned among others, that are reserved for the host's own
+/// drivers.
+///
+/// What the driver has, and no mask reserves, is not: the bus is asked about the rest only, as it
+/// looks at all its queues to find one.
+fn check_not_reserved(
+    mdev: &Mdev,
+    reservations: &Reservations,
+    queues: &Product,
+    assigned: &Matrix,
+) -> Result {
+    let masked = queues.intersect(&ap_bus::reserving_masks(reservations));
+    let unsure = {
+        let mut state = mdev.driver.state.lock();
+        let mut masks = *mdev.masks(&state);
+        let unsure = masks.unsure(queues, assigned, &state.host);
+        *mdev.masks.access_mut(&mut state) = masks;
+        unsure
+    };
+    for queues in [masked, unsure].into_iter().flatten() {
+        for apqn in queues.queues() {
+            if ap_bus::is_reserved(reservations, apqn)? {
+                return Err(EADDRNOTAVAIL);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_not_shared(mdev: &Mdev, state: &State, queues: &Product) -> Result {

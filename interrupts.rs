@@ -153,34 +153,37 @@ fn take_from_host(mdev: &Mdev, apqn: Apqn) -> bool {
     let is_hosts = &|state: &State| {
         is_granted(mdev, state, apqn) && state.interruptions.get(&apqn.to_raw()).is_none()
     };
-    if !disable_unless_busy(mdev, apqn, is_hosts) {
-        return false;
+    let is_due = disable_unless_busy(mdev, apqn, is_hosts);
+    if is_due {
+        look_until(&mut || !pqap::tapq(apqn).irq_enabled());
     }
+    is_due
+}
+
+/// Looks again and again, but not for ever.
+fn look_until(is_done: &mut dyn FnMut() -> bool) {
     for _ in 0..LOOKS {
-        if !pqap::tapq(apqn).irq_enabled() {
-            break;
+        if is_done() {
+            return;
         }
         fsleep(Delta::from_millis(1));
     }
-    true
 }
 
 /// Disables interruptions of a queue, as long as they are to be: whether they still are. A machine
 /// that is busy is asked again for a while.
 fn disable_unless_busy(mdev: &Mdev, apqn: Apqn, is_due: &dyn Fn(&State) -> bool) -> bool {
-    for _ in 0..LOOKS {
+    let mut due = true;
+    look_until(&mut || {
         let state = mdev.driver.state.lock();
-        if !is_due(&state) {
-            return false;
-        }
-        let code = pqap::disable_interruptions(apqn).code();
-        if !matches!(code, response::BUSY | response::RESET_IN_PROGRESS) {
-            return true;
-        }
-        drop(state);
-        fsleep(Delta::from_millis(1));
-    }
-    true
+        due = is_due(&state);
+        let is_busy = || {
+            let code = pqap::disable_interruptions(apqn).code();
+            matches!(code, response::BUSY | response::RESET_IN_PROGRESS)
+        };
+        !due || !is_busy()
+    });
+    due
 }
 
 /// Gets all that is needed. Takes locks of the IOMMU backend.
@@ -224,24 +227,19 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
 /// Gives back what the interruptions of a queue need, if it `is_meant`, as soon as the machine has
 /// disabled them. If it does not do so, this waits for the reset of the queue.
 fn release_when_disabled(mdev: &Mdev, apqn: Apqn, is_meant: &dyn Fn(&Interruption) -> bool) {
-    for _ in 0..LOOKS {
-        let mut state = mdev.driver.state.lock();
-        if !state
-            .interruptions
-            .get(&apqn.to_raw())
-            .is_some_and(is_meant)
-        {
-            return;
+    // Dropped without the lock.
+    let mut released = None;
+    look_until(&mut || {
+        let interruptions = &mut mdev.driver.state.lock().interruptions;
+        let is_there = interruptions.get(&apqn.to_raw()).is_some_and(is_meant);
+        if is_there {
+            if pqap::tapq(apqn).irq_enabled() {
+                return false;
+            }
+            released = interruptions.remove(&apqn.to_raw());
         }
-        if !pqap::tapq(apqn).irq_enabled() {
-            let released = state.interruptions.remove(&apqn.to_raw());
-            drop(state);
-            drop(released);
-            return;
-        }
-        drop(state);
-        fsleep(Delta::from_millis(1));
-    }
+        true
+    });
 }
 
 /// Gives back, now, what interruptions of an mdev need from pages for which `concerned` holds.
@@ -295,14 +293,9 @@ pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
 
     // A pin that has just been made is not in the table yet. The backend calls again, a few times,
     // as long as a page is pinned.
-    for _ in 0..LOOKS {
+    look_until(&mut || {
         let state = mdev.driver.state.lock();
-        let announced = *mdev.pin_announced.access(&state);
-        drop(state);
-        if !announced.is_some_and(concerned) {
-            break;
-        }
-        fsleep(Delta::from_millis(1));
-    }
+        !mdev.pin_announced.access(&state).is_some_and(concerned)
+    });
     release_now(mdev, concerned);
 }

@@ -209,9 +209,16 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
     /// The members for which `keep` holds.
     pub fn filter(&self, mut keep: impl FnMut(I) -> bool) -> Self {
         let mut kept = *self;
-        for id in self.iter() {
-            if !keep(id) {
-                kept.remove(id);
+        for (i, word) in kept.words.iter_mut().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let place = rest.leading_zeros();
+                let bit = 1 << (63 - place);
+                rest &= !bit;
+                // As for `Ids`.
+                if !keep(I::from((i as u32 * 64 + place) as u8)) {
+                    *word &= !bit;
+                }
             }
         }
         kept

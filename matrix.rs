@@ -343,7 +343,9 @@ impl Masks {
     /// What becomes of the masks by what has changed at the host since the last call of
     /// [`Host::forget_changes`], if that concerns them.
     pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Self> {
-        let is_concerned = host.reconfigured || self.assigned.apm.intersects(host.queues.changed());
+        let is_concerned = host.reconfigured
+            || self.assigned.apm.intersects(host.queues.changed())
+            || self.known.is_of_any(host.queues.changed());
         is_concerned.then(|| {
             let mut masks = *self;
             masks.refresh(host);
@@ -351,9 +353,33 @@ impl Masks {
         })
     }
 
-    /// Decisions cost less from now on.
+    /// Those of some queues that are about to be assigned, among others, of which it is not sure
+    /// that the driver has them: each adapter with all domains.
+    ///
+    /// What that takes is remembered for the assignment.
+    pub fn unsure<S: Storage>(
+        &mut self,
+        queues: &Product,
+        assigned: &Matrix,
+        host: &Host<S>,
+    ) -> Option<Product> {
+        self.remember(assigned, host);
+        let rest = if queues.aqm.is_subset(&host.config.aqm) {
+            queues.apm - self.known.adapters()
+        } else {
+            queues.apm
+        };
+        Product::new(host.queues.partly_unbound(rest, queues.aqm), queues.aqm)
+    }
+
     fn refresh<S: Storage>(&mut self, host: &Host<S>) {
-        let wanted = self.assigned.intersect(&host.config);
+        let assigned = self.assigned;
+        self.remember(&assigned, host);
+    }
+
+    /// Decisions cost less from now on.
+    fn remember<S: Storage>(&mut self, assigned: &Matrix, host: &Host<S>) {
+        let wanted = assigned.intersect(&host.config);
         self.known = host.queues.complete(wanted.apm, wanted.aqm, &self.known);
     }
 

@@ -120,7 +120,8 @@ impl Reset {
 ///
 /// # Invariants
 ///
-/// All sets are subsets of `bound`. No queue is both failed and usable, or failed and pending.
+/// All sets are subsets of `bound`, and those that tell more of pending resets are subsets of
+/// `pending`. No queue is both failed and usable, or failed and pending.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Adapter {
     bound: Mask<Apqi>,
@@ -156,6 +157,9 @@ impl Adapter {
 
     /// The resets of the queues in `row` are over.
     fn end(&mut self, row: Mask<Apqi>) {
+        if !row.intersects(&self.pending) {
+            return;
+        }
         self.pending = self.pending - row;
         self.accepted = self.accepted - row;
         self.aged = self.aged - row;
@@ -211,6 +215,11 @@ pub struct Complete {
 }
 
 impl Complete {
+    /// Whether it says something of one of these adapters.
+    pub fn is_of_any(&self, apm: &Mask<Apid>) -> bool {
+        self.of.intersects(apm)
+    }
+
     /// The adapters.
     pub fn adapters(&self) -> Mask<Apid> {
         self.apm
@@ -315,6 +324,11 @@ impl<S: Storage> Queues<S> {
     pub fn reset(&self, apid: Apid) -> Mask<Apqi> {
         let adapter = self.adapter(apid);
         adapter.usable - adapter.pending
+    }
+
+    /// Those of the adapters of which some queue with these domains is not bound.
+    pub fn partly_unbound(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Mask<Apid> {
+        apm.filter(|apid| !aqm.is_subset(&self.adapter(apid).bound))
     }
 
     /// What is the matter with the queues of an adapter with these domains; [`None`] if nothing is.

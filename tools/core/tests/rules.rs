@@ -67,6 +67,8 @@ enum Event {
     Bind(u8, u8),
     Unbind(u8, u8),
     Assign(usize, Matrix),
+    /// An assignment that is refused, because the host reserves a queue.
+    Refuse(usize, Matrix),
     Attach(usize, bool),
     Look,
 }
@@ -83,6 +85,17 @@ impl World {
             commits: [0; 2],
             bound: BTreeSet::new(),
             dirty: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a queue is reserved for the host is asked for all that the driver may not have.
+    fn look_for_unsure(&mut self, n: usize, assigned: &Matrix) {
+        for product in assigned.new_queues(&self.mdevs[n].assigned.clone()) {
+            let unsure = self.mdevs[n].unsure(&product, assigned, &self.host);
+            for apqn in product.queues() {
+                let is_unsure = unsure.is_some_and(|unsure| unsure.apm.contains(apqn.apid));
+                assert!(is_unsure || self.bound.contains(&apqn.to_raw()));
+            }
         }
     }
 
@@ -142,7 +155,9 @@ impl World {
                 self.dirty.remove(&apqn(a, q).to_raw());
                 self.hardware.resetting.remove(&apqn(a, q).to_raw());
             }
+            Event::Refuse(n, assigned) => self.look_for_unsure(n, &assigned),
             Event::Assign(n, assigned) => {
+                self.look_for_unsure(n, &assigned);
                 if !share(&assigned, &self.mdevs[1 - n].assigned) {
                     self.update(n, &Change::Assign(assigned));
                 }
@@ -259,6 +274,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => (0..N, 0..N).prop_map(|(a, q)| Event::Bind(a, q)),
         2 => (0..N, 0..N).prop_map(|(a, q)| Event::Unbind(a, q)),
         4 => (0usize..2, any_matrix()).prop_map(|(n, m)| Event::Assign(n, m)),
+        1 => (0usize..2, any_matrix()).prop_map(|(n, m)| Event::Refuse(n, m)),
         2 => (0usize..2, any::<bool>()).prop_map(|(n, on)| Event::Attach(n, on)),
         1 => Just(Event::Look),
     ]
