@@ -216,7 +216,7 @@ impl Results {
         for (name, size) in self.rows(&["wait", "reset-of"]) {
             let most = |driver| {
                 let summary = self.samples.summary(driver, size, name, "ns");
-                summary.map_or("-".into(), |s| format!("{:.1}", s.most as f64 / 1e6))
+                summary.map_or("-".into(), |s| format!("{:.3}", s.most as f64 / 1e6))
             };
             table.push_record([
                 name.to_owned(),

@@ -11,7 +11,7 @@
 //! | `drivers`       | which drivers it is for, `rust c`                          |
 //! | `kernel`        | `usual`, `debug` or `faults`: on the others it is skipped  |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
-//! | `count`         | `instructions`: the machine counts those that are executed |
+//! | `count`         | `instructions`: the machine counts those that are executed; if it has one CPU, its time is their number, at one a nanosecond |
 //! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too |
 //! | `memory`        | MiB, at least; 512 if nothing asks for more                |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
