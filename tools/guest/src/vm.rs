@@ -61,6 +61,18 @@ pub struct GuestOptions {
     pub last_domain: u8,
 }
 
+impl GuestOptions {
+    /// CPUs that run anywhere; `last` is the last adapter and the last domain.
+    pub fn new(cpus: usize, last: u8) -> Self {
+        Self {
+            cpus,
+            pinned: false,
+            last_adapter: last,
+            last_domain: last,
+        }
+    }
+}
+
 impl Vm {
     /// Creates the machine. Its virtual CPUs exist but do not run.
     pub fn new(vcpus: usize) -> Result<Self> {

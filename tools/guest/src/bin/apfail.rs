@@ -540,14 +540,8 @@ fn sweep(
 }
 
 fn new_world() -> Result<World> {
-    let options = GuestOptions {
-        cpus: 1,
-        pinned: false,
-        last_adapter: 3,
-        last_domain: 3,
-    };
     Ok(World {
-        vm: Some(Vm::with_guest(options)?),
+        vm: Some(Vm::with_guest(GuestOptions::new(1, 3))?),
         device: None,
     })
 }

@@ -86,12 +86,7 @@ fn options() -> std::result::Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
     let mut options = Options {
         vcpus: 0,
-        guest: GuestOptions {
-            cpus: 0,
-            pinned: false,
-            last_adapter: 15,
-            last_domain: 15,
-        },
+        guest: GuestOptions::new(0, 15),
         linked: true,
         backend: Backend::Group,
         uuid: String::new(),
