@@ -2,8 +2,8 @@
 # The words of scenarios that say `image: clients`: unmodified programs from Debian.
 #
 #   any program   debian  expect_refusal  udevd  settle
-#   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
-#   Linux in it   linux  guest  guest_queues  guest_debian  guest_log
+#   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_commits  qemu_quit  qemu_kill
+#   Linux in it   linux  guest  guest_queues  guest_queues_are  guest_debian  guest_log
 #   libvirt       libvirt  virsh
 #
 # Linux as a guest is there with `image: clients linux`.
@@ -128,9 +128,14 @@ _qemu_has_told() {
 }
 
 # qemu_masks NAME: what KVM last put into the guest's CRYCB.
-qemu_masks() {
+qemu_masks() { _qemu_crycb "$1" masks; }
+
+# qemu_commits NAME: how often KVM has changed the guest's CRYCB.
+qemu_commits() { _qemu_crycb "$1" commits; }
+
+_qemu_crycb() {
 	read -r _pid <$qemus/"$1".pid
-	crycb "$_pid" masks
+	crycb "$_pid" "$2"
 }
 
 # qemu_quit NAME: as an administrator ends it.
@@ -203,6 +208,9 @@ _guest_answer() {
 
 # guest_queues NAME: the queues on the guest's AP bus, in one line.
 guest_queues() { guest "$1" 'cd /sys/bus/ap/devices; set -- *.*; [ ! -e "$1" ] || echo $*'; }
+
+# guest_queues_are NAME QUEUES: the guest has these, and no others.
+guest_queues_are() { [ "$(guest_queues "$1")" = "$2" ]; }
 
 # An option of linux, with which its guest can have Debian's programs; guest_debian NAME:
 # give them to it, then `guest NAME debian PROGRAM` runs one.
