@@ -273,9 +273,9 @@ impl Worker {
             2 => self.tally.note("reset", &device.reset()),
             3 => {
                 if let Ok(guest) = vm.guest() {
-                    self.tally.note("unmap", &device.unmap(guest));
+                    self.tally.note("unmap", &device.unmap(guest.memory));
                     self.pause(5);
-                    self.tally.note("map", &device.map(guest));
+                    self.tally.note("map", &device.map(guest.memory));
                 }
             }
             _ => {

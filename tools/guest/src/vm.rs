@@ -32,8 +32,7 @@ pub enum Backend {
 
 /// A KVM virtual machine with AP interpretation, and its virtual CPUs.
 pub struct Vm {
-    // Not used again, but while it is open the machine is there.
-    _vm: OwnedFd,
+    vm: OwnedFd,
     vfio: Rc<OwnedFd>,
     _vcpus: Vec<OwnedFd>,
     guest: Option<Guest>,
@@ -41,7 +40,8 @@ pub struct Vm {
 
 /// A guest that runs.
 pub struct Guest {
-    memory: Memory,
+    /// The storage that it has from the beginning.
+    pub memory: Memory,
     /// Its program.
     pub payload: Payload,
     /// Its CPUs.
@@ -84,7 +84,7 @@ impl Vm {
             .map(|id| uapi::create_vcpu(vm.as_fd(), id).step(format!("KVM_CREATE_VCPU {id}")))
             .collect::<Result<_>>()?;
         Ok(Self {
-            _vm: vm,
+            vm,
             vfio: Rc::new(vfio),
             _vcpus: vcpus,
             guest: None,
@@ -94,10 +94,10 @@ impl Vm {
     /// Creates the machine, with a guest that runs at once.
     pub fn with_guest(options: GuestOptions) -> Result<Self> {
         let mut machine = Self::new(0)?;
-        let vm = machine._vm.as_fd();
+        let vm = machine.vm.as_fd();
         kvm_run::set_all_facilities(vm).step("KVM_S390_VM_CPU_MODEL")?;
-        let memory = Memory::new(STORAGE).step("guest memory")?;
-        kvm_run::set_memory(vm, memory).step("KVM_SET_USER_MEMORY_REGION")?;
+        let memory = Memory::new(0, STORAGE).step("guest memory")?;
+        kvm_run::set_slot(vm, 0, Some(memory)).step("KVM_SET_USER_MEMORY_REGION")?;
         let payload = Payload::load(
             memory,
             options.cpus,
@@ -123,6 +123,11 @@ impl Vm {
     /// The guest, if one runs.
     pub fn guest(&self) -> Result<&Guest> {
         self.guest.as_ref().ok_or(Errno::ESRCH).step("no guest")
+    }
+
+    /// Gives the guest more storage behind what it has, or with [`None`] takes that away.
+    pub fn set_more_memory(&self, memory: Option<Memory>) -> Result<()> {
+        kvm_run::set_slot(self.vm.as_fd(), 1, memory).step("KVM_SET_USER_MEMORY_REGION")
     }
 
     /// Tells KVM about the file of a group or a device, if `wanted`.
@@ -276,14 +281,14 @@ impl Device {
         }
     }
 
-    /// Lets the device get at the storage of a guest.
-    pub fn map(&self, guest: &Guest) -> Result<()> {
-        self.iommu.map(guest.memory)
+    /// Lets the device get at storage of a guest.
+    pub fn map(&self, memory: Memory) -> Result<()> {
+        self.iommu.map(memory)
     }
 
-    /// Takes the storage of a guest away from the device.
-    pub fn unmap(&self, guest: &Guest) -> Result<()> {
-        self.iommu.unmap(guest.memory)
+    /// Takes storage of a guest away from the device.
+    pub fn unmap(&self, memory: Memory) -> Result<()> {
+        self.iommu.unmap(memory)
     }
 
     /// Gives back what keeps the virtual machine, without telling KVM that the device goes.

@@ -300,7 +300,7 @@ fn cases() -> Vec<Case> {
             })
         },
         case("unmap", with_interruptions, |_| {
-            on_device(|device, vm| device.unmap(vm.guest()?))
+            on_device(|device, vm| device.unmap(vm.guest()?.memory))
         }),
         Case {
             host: Host::Unbound,
