@@ -213,11 +213,12 @@ guest_queues() { guest "$1" 'cd /sys/bus/ap/devices; set -- *.*; [ ! -e "$1" ] |
 guest_queues_are() { [ "$(guest_queues "$1")" = "$2" ]; }
 
 # An option of linux, with which its guest can have Debian's programs; guest_debian NAME:
-# give them to it, then `guest NAME debian PROGRAM` runs one.
+# give them to it, then `guest NAME debian PROGRAM` runs one. Nobody changes them meanwhile,
+# so the guest keeps what it has read, and reads ahead.
 share_debian="-fsdev local,id=debian,path=/,security_model=none,readonly=on
 	-device virtio-9p-ccw,fsdev=debian,mount_tag=debian"
 guest_debian() {
-	guest "$1" mount -t 9p -o trans=virtio,version=9p2000.L,ro debian /debian
+	guest "$1" mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,ro debian /debian
 	guest "$1" 'for i in dev sys; do mount -o bind /$i /debian/$i; done'
 }
 
