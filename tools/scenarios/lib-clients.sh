@@ -169,13 +169,14 @@ _qemu_ends() {
 linux_kernel=/dev/linux
 linux_initrd=/dev/initrd
 
-# linux NAME group|iommufd|none [OPTION...]: as qemu, but Linux runs in the guest, on two
-# CPUs; this returns when its first process runs.
+# linux NAME group|iommufd|none [OPTION...]: as qemu, but Linux runs in the guest, on as many
+# CPUs as the machine has: one that waits is woken by its clock 250 times a second, at the
+# expense of the others. This returns when its first process runs.
 linux() {
 	_name=$1
 	rm -f $qemus/"$_name"-guest.*
 	mkfifo $qemus/"$_name"-guest.in $qemus/"$_name"-guest.out
-	qemu "$@" -m 128M -smp 2 -kernel $linux_kernel -initrd $linux_initrd \
+	qemu "$@" -m 128M -smp "$(nproc)" -kernel $linux_kernel -initrd $linux_initrd \
 		-append "console=ttysclp0 panic=-1 rdinit=/init" \
 		-chardev file,id=console,path=$qemus/"$_name"-guest.console \
 		-device sclpconsole,chardev=console \
