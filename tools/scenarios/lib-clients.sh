@@ -2,8 +2,8 @@
 # The words of scenarios that say `image: clients`: unmodified programs from Debian.
 #
 #   any program   debian  expect_refusal  udevd  settle
-#   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_quit  qemu_kill
-#   Linux in it   linux  guest  guest_queues  guest_debian  guest_log
+#   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_commits  qemu_quit  qemu_kill
+#   Linux in it   linux  guest  guest_queues  guest_queues_are  guest_debian  guest_log
 #   libvirt       libvirt  virsh
 #
 # Linux as a guest is there with `image: clients linux`.
@@ -128,9 +128,14 @@ _qemu_has_told() {
 }
 
 # qemu_masks NAME: what KVM last put into the guest's CRYCB.
-qemu_masks() {
+qemu_masks() { _qemu_crycb "$1" masks; }
+
+# qemu_commits NAME: how often KVM has changed the guest's CRYCB.
+qemu_commits() { _qemu_crycb "$1" commits; }
+
+_qemu_crycb() {
 	read -r _pid <$qemus/"$1".pid
-	crycb "$_pid" masks
+	crycb "$_pid" "$2"
 }
 
 # qemu_quit NAME: as an administrator ends it.
@@ -164,13 +169,14 @@ _qemu_ends() {
 linux_kernel=/dev/linux
 linux_initrd=/dev/initrd
 
-# linux NAME group|iommufd|none [OPTION...]: as qemu, but Linux runs in the guest, on two
-# CPUs; this returns when its first process runs.
+# linux NAME group|iommufd|none [OPTION...]: as qemu, but Linux runs in the guest, on as many
+# CPUs as the machine has: one that waits is woken by its clock 250 times a second, at the
+# expense of the others. This returns when its first process runs.
 linux() {
 	_name=$1
 	rm -f $qemus/"$_name"-guest.*
 	mkfifo $qemus/"$_name"-guest.in $qemus/"$_name"-guest.out
-	qemu "$@" -m 128M -smp 2 -kernel $linux_kernel -initrd $linux_initrd \
+	qemu "$@" -m 128M -smp "$(nproc)" -kernel $linux_kernel -initrd $linux_initrd \
 		-append "console=ttysclp0 panic=-1 rdinit=/init" \
 		-chardev file,id=console,path=$qemus/"$_name"-guest.console \
 		-device sclpconsole,chardev=console \
@@ -204,12 +210,16 @@ _guest_answer() {
 # guest_queues NAME: the queues on the guest's AP bus, in one line.
 guest_queues() { guest "$1" 'cd /sys/bus/ap/devices; set -- *.*; [ ! -e "$1" ] || echo $*'; }
 
+# guest_queues_are NAME QUEUES: the guest has these, and no others.
+guest_queues_are() { [ "$(guest_queues "$1")" = "$2" ]; }
+
 # An option of linux, with which its guest can have Debian's programs; guest_debian NAME:
-# give them to it, then `guest NAME debian PROGRAM` runs one.
+# give them to it, then `guest NAME debian PROGRAM` runs one. Nobody changes them meanwhile,
+# so the guest keeps what it has read, and reads ahead.
 share_debian="-fsdev local,id=debian,path=/,security_model=none,readonly=on
 	-device virtio-9p-ccw,fsdev=debian,mount_tag=debian"
 guest_debian() {
-	guest "$1" mount -t 9p -o trans=virtio,version=9p2000.L,ro debian /debian
+	guest "$1" mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,ro debian /debian
 	guest "$1" 'for i in dev sys; do mount -o bind /$i /debian/$i; done'
 }
 

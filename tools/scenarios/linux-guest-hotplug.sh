@@ -15,14 +15,13 @@ reports() { guest A 'set -- $(grep "^NMI:" /proc/interrupts); echo $(($2 + $3))'
 
 # sees WHAT QUEUES: the guest gets there, by a channel report.
 sees() {
-	wait_until "the guest sees $1" _sees "$2"
+	wait_until "the guest sees $1" guest_queues_are A "$2"
 	expect "guest matrix: $1" "${2:-.0001 .0002}" guest_matrix A
 	_reports=$(reports)
 	[ "$_reports" -gt "$reports" ] || fail "$1: the guest had no channel report"
 	echo "ok: channel reports for $1: $((_reports - reports))"
 	reports=$_reports
 }
-_sees() { [ "$(guest_queues A)" = "$1" ]; }
 
 give_to_vfio_ap "1 2 3" ""
 load_driver

@@ -11,7 +11,6 @@
 
 in_flight() { [ "$(machine counters 01.0001 nqap)" -gt 0 ]; }
 ended() { guest A '[ -e /tmp/status ]'; }
-queues_are() { [ "$(guest_queues A)" = "$1" ]; }
 
 give_to_vfio_ap "1 2" ""
 load_driver
@@ -29,7 +28,7 @@ guest A '{ aprsa modexpo 2048 >/tmp/answer 2>&1; echo $? >/tmp/status; } &'
 wait_until "the message is with the adapter" in_flight
 guest A '[ ! -e /tmp/status ]' || fail "the program did not wait"
 unassign A adapter 1
-wait_until "the guest has lost the queue" queues_are ""
+wait_until "the guest has lost the queue" guest_queues_are A ""
 wait_until "the program has ended" ended
 expect "its answer" "request 1: error ENODEV" guest A cat /tmp/answer
 expect "its status" 1 guest A cat /tmp/status
@@ -37,9 +36,9 @@ expect "another one" "request 1: error ENODEV" guest A 'aprsa modexpo 1024 || :'
 
 machine "queue 01.0001 reply-polls 0"
 assign A adapter 1
-wait_until "the guest has it again" queues_are 01.0001
+wait_until "the guest has it again" guest_queues_are A 01.0001
 expect "right again" right guest A aprsa crt 2048
 assign A adapter 2
 unassign A adapter 1
-wait_until "the guest has another" queues_are 02.0001
+wait_until "the guest has another" guest_queues_are A 02.0001
 expect "right there too" right guest A aprsa crt 2048

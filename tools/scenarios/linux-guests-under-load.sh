@@ -11,12 +11,6 @@
 # cpus: 2
 # timeout: 300
 
-# qemu_commits NAME: how often KVM has changed the guest's CRYCB.
-qemu_commits() {
-	read -r _pid <$qemus/"$1".pid
-	crycb "$_pid" commits
-}
-queues_are() { [ "$(guest_queues "$1")" = "$2" ]; }
 has_answers() { guest "$1" '[ -s /tmp/answers.1 ] && [ -s /tmp/answers.2 ]'; }
 ended() { guest "$1" '[ -e /tmp/end.1 ] && [ -e /tmp/end.2 ]'; }
 
@@ -29,7 +23,7 @@ turn() {
 	if_rust expect "commits to A" $((before_a + 1)) qemu_commits A
 	if_c expect "commits to A" $((before_a + 2)) qemu_commits A
 	expect "commits to B" "$before_b" qemu_commits B
-	wait_until "A has adapter $2" queues_are A "01.0001 0$2.0001"
+	wait_until "A has adapter $2" guest_queues_are A "01.0001 0$2.0001"
 }
 
 give_to_vfio_ap "1 2 3 4" ""

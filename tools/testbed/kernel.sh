@@ -10,11 +10,12 @@
 . "$(dirname "$0")/lib.sh"
 
 flavour=${1:-usual}
+configs=("$testbed/kernel.config") flags="ARCH=s390 CROSS_COMPILE=s390x-linux-gnu-" time=8
 case $flavour in
-usual) configs=("$testbed/kernel.config") flags="ARCH=s390 CROSS_COMPILE=s390x-linux-gnu-" time=8 ;;
+usual) ;;
 # KASAN of Rust code takes the compiler that Rust comes from.
-debug) configs=("$testbed/kernel.config" "$testbed/kernel-debug.config") flags="ARCH=s390 LLVM=1" time=12 ;;
-faults) configs=("$testbed/kernel.config" "$testbed/kernel-faults.config") flags="ARCH=s390 CROSS_COMPILE=s390x-linux-gnu-" time=8 ;;
+debug) configs+=("$testbed/kernel-debug.config") flags="ARCH=s390 LLVM=1" time=12 ;;
+faults) configs+=("$testbed/kernel-faults.config") ;;
 *) die "there is no kernel '$flavour': usual, debug or faults" ;;
 esac
 if [ "${2:-}" = --make-flags ]; then

@@ -125,7 +125,7 @@ impl Messages {
 /// Whether a line belongs to a list of callers and its head.
 fn is_part_of_dump(text: &str) -> bool {
     let heads = [
-        " [<",
+        " ",
         "([<",
         "name fail",
         "CPU:",
@@ -134,8 +134,6 @@ fn is_part_of_dump(text: &str) -> bool {
         "Tainted:",
     ];
     heads.iter().any(|head| text.starts_with(head))
-        || text.starts_with(' ')
-        || text.ends_with("locks held by apfail.")
         || text.contains("lock held by")
         || text.contains("locks held by")
 }

@@ -175,14 +175,14 @@ pub fn set_all_facilities(vm: BorrowedFd<'_>) -> nix::Result<()> {
     )
 }
 
-/// Gives a guest its storage, from address 0 on.
-pub fn set_memory(vm: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
+/// Makes storage of a guest a slot, or with [`None`] takes a slot away.
+pub fn set_slot(vm: BorrowedFd<'_>, slot: u32, memory: Option<Memory>) -> nix::Result<()> {
     let mut region = MemoryRegion {
-        slot: 0,
+        slot,
         flags: 0,
-        guest_phys_addr: 0,
-        memory_size: memory.length(),
-        userspace_addr: memory.address(),
+        guest_phys_addr: memory.map_or(0, |memory| memory.start()),
+        memory_size: memory.map_or(0, |memory| memory.length()),
+        userspace_addr: memory.map_or(0, |memory| memory.address()),
     };
     // SAFETY: that is the structure of this request; the memory is never unmapped.
     unsafe { by_reference(vm, KVM_SET_USER_MEMORY_REGION, &mut region) }.map(drop)
@@ -196,7 +196,7 @@ pub fn map_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
         argsz: argsz::<DmaMap>(),
         flags: READ_WRITE,
         vaddr: memory.address(),
-        iova: 0,
+        iova: memory.start(),
         size: memory.length(),
     };
     // SAFETY: that is the structure of this request.
@@ -208,7 +208,7 @@ pub fn unmap_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
     let mut unmap = DmaUnmap {
         argsz: argsz::<DmaUnmap>(),
         flags: 0,
-        iova: 0,
+        iova: memory.start(),
         size: memory.length(),
     };
     // SAFETY: that is the structure of this request.
@@ -220,7 +220,7 @@ pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Re
     let mut unmap = IoasUnmap {
         size: argsz::<IoasUnmap>(),
         ioas_id: ioas,
-        iova: 0,
+        iova: memory.start(),
         length: memory.length(),
     };
     // SAFETY: that is the structure of this request.
@@ -237,7 +237,7 @@ pub fn map_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Resu
         reserved: 0,
         user_va: memory.address(),
         length: memory.length(),
-        iova: 0,
+        iova: memory.start(),
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(iommufd, IOMMU_IOAS_MAP, &mut map) }.map(drop)

@@ -11,12 +11,13 @@ use nix::errno::Errno;
 use nix::libc;
 
 /// KVM's unit of guest storage.
-const SEGMENT: usize = 1 << 20;
+pub const SEGMENT: usize = 1 << 20;
 
 /// The storage. It is never given back: a guest may use it until this process ends.
 #[derive(Clone, Copy)]
 pub struct Memory {
     base: NonNull<u8>,
+    start: u64,
     length: usize,
 }
 
@@ -26,11 +27,12 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// New storage, all zero. `length` has to be a multiple of a megabyte.
-    pub fn new(length: usize) -> nix::Result<Self> {
+    /// New storage, all zero, from guest address `start` on. Both numbers have to be multiples
+    /// of a megabyte.
+    pub fn new(start: u64, length: usize) -> nix::Result<Self> {
         let room = NonZero::new(length + SEGMENT).ok_or(Errno::EINVAL)?;
         // SAFETY: a new anonymous mapping disturbs nobody.
-        let start = unsafe {
+        let mapping = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 room.get(),
@@ -40,15 +42,24 @@ impl Memory {
                 0,
             )
         };
-        if start == libc::MAP_FAILED {
+        if mapping == libc::MAP_FAILED {
             return Err(Errno::last());
         }
-        let gap = start.addr().next_multiple_of(SEGMENT) - start.addr();
+        let gap = mapping.addr().next_multiple_of(SEGMENT) - mapping.addr();
         // SAFETY: the mapping has room for `gap`, which is less than SEGMENT, and
         // `length` bytes behind it.
-        let base = unsafe { start.cast::<u8>().add(gap) };
+        let base = unsafe { mapping.cast::<u8>().add(gap) };
         let base = NonNull::new(base).ok_or(Errno::ENOMEM)?;
-        Ok(Self { base, length })
+        Ok(Self {
+            base,
+            start,
+            length,
+        })
+    }
+
+    /// Where it is in the guest.
+    pub fn start(&self) -> u64 {
+        self.start
     }
 
     /// Where it is in this process.
@@ -63,6 +74,7 @@ impl Memory {
 
     /// The doubleword at guest address `at`.
     fn doubleword(&self, at: u64) -> &AtomicU64 {
+        let at = at.wrapping_sub(self.start);
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         assert!(
             at.is_multiple_of(8) && at < self.length,
@@ -99,11 +111,12 @@ mod tests {
 
     #[test]
     fn aligned_and_big_endian() {
-        let memory = Memory::new(SEGMENT).unwrap();
+        let start = SEGMENT as u64;
+        let memory = Memory::new(start, SEGMENT).unwrap();
         assert!(memory.address().is_multiple_of(SEGMENT as u64));
-        memory.write(8, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(memory.load(8), 0x0102_0304_0506_0708);
-        assert_eq!(memory.load(16), 0x09 << 56);
-        assert_eq!(memory.load(0), 0);
+        memory.write(start + 8, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(memory.load(start + 8), 0x0102_0304_0506_0708);
+        assert_eq!(memory.load(start + 16), 0x09 << 56);
+        assert_eq!(memory.load(start), 0);
     }
 }

@@ -248,12 +248,7 @@ impl Worker {
         if cpus == 0 {
             return Vm::new(1);
         }
-        Vm::with_guest(GuestOptions {
-            cpus,
-            pinned: false,
-            last_adapter: IDS - 1,
-            last_domain: IDS - 1,
-        })
+        Vm::with_guest(GuestOptions::new(cpus, IDS - 1))
     }
 
     fn open(&mut self, vm: &Vm, name: char) -> Result<Device> {
@@ -278,9 +273,9 @@ impl Worker {
             2 => self.tally.note("reset", &device.reset()),
             3 => {
                 if let Ok(guest) = vm.guest() {
-                    self.tally.note("unmap", &device.unmap(guest));
+                    self.tally.note("unmap", &device.unmap(guest.memory));
                     self.pause(5);
-                    self.tally.note("map", &device.map(guest));
+                    self.tally.note("map", &device.map(guest.memory));
                 }
             }
             _ => {
@@ -315,12 +310,7 @@ impl Worker {
 
     /// The role `hold`: a guest that keeps its device, until it was asked what it has.
     fn hold(mut self, name: char) -> Result<Tally> {
-        let vm = Vm::with_guest(GuestOptions {
-            cpus: 1,
-            pinned: false,
-            last_adapter: IDS - 1,
-            last_domain: IDS - 1,
-        })?;
+        let vm = Vm::with_guest(GuestOptions::new(1, IDS - 1))?;
         let mut device = self.open(&vm, name)?;
         while Instant::now() < self.end {
             self.use_device(&vm, &mut device);

@@ -32,7 +32,6 @@ pub enum Backend {
 
 /// A KVM virtual machine with AP interpretation, and its virtual CPUs.
 pub struct Vm {
-    // Not used again, but while it is open the machine is there.
     vm: OwnedFd,
     vfio: Rc<OwnedFd>,
     _vcpus: Vec<OwnedFd>,
@@ -41,7 +40,8 @@ pub struct Vm {
 
 /// A guest that runs.
 pub struct Guest {
-    memory: Memory,
+    /// The storage that it has from the beginning.
+    pub memory: Memory,
     /// Its program.
     pub payload: Payload,
     /// Its CPUs.
@@ -59,6 +59,18 @@ pub struct GuestOptions {
     pub last_adapter: u8,
     /// The last domain.
     pub last_domain: u8,
+}
+
+impl GuestOptions {
+    /// CPUs that run anywhere; `last` is the last adapter and the last domain.
+    pub fn new(cpus: usize, last: u8) -> Self {
+        Self {
+            cpus,
+            pinned: false,
+            last_adapter: last,
+            last_domain: last,
+        }
+    }
 }
 
 impl Vm {
@@ -84,8 +96,8 @@ impl Vm {
         let mut machine = Self::new(0)?;
         let vm = machine.vm.as_fd();
         kvm_run::set_all_facilities(vm).step("KVM_S390_VM_CPU_MODEL")?;
-        let memory = Memory::new(STORAGE).step("guest memory")?;
-        kvm_run::set_memory(vm, memory).step("KVM_SET_USER_MEMORY_REGION")?;
+        let memory = Memory::new(0, STORAGE).step("guest memory")?;
+        kvm_run::set_slot(vm, 0, Some(memory)).step("KVM_SET_USER_MEMORY_REGION")?;
         let payload = Payload::load(
             memory,
             options.cpus,
@@ -120,6 +132,11 @@ impl Vm {
     /// The guest, if one runs.
     pub fn guest(&self) -> Result<&Guest> {
         self.guest.as_ref().ok_or(Errno::ESRCH).step("no guest")
+    }
+
+    /// Gives the guest more storage behind what it has, or with [`None`] takes that away.
+    pub fn set_more_memory(&self, memory: Option<Memory>) -> Result<()> {
+        kvm_run::set_slot(self.vm.as_fd(), 1, memory).step("KVM_SET_USER_MEMORY_REGION")
     }
 
     /// Tells KVM about the file of a group or a device, if `wanted`.
@@ -273,14 +290,14 @@ impl Device {
         }
     }
 
-    /// Lets the device get at the storage of a guest.
-    pub fn map(&self, guest: &Guest) -> Result<()> {
-        self.iommu.map(guest.memory)
+    /// Lets the device get at storage of a guest.
+    pub fn map(&self, memory: Memory) -> Result<()> {
+        self.iommu.map(memory)
     }
 
-    /// Takes the storage of a guest away from the device.
-    pub fn unmap(&self, guest: &Guest) -> Result<()> {
-        self.iommu.unmap(guest.memory)
+    /// Takes storage of a guest away from the device.
+    pub fn unmap(&self, memory: Memory) -> Result<()> {
+        self.iommu.unmap(memory)
     }
 
     /// Gives back what keeps the virtual machine, without telling KVM that the device goes.

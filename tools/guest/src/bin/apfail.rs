@@ -300,7 +300,7 @@ fn cases() -> Vec<Case> {
             })
         },
         case("unmap", with_interruptions, |_| {
-            on_device(|device, vm| device.unmap(vm.guest()?))
+            on_device(|device, vm| device.unmap(vm.guest()?.memory))
         }),
         Case {
             host: Host::Unbound,
@@ -432,66 +432,72 @@ fn restore(world: &mut World, host: Host) -> Result<()> {
     Ok(())
 }
 
-/// Does it once with a fault in the `nth` allocation: whether there are so many.
-fn attempt(
-    world: &mut World,
-    case: &Case,
-    nth: u32,
-    injector: &Injector,
-    messages: &Messages,
-    count: &mut Count,
-    expected: &mut Option<BTreeMap<String, String>>,
-) -> std::result::Result<bool, String> {
-    let say = |e: guest::error::Error| format!("{e}");
-    (case.prepare)(world).map_err(say)?;
-    let act = (case.ready)(world).map_err(say)?;
-    let before = look(world);
-    for line in messages.hear().rest {
-        println!("{line}");
-    }
-    if nth != 0 {
-        injector.arm(nth).map_err(say)?;
-    }
-    let result = act(world);
-    let injected = injector.disarm().map_err(say)? && nth != 0;
-    let heard = messages.hear();
-    heard.rest.iter().for_each(|line| println!("{line}"));
-    let after = look(world);
-    if injected {
-        count.faults += 1;
-        count.own += heard.own.min(1);
-    }
-    let outcome = match &result {
-        Ok(()) => "ok".to_owned(),
-        Err(e) => format!("{:?}", e.errno),
-    };
-    *count.outcomes.entry(outcome).or_default() += u32::from(injected);
-    match result {
-        Ok(()) => {
-            let mut reference = expected.get_or_insert_with(|| after.clone()).clone();
-            // Nothing depends on the report: without memory there is none.
-            if !after.contains_key("report") {
-                reference.remove("report");
+/// A case, with a fault in one allocation after the other.
+struct Sweep<'a> {
+    world: &'a mut World,
+    case: &'a Case,
+    injector: &'a Injector,
+    messages: &'a Messages,
+    count: Count,
+    /// What is to be seen when it has succeeded.
+    expected: Option<BTreeMap<String, String>>,
+}
+
+impl Sweep<'_> {
+    /// Does it once with a fault in the `nth` allocation, or without one for 0: whether there
+    /// may be more.
+    fn attempt(&mut self, nth: u32) -> std::result::Result<bool, String> {
+        let say = |e: guest::error::Error| format!("{e}");
+        (self.case.prepare)(self.world).map_err(say)?;
+        let act = (self.case.ready)(self.world).map_err(say)?;
+        let before = look(self.world);
+        for line in self.messages.hear().rest {
+            println!("{line}");
+        }
+        if nth != 0 {
+            self.injector.arm(nth).map_err(say)?;
+        }
+        let result = act(self.world);
+        let injected = self.injector.disarm().map_err(say)? && nth != 0;
+        let heard = self.messages.hear();
+        heard.rest.iter().for_each(|line| println!("{line}"));
+        let after = look(self.world);
+        if injected {
+            self.count.faults += 1;
+            self.count.own += heard.own.min(1);
+        }
+        let outcome = match &result {
+            Ok(()) => "ok".to_owned(),
+            Err(e) => format!("{:?}", e.errno),
+        };
+        *self.count.outcomes.entry(outcome).or_default() += u32::from(injected);
+        match result {
+            Ok(()) => {
+                let mut reference = self.expected.get_or_insert_with(|| after.clone()).clone();
+                // Nothing depends on the report: without memory there is none.
+                if !after.contains_key("report") {
+                    reference.remove("report");
+                }
+                if after != reference && !self.case.partly {
+                    let difference = difference(&reference, &after);
+                    return Err(format!("it succeeds, but not quite:\n  {difference}"));
+                }
             }
-            if after != reference && !case.partly {
-                let difference = difference(&reference, &after);
-                return Err(format!("it succeeds, but not quite:\n  {difference}"));
+            Err(e) => {
+                if !injected || e.errno != Errno::ENOMEM && !self.case.errors.contains(&e.errno) {
+                    return Err(format!("it fails with {e}"));
+                }
+                if after != before {
+                    let difference = difference(&before, &after);
+                    return Err(format!(
+                        "it fails with {e}, but not all is as before:\n  {difference}"
+                    ));
+                }
             }
         }
-        Err(e) => {
-            if !injected || e.errno != Errno::ENOMEM && !case.errors.contains(&e.errno) {
-                return Err(format!("it fails with {e}"));
-            }
-            if after != before {
-                let difference = difference(&before, &after);
-                return Err(format!(
-                    "it fails with {e}, but not all is as before:\n  {difference}"
-                ));
-            }
-        }
+        restore(self.world, self.case.host).map_err(|e| format!("afterwards: {e}"))?;
+        Ok(injected || nth == 0)
     }
-    restore(world, case.host).map_err(|e| format!("afterwards: {e}"))?;
-    Ok(injected)
 }
 
 fn sweep(
@@ -500,7 +506,6 @@ fn sweep(
     here: &Injector,
     messages: &Messages,
 ) -> std::result::Result<Count, String> {
-    let mut count = Count::default();
     let guest;
     let injector = match case.place {
         Where::Here => here,
@@ -510,44 +515,26 @@ fn sweep(
             &guest
         }
     };
-    let mut expected = None;
-    // Without a fault, to see what it leads to.
-    attempt(
+    let mut sweep = Sweep {
         world,
         case,
-        0,
         injector,
         messages,
-        &mut count,
-        &mut expected,
-    )?;
-    for nth in 1..MANY {
-        let injected = attempt(
-            world,
-            case,
-            nth,
-            injector,
-            messages,
-            &mut count,
-            &mut expected,
-        )
-        .map_err(|wrong| format!("allocation {nth}: {wrong}"))?;
-        if !injected {
-            return Ok(count);
+        count: Count::default(),
+        expected: None,
+    };
+    for nth in 0..MANY {
+        let more = sweep.attempt(nth);
+        if !more.map_err(|wrong| format!("allocation {nth}: {wrong}"))? {
+            return Ok(sweep.count);
         }
     }
     Err("there is no end to it".into())
 }
 
 fn new_world() -> Result<World> {
-    let options = GuestOptions {
-        cpus: 1,
-        pinned: false,
-        last_adapter: 3,
-        last_domain: 3,
-    };
     Ok(World {
-        vm: Some(Vm::with_guest(options)?),
+        vm: Some(Vm::with_guest(GuestOptions::new(1, 3))?),
         device: None,
     })
 }

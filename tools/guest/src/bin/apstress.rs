@@ -195,8 +195,8 @@ fn round(options: &Options, number: u64, tally: &mut Tally) -> std::result::Resu
         roles.push(("module", "-"));
     } else {
         roles.push(("config", "-"));
-        for name in ["E", "F"] {
-            holders.push(start(("hold", name), holders.len() as u64)?);
+        for name in LASTING {
+            holders.push(start(("hold", &name.to_string()), holders.len() as u64)?);
         }
     }
     let workers = roles.into_iter().zip(16..);

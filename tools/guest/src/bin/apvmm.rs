@@ -17,6 +17,9 @@
 //!     close               close the device opened last; the machine stays
 //!     leave               close all that is of the machine, and keep the devices
 //!     unmap | map         take the storage of the guest away from the device; give it back
+//!     slot add | remove   a memslot with a megabyte more for the guest, from 0x200000 on
+//!     slot map | unmap    the same for the device as above, but with the storage of that slot
+//!     slot byte           its first byte, which is 0 from then on
 //!     ioctl REQUEST [WORD...]   any request of the device, with these words of 32 bits as
 //!                         its argument, behind which memory ends; without words, no argument
 //!     ioctl read-only REQUEST WORD...   the same, with an argument that cannot be written
@@ -60,6 +63,8 @@ use guest::argument::{Argument, Hold};
 use guest::crycb::Question;
 use guest::error::{Result, Step};
 use guest::instructions::{self, Places};
+use guest::memory::{Memory, SEGMENT};
+use guest::payload::STORAGE;
 use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
 use guest::{interview, kvm_run, uapi};
 use nix::errno::Errno;
@@ -86,12 +91,7 @@ fn options() -> std::result::Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
     let mut options = Options {
         vcpus: 0,
-        guest: GuestOptions {
-            cpus: 0,
-            pinned: false,
-            last_adapter: 15,
-            last_domain: 15,
-        },
+        guest: GuestOptions::new(0, 15),
         linked: true,
         backend: Backend::Group,
         uuid: String::new(),
@@ -197,6 +197,8 @@ struct Session {
     devices: Vec<Device>,
     linked: bool,
     held: Option<HeldRequest>,
+    /// What was added to the storage of the guest last; it may have been removed.
+    more: Option<Memory>,
 }
 
 impl Session {
@@ -210,6 +212,18 @@ impl Session {
     fn vm(&self) -> Result<&Vm> {
         let vm = self.vm.as_ref();
         vm.ok_or(Errno::ENXIO).step("no virtual machine")
+    }
+
+    fn more(&self) -> Result<Memory> {
+        self.more.ok_or(Errno::ENOENT).step("no slot was added")
+    }
+
+    fn map_or_unmap(&mut self, how: &str, memory: Memory) -> Result<()> {
+        let device = self.device()?;
+        match how {
+            "map" => device.map(memory),
+            _ => device.unmap(memory),
+        }
     }
 
     /// Obeys one command; what is returned comes before the `ok`.
@@ -294,14 +308,30 @@ impl Session {
                 String::new()
             }
             [how @ ("map" | "unmap")] => {
-                let guest = self.vm()?.guest()?;
-                let device = self.devices.last();
-                let device = device.ok_or(Errno::ENODEV).step("no open device")?;
-                match *how {
-                    "map" => device.map(guest)?,
-                    _ => device.unmap(guest)?,
-                }
+                let memory = self.vm()?.guest()?.memory;
+                self.map_or_unmap(how, memory)?;
                 String::new()
+            }
+            ["slot", "add"] => {
+                let more = Memory::new(STORAGE as u64, SEGMENT).step("guest memory")?;
+                self.vm()?.set_more_memory(Some(more))?;
+                self.more = Some(more);
+                String::new()
+            }
+            ["slot", "remove"] => {
+                self.vm()?.set_more_memory(None)?;
+                String::new()
+            }
+            ["slot", how @ ("map" | "unmap")] => {
+                let memory = self.more()?;
+                self.map_or_unmap(how, memory)?;
+                String::new()
+            }
+            ["slot", "byte"] => {
+                let more = self.more()?;
+                let byte = more.load(more.start()) >> 56;
+                more.store(more.start(), 0);
+                format!("{byte:02x}")
             }
             ["open", uuid, rest @ ..] => {
                 let backend = match rest {
@@ -356,6 +386,7 @@ fn start(options: &Options) -> Result<Session> {
         devices: vec![device],
         linked: options.linked,
         held: None,
+        more: None,
     })
 }
 

@@ -18,7 +18,7 @@ use super::operation::{Kind, Name, Operation, hexadecimal};
 pub const IDS: u8 = 4;
 /// The greatest number that can be assigned, as [`super::MACHINE`] says.
 pub const LIMIT: u8 = 15;
-/// The type of all adapters in `default.machine`.
+/// The type of all adapters, as [`super::MACHINE`] says.
 const TYPE: &str = "cex7a";
 
 #[derive(Clone, Copy, Debug, PartialEq)]

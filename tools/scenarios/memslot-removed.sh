@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+# When a KVM memslot is removed, the page in it of an indicator stays pinned as long as the
+# machine may set it, and not longer.
+#
+# KVM tells nobody that a slot goes; the device still gets at that memory. So the interruptions
+# stay as they are until the device loses the memory too, they are disabled, or the device is
+# closed. New ones are refused there: the address is in no slot any more. (`aqic-answers` has an
+# address that the device does not get at either, and `unmap` one that only the device does not
+# get at.)
+#
+# A page that is still pinned, or a subclass that is still registered, is a warning of the
+# kernel when the virtual machine ends.
+
+# enabled: queues with interruptions enabled that are for guests.
+enabled() { machine show | grep -c 'enabled: nib=.* gisa=' || :; }
+no_machine() { [ "$(machines)" = 0 ]; }
+# interrupted N: so often, so far.
+interrupted() {
+	case $(vm A guest interruptions) in "$1 "*) return 0 ;; *) return 1 ;; esac
+}
+# reply QUEUE: have the guest get one from it.
+reply() {
+	vm A guest send "$1" >/dev/null
+	vm A guest receive "$1" >/dev/null
+}
+# left WHAT N: what there still is then.
+left() {
+	expect "pinned after $1" "$2" pins
+	expect "enabled after $1" "$2" enabled
+}
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1 2
+for backend in group iommufd; do
+	for end in unmap disable close; do
+		vm_open A $backend --run 1
+		machine "queue *.* irq-polls 0"
+		vm A slot add
+		vm A slot map
+		expect "enable in it" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001 0x200000
+		expect "elsewhere" "rc=00 cc=0 status=81000000" vm A guest enable 01.0002
+		left "that" 2
+		reply 01.0001
+		wait_until "an interruption" interrupted 1
+		expect "its indicator" 80 vm A slot byte
+
+		vm A slot remove
+		left "the removal" 2
+		reply 01.0001
+		wait_until "another interruption" interrupted 2
+		expect "its indicator in the pinned page" 80 vm A slot byte
+		expect "no slot" "rc=06 cc=3 status=00060000" vm A guest enable 01.0001 0x200000
+		left "the refusal" 2
+
+		case $end in
+		unmap) vm A slot unmap ;;
+		disable) vm A guest disable 01.0001 ;;
+		esac
+		if [ $end != close ]; then
+			left $end 1
+			reply 01.0001
+			reply 01.0002
+			wait_until "the other interruption" interrupted 3
+			expect "indicator that is set no more" 00 vm A slot byte
+		fi
+		vm_close A
+		left "the end" 0
+		wait_until "the virtual machine is gone" no_machine
+	done
+done
