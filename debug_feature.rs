@@ -61,12 +61,12 @@ impl DebugFeature {
     ///
     /// # Errors
     ///
-    /// `ENOENT`, as there is no more than one reason.
+    /// `ENOMEM`: nothing else keeps it from being registered.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: The name is a string, and copied; the view is a static of C code.
         unsafe {
             let area = b::debug_register(c"vfio_ap".as_char_ptr(), 4, 1, MAX_ARGS * 8);
-            let area = NonNull::new(area).ok_or(ENOENT)?;
+            let area = NonNull::new(area).ok_or(ENOMEM)?;
             b::debug_register_view(area.as_ptr(), &raw mut b::debug_sprintf_view);
             b::debug_set_level(area.as_ptr(), WARN);
             // INVARIANT: Registered just now.

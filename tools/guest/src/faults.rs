@@ -59,6 +59,9 @@ pub struct Messages(File);
 pub struct Heard {
     /// Faults with the driver among the callers of the allocation.
     pub own: u32,
+    /// Who called for the allocations that failed, the innermost first. Nothing is said about those
+    /// that ask for no warning (`__GFP_NOWARN`).
+    pub callers: Vec<String>,
     /// Everything else that was said, as on the console.
     pub rest: Vec<String>,
 }
@@ -109,6 +112,9 @@ impl Messages {
                 if text.contains("[vfio_ap]") && !is_own {
                     is_own = true;
                     heard.own += 1;
+                }
+                if text.contains("[<") {
+                    heard.callers.push(text.trim().to_owned());
                 }
                 continue;
             }
