@@ -10,6 +10,7 @@
 #
 # A page that is still pinned, or a subclass that is still registered, is a warning of the
 # kernel when the virtual machine ends.
+# timeout: 180
 
 # enabled: queues with interruptions enabled that are for guests.
 enabled() { machine show | grep -c 'enabled: nib=.* gisa=' || :; }
