@@ -3,6 +3,7 @@
 #
 # The machine has interruptions of the queue enabled for as long as the page is pinned;
 # then they are not, so nothing is set in a page that somebody else has.
+# timeout: 120
 
 # enabled: queues with interruptions enabled that are for guests.
 enabled() {
