@@ -3,7 +3,7 @@
 #
 # Queues for which there was no memory are not bound. The kernel's module loader leaks what it
 # has for the symbols of a module (module_frob_arch_sections()) when it gives up; nothing else may
-# leak. This takes about ten minutes; `--set FIRST=557` begins with that allocation.
+# leak. This takes up to twenty minutes; `--set FIRST=557` begins with that allocation.
 # drivers: rust
 # kernel: faults
 # machine: adapter 0-3 cex7a

@@ -11,7 +11,7 @@
 # drivers: rust
 # kernel: faults
 # machine: adapter 0-3 cex7a
-# timeout: 150
+# timeout: 400
 
 give_to_vfio_ap "1 2 3" ""
 load_driver

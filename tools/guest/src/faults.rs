@@ -113,8 +113,8 @@ impl Messages {
                     is_own = true;
                     heard.own += 1;
                 }
-                if text.contains("[<") {
-                    heard.callers.push(text.trim().to_owned());
+                if let Some((_address, caller)) = text.split_once(">] ") {
+                    heard.callers.push(caller.to_owned());
                 }
                 continue;
             }
