@@ -600,6 +600,10 @@ fn first_of(case: &Case, argument: &str) -> Option<u32> {
 }
 
 fn run(wanted: &[String]) -> Result<bool> {
+    let is_unknown = |text: &&String| cases().iter().all(|case| first_of(case, text).is_none());
+    if let Some(unknown) = wanted.iter().find(is_unknown) {
+        return Err(Errno::EINVAL).step(unknown);
+    }
     let messages = Messages::listen()?;
     let here = Injector::new(std::process::id())?;
     let mut world = new_world()?;
