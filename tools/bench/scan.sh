@@ -30,6 +30,8 @@ once() {
 	measure_scan scan-no-change ""
 	measure_scan "scan-minus-$_k-adapters" "apm - $_range"
 	measure_scan "scan-plus-$_k-adapters" "apm + $_range"
+	# With 1,024 queues the bus takes a minute for each scan: fewer of them.
+	[ "$SIZE" -le 16 ] || return 0
 	measure_scan "scan-minus-$_k-domains" "aqm - $_range"
 	measure_scan "scan-plus-$_k-domains" "aqm + $_range"
 	measure_scan "scan-minus-$_k-both" "apm - $_range ; aqm - $_range"
@@ -55,7 +57,6 @@ with() {
 
 prepare
 machine "queue *.* reset-polls 0"
-# With 1,024 queues the bus takes half a minute and more for each scan: fewer of them.
 numbers='1 4 16'
-[ "$SIZE" -le 16 ] || numbers='1 16'
+[ "$SIZE" -le 16 ] || numbers=1
 for _number in $numbers; do with "$_number"; done
