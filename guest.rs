@@ -77,7 +77,7 @@ pub(crate) struct Session {
 
 /// How far the guest has followed.
 #[derive(Clone, Copy, Default)]
-struct Progress {
+struct CommitState {
     /// It has to get something else.
     behind: bool,
     /// It is just getting what its masks say already.
@@ -93,7 +93,7 @@ pub(crate) struct MatrixMdev {
     #[pin]
     session: Mutex<Session>,
     masks: LockedBy<Masks, State>,
-    progress: LockedBy<Progress, State>,
+    commit_state: LockedBy<CommitState, State>,
     history: LockedBy<History, State>,
     /// Held while a page is pinned: one at a time.
     #[pin]
@@ -115,7 +115,7 @@ impl MatrixMdev {
     pub(crate) fn follow(&self, state: &mut State) {
         if let Some(masks) = self.masks(state).following(&state.host) {
             if masks.due(&state.host) != masks.granted {
-                self.progress.access_mut(state).behind = true;
+                self.commit_state.access_mut(state).behind = true;
             }
             *self.masks.access_mut(state) = masks;
         }
@@ -123,7 +123,7 @@ impl MatrixMdev {
 
     /// Whether the guest has all that it has to have, and nothing else.
     pub(crate) fn is_settled(&self, state: &State) -> bool {
-        let Progress { behind, committing } = *self.progress.access(state);
+        let CommitState { behind, committing } = *self.commit_state.access(state);
         !behind && !committing
     }
 
@@ -163,7 +163,7 @@ impl MatrixMdev {
         let committing = masks.granted != due;
         masks.granted = due;
         *mdev.masks.access_mut(&mut state) = masks;
-        *mdev.progress.access_mut(&mut state) = Progress {
+        *mdev.commit_state.access_mut(&mut state) = CommitState {
             behind: false,
             committing,
         };
@@ -188,7 +188,7 @@ impl MatrixMdev {
         mdev.announce_change(c"EVENT=guest_matrix");
 
         let mut state = mdev.driver.state.lock();
-        mdev.progress.access_mut(&mut state).committing = false;
+        mdev.commit_state.access_mut(&mut state).committing = false;
         state.host.queues.reset_held(&lost);
         lost
     }
@@ -339,7 +339,7 @@ impl vfio::Driver for MatrixMdev {
             let driver = module_global::get().ok_or(ENODEV)?;
             Ok(try_pin_init!(Self {
                 masks: LockedBy::new(&driver.state, Masks::default()),
-                progress: LockedBy::new(&driver.state, Progress::default()),
+                commit_state: LockedBy::new(&driver.state, CommitState::default()),
                 history: LockedBy::new(&driver.state, History::default()),
                 pinning <- new_mutex!((), "vfio_ap::pinning"),
                 pin_announced: LockedBy::new(&driver.state, None),

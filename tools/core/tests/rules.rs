@@ -90,7 +90,8 @@ impl World {
 
     /// Whether a queue is reserved for the host is asked for all that the driver may not have.
     fn look_for_unsure(&mut self, n: usize, assigned: &Matrix) {
-        for product in assigned.new_queues(&self.mdevs[n].assigned.clone()) {
+        let old = self.mdevs[n].assigned;
+        for product in assigned.new_queues(&old) {
             let unsure = self.mdevs[n].unsure(&product, assigned, &self.host);
             for apqn in product.queues() {
                 let is_unsure = unsure.is_some_and(|unsure| unsure.apm.contains(apqn.apid));

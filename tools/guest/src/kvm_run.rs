@@ -14,7 +14,9 @@ use nix::{request_code_none, request_code_write};
 use crate::argument::Argument;
 use crate::memory::Memory;
 use crate::payload::Start;
-use crate::uapi::{DeviceAttr, KVM_SET_DEVICE_ATTR, KVMIO, VFIO, argsz, by_reference, by_value};
+use crate::uapi::{
+    DeviceAttr, KVM_SET_DEVICE_ATTR, KVMIO, VFIO, argsz, by_reference, by_value, set_attr,
+};
 
 const KVM_GET_VCPU_MMAP_SIZE: Ioctl = request_code_none!(KVMIO, 0x04);
 const KVM_SET_USER_MEMORY_REGION: Ioctl =
@@ -136,14 +138,13 @@ pub const NO_PROCESSOR: [u32; size_of::<CpuProcessor>() / 4] = [0; size_of::<Cpu
 /// Has KVM read the model of the CPUs from an argument, which it does with the lock of the
 /// virtual machine held.
 pub fn read_processor(vm: BorrowedFd<'_>, argument: &Argument) -> nix::Result<()> {
-    let mut attr = DeviceAttr {
-        flags: 0,
-        group: KVM_S390_VM_CPU_MODEL,
-        attr: KVM_S390_VM_CPU_PROCESSOR,
-        addr: argument.address() as u64,
-    };
-    // SAFETY: that is the structure of this request; KVM only reads what it points to.
-    unsafe { by_reference(vm, KVM_SET_DEVICE_ATTR, &mut attr) }.map(drop)
+    let address = argument.address() as u64;
+    set_attr(
+        vm,
+        KVM_S390_VM_CPU_MODEL,
+        KVM_S390_VM_CPU_PROCESSOR,
+        address,
+    )
 }
 
 /// Gives a guest every facility that KVM can give, also those that are off by default.

@@ -160,15 +160,16 @@ pub fn create_vcpu(vm: BorrowedFd<'_>, id: usize) -> nix::Result<OwnedFd> {
     by_value(vm, KVM_CREATE_VCPU, id).map(owned)
 }
 
-fn set_attr(fd: BorrowedFd<'_>, group: u32, attr: u64, addr: u64) -> nix::Result<()> {
+/// KVM_SET_DEVICE_ATTR.
+pub(crate) fn set_attr(fd: BorrowedFd<'_>, group: u32, attr: u64, addr: u64) -> nix::Result<()> {
     let mut attr = DeviceAttr {
         flags: 0,
         group,
         attr,
         addr,
     };
-    // SAFETY: that is the structure of this request. `addr` is either unused or
-    // the address of a live descriptor number; see the callers.
+    // SAFETY: that is the structure of this request. `addr` is unused, or the address of
+    // what the request wants, which lives through the call and is only read; see the callers.
     unsafe { by_reference(fd, KVM_SET_DEVICE_ATTR, &mut attr) }.map(drop)
 }
 

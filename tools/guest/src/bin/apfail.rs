@@ -4,9 +4,11 @@
 //! Each case is one system call, or one instruction of a guest. It is done again and again; the
 //! first time the first allocation in it fails, then the second, and so on until none does any
 //! more. That is repeated until no allocation fails that has not before: which one is the nth
-//! differs a little from time to time, as the kernel has caches. If it fails for that, the errno has to be one that says so, and everything has to be
-//! as it was before. If it does not, everything has to be as if no allocation had failed. And when
-//! it is undone, everything has to be as it was in the beginning.
+//! differs a little from time to time, as the kernel has caches.
+//!
+//! If it fails for that, the errno has to be one that says so, and everything has to be as it was
+//! before. If it does not, everything has to be as if no allocation had failed. And when it is
+//! undone, everything has to be as it was in the beginning.
 //!
 //! With `FIRST` a case begins by the failure of that allocation, to look at it again.
 //!
