@@ -30,6 +30,8 @@ pub(crate) enum Instruction {
     Idte { r2: u8, r3: u8 },
     /// Another one that makes CPUs forget translations: CRDTE, CSP, CSPG, PTLB.
     Purge,
+    /// Branch to an address in the lowcore, 47F0 without a base.
+    BranchToLowcore { target: u16 },
     /// One that is of interest if a guest executes it. STFLE is as well.
     Leak(Leak),
     /// The back door of this machine, B2FE: not assigned in the architecture.
@@ -93,6 +95,9 @@ impl Instruction {
                 r1: registers(operands).0,
             }),
             [0xb2, 0xfe, 0, 0, ..] => Self::BackDoor,
+            [0x47, 0xf0, high @ 0..=0x0f, low, ..] => Self::BranchToLowcore {
+                target: u16::from_be_bytes([high, low]),
+            },
             _ => return None,
         })
     }
@@ -197,6 +202,16 @@ mod tests {
             decode(0xb98d_0030),
             Some(Instruction::Leak(Leak::Epsw { r1: 3 }))
         );
+    }
+
+    #[test]
+    fn branches_to_the_lowcore() {
+        let target = 0x400;
+        let branch = Some(Instruction::BranchToLowcore { target });
+        assert_eq!(decode(0x47f0_0400), branch);
+        for other in [0x47f0_1400, 0x47f1_0400, 0x4780_0400] {
+            assert_eq!(decode(other), None);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::facilities::{self, Amendment, Chsc};
 use crate::machine::Machine;
 use crate::scoreboard::{Clock, Gate};
 use crate::sie::{self, Correction, Owner, Psw, Purge, Sie};
-use crate::{ap, control, ffi, interruption};
+use crate::{ap, control, ffi, interruption, lowcore_return};
 use ap_model::ProgramInterruption;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_uint, c_void};
@@ -147,6 +147,12 @@ impl Hooks {
                 let purge = purged_by(cpu, site.instruction);
                 machine.shadows().purge(purge);
                 return Effect::Unfinished(Task::Purge(purge));
+            }
+            Instruction::BranchToLowcore { target } => {
+                return match lowcore_return::psw(cpu, target) {
+                    Some(psw) => Effect::Load(psw),
+                    None => Effect::Native,
+                };
             }
             Instruction::BackDoor => {
                 control::back_door(cpu, machine);

@@ -59,6 +59,7 @@ mod ffi;
 mod hooks;
 mod instructions;
 mod interruption;
+mod lowcore_return;
 mod machine;
 mod scoreboard;
 mod sie;

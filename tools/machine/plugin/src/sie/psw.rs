@@ -38,9 +38,9 @@ pub(crate) mod bits {
     pub(crate) const CC: u64 = 3 << CC_SHIFT;
     pub(super) const CC_SHIFT: u32 = 44;
     /// Program mask.
-    pub(super) const PROGRAM_MASK: u64 = 0xf << 40;
+    pub(crate) const PROGRAM_MASK: u64 = 0xf << 40;
     /// Addressing mode.
-    pub(super) const MODE: u64 = 3 << 31;
+    pub(crate) const MODE: u64 = 3 << 31;
     /// Addresses have 64 bits.
     pub(crate) const EXTENDED: u64 = 1 << 32;
 }
