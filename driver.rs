@@ -123,7 +123,7 @@ impl State {
     /// The first mdev from number `from` on whose guest does not have what it has to have, or is
     /// just getting it.
     fn find_unsettled(&mut self, from: usize) -> Option<(usize, ARef<Mdev>)> {
-        if self.host.has_changed() {
+        if self.host.is_to_be_followed() {
             let mdevs = core::mem::take(&mut self.mdevs);
             for mdev in &mdevs {
                 mdev.follow(self);
@@ -138,6 +138,20 @@ impl State {
             .skip(from)
             .find(|(_, mdev)| !mdev.is_settled(self))?;
         Some((i, mdev.clone()))
+    }
+}
+
+/// Something that holds in some states and not in others.
+///
+/// A closure, without the code by which a `dyn Fn` could be called once and never again.
+pub(crate) trait Condition {
+    /// Whether it does.
+    fn holds(&self, state: &State) -> bool;
+}
+
+impl<F: Fn(&State) -> bool> Condition for F {
+    fn holds(&self, state: &State) -> bool {
+        self(state)
     }
 }
 
@@ -168,6 +182,7 @@ impl WorkItem for Driver {
     fn run(this: Arc<Self>) {
         this.grow_old();
         this.proceed();
+        this.announce();
     }
 }
 
@@ -226,21 +241,40 @@ impl Driver {
                 interruptions,
                 ..
             } = &mut *self.state.lock();
-            host.queues
-                .step(apid, &mut pqap::Machine, |apqn, progress| {
-                    self.report_end(apqn, progress);
-                    if matches!(progress, Progress::Done | Progress::Failed(NOT_AVAILABLE)) {
-                        if let Some(node) = interruptions.remove_node(&apqn.to_raw()) {
-                            released.insert(node);
-                        }
+            host.step(apid, &mut pqap::Machine, |apqn, progress| {
+                self.report_end(apqn, progress);
+                if matches!(progress, Progress::Done | Progress::Failed(NOT_AVAILABLE)) {
+                    if let Some(node) = interruptions.remove_node(&apqn.to_raw()) {
+                        released.insert(node);
                     }
-                });
+                }
+            });
         }
         self.looked.notify_all();
         if !self.state.lock().host.queues.busy().is_empty() {
-            // If it is queued already, then so much the better.
-            let _ = workqueue::system_long()
-                .enqueue_delayed(self.clone(), msecs_to_jiffies(LOOK_INTERVAL));
+            self.look_later();
+        }
+    }
+
+    /// Has all done in a while that can wait, or has to.
+    pub(crate) fn look_later(self: &Arc<Self>) {
+        // If it is queued already, then so much the better.
+        let _ =
+            workqueue::system_long().enqueue_delayed(self.clone(), msecs_to_jiffies(LOOK_INTERVAL));
+    }
+
+    /// Tells userspace of commits: of several to a guest, once.
+    fn announce(&self) {
+        loop {
+            let unannounced = {
+                let state = self.state.lock();
+                let mut mdevs = state.mdevs.iter();
+                mdevs.find(|mdev| mdev.is_unannounced(&state)).cloned()
+            };
+            match unannounced {
+                Some(mdev) => MatrixMdev::announce(&mdev),
+                None => return,
+            }
         }
     }
 
@@ -259,17 +293,13 @@ impl Driver {
         }
     }
 
-    /// Waits for resets: as long as `is_unfinished`, or until patience is at its end.
+    /// Waits for resets: as long as they are `unfinished`, or until patience is at its end.
     ///
     /// Must be called without any lock.
-    pub(crate) fn wait_while(
-        self: &Arc<Self>,
-        patience: Patience,
-        is_unfinished: &dyn Fn(&State) -> bool,
-    ) {
+    pub(crate) fn wait_while(self: &Arc<Self>, patience: Patience, unfinished: &dyn Condition) {
         let start = Instant::<Monotonic>::now();
         // Most resets take less than the time until the next look.
-        while is_unfinished(&self.state.lock()) {
+        while unfinished.holds(&self.state.lock()) {
             if start.elapsed().as_millis() >= i64::from(LOOK_INTERVAL) {
                 break;
             }
@@ -277,7 +307,7 @@ impl Driver {
             self.proceed();
         }
         let mut state = self.state.lock();
-        while is_unfinished(&state) && start.elapsed().as_millis() < patience as i64 {
+        while unfinished.holds(&state) && start.elapsed().as_millis() < patience as i64 {
             self.looked.wait(&mut state);
         }
     }

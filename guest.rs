@@ -82,6 +82,8 @@ struct CommitState {
     behind: bool,
     /// It is just getting what its masks say already.
     committing: bool,
+    /// Userspace has not been told yet.
+    unannounced: bool,
 }
 
 /// The data of an mdev.
@@ -123,8 +125,8 @@ impl MatrixMdev {
 
     /// Whether the guest has all that it has to have, and nothing else.
     pub(crate) fn is_settled(&self, state: &State) -> bool {
-        let CommitState { behind, committing } = *self.commit_state.access(state);
-        !behind && !committing
+        let commit_state = self.commit_state.access(state);
+        !commit_state.behind && !commit_state.committing
     }
 
     /// What has happened.
@@ -163,10 +165,9 @@ impl MatrixMdev {
         let committing = masks.granted != due;
         masks.granted = due;
         *mdev.masks.access_mut(&mut state) = masks;
-        *mdev.commit_state.access_mut(&mut state) = CommitState {
-            behind: false,
-            committing,
-        };
+        let commit_state = mdev.commit_state.access_mut(&mut state);
+        commit_state.behind = false;
+        commit_state.committing = committing;
         if !committing {
             return lost;
         }
@@ -185,17 +186,39 @@ impl MatrixMdev {
             }
         }
         mdev.driver.debug.committed(&due);
-        mdev.announce_change(c"EVENT=guest_matrix");
 
         let mut state = mdev.driver.state.lock();
-        mdev.commit_state.access_mut(&mut state).committing = false;
+        let commit_state = mdev.commit_state.access_mut(&mut state);
+        commit_state.committing = false;
+        commit_state.unannounced = true;
         state.host.queues.reset_held(&lost);
+        drop(state);
+        mdev.driver.look_later();
         lost
+    }
+
+    /// Whether userspace is to be told of commits.
+    pub(crate) fn is_unannounced(&self, state: &State) -> bool {
+        self.commit_state.access(state).unannounced
+    }
+
+    /// Tells userspace that the guest has got something else, unless that was done meanwhile.
+    pub(crate) fn announce(mdev: &Mdev) {
+        // Keeps the mdev from being removed.
+        let _session = mdev.session();
+        if mdev.take_unannounced() {
+            mdev.announce_change(c"EVENT=guest_matrix");
+        }
+    }
+
+    fn take_unannounced(&self) -> bool {
+        let mut state = self.driver.state.lock();
+        core::mem::take(&mut self.commit_state.access_mut(&mut state).unannounced)
     }
 
     /// Waits until these queues are reset, and those that a guest is about to get.
     fn wait_for_resets(&self, lost: &Lost) {
-        self.driver.wait_while(Patience::User, &|state| {
+        self.driver.wait_while(Patience::User, &|state: &State| {
             state.host.queues.any_pending_of(lost)
                 || !state.host.is_scanning()
                     && state.host.is_being_reset(&self.masks(state).assigned)
@@ -214,20 +237,20 @@ impl MatrixMdev {
         let old = mdev.masks(&mdev.driver.state.lock()).assigned;
         let new = old.edited(edit);
 
-        for queues in new.new_queues(&old) {
-            check_not_reserved(mdev, &reservations, &queues, &new)?;
+        let new_queues = new.new_queues(&old);
+        for queues in new_queues.iter().flatten() {
+            check_not_reserved(mdev, &reservations, queues, &new)?;
         }
-        let lost = {
+        {
             let state = mdev.driver.state.lock();
-            for queues in new.new_queues(&old) {
-                check_not_shared(mdev, &state, &queues)?;
+            for queues in new_queues.iter().flatten() {
+                check_not_shared(mdev, &state, queues)?;
             }
-            if !state.limits.allow(&new) {
+            if !state.limits.allow(edit) {
                 return Err(ENODEV);
             }
-            drop(state);
-            Self::update(mdev, &session, Some(Change::Assign(new)))
-        };
+        }
+        let lost = Self::update(mdev, &session, Some(Change::Assign(new)));
         drop(session);
         drop(reservations);
         mdev.driver.proceed();
@@ -282,7 +305,7 @@ fn check_not_reserved(
         *mdev.masks.access_mut(&mut state) = masks;
         unsure
     };
-    for queues in [masked, unsure].into_iter().flatten() {
+    for queues in [masked, unsure].iter().flatten() {
         for apqn in queues.queues() {
             if ap_bus::is_reserved(reservations, apqn)? {
                 return Err(EADDRNOTAVAIL);
@@ -422,6 +445,8 @@ impl mdev::Driver for MatrixMdev {
     fn removed(mdev: &ARef<Mdev>) {
         let removed = mdev.driver.state.lock().remove_mdev(mdev);
         let report = mdev.session().report.take();
+        // Nobody who has found it in the list does anything to the device from now on.
+        mdev.take_unannounced();
         drop((removed, report));
     }
 }

@@ -11,6 +11,8 @@
 //! Pages are pinned and unpinned without any lock that `dma_unmap` takes: the IOMMU backend calls it
 //! with locks held that pinning takes as well.
 
+use core::ops::RangeInclusive;
+
 use kernel::{
     prelude::*,
     rbtree::{
@@ -26,6 +28,7 @@ use kernel::{
 
 use crate::{
     driver::{
+        Condition,
         Mdev,
         State, //
     },
@@ -53,6 +56,19 @@ pub(crate) struct Interruption {
     nib: PinnedPage<MatrixMdev>,
     _gisc: Gisc,
 }
+
+impl Interruption {
+    /// Whether it is one of an mdev, with an indicator byte in these addresses of its user.
+    fn is_of(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
+        self.nib.is_of(mdev) && iovas.contains(&self.nib.iova())
+    }
+}
+
+/// Addresses of a user.
+type Iovas = RangeInclusive<u64>;
+
+/// All of them.
+const EVERYWHERE: Iovas = 0..=u64::MAX;
 
 /// What all queues with interruptions need, by APQN.
 pub(crate) type Interruptions = RBTree<u16, Interruption>;
@@ -155,13 +171,13 @@ fn take_from_host(mdev: &Mdev, apqn: Apqn) -> bool {
     };
     let is_due = disable_unless_busy(mdev, apqn, is_hosts);
     if is_due {
-        look_until(&mut || !pqap::tapq(apqn).irq_enabled());
+        look_until(|| !pqap::tapq(apqn).irq_enabled());
     }
     is_due
 }
 
 /// Looks again and again, but not for ever.
-fn look_until(is_done: &mut dyn FnMut() -> bool) {
+fn look_until(mut is_done: impl FnMut() -> bool) {
     for _ in 0..LOOKS {
         if is_done() {
             return;
@@ -172,11 +188,11 @@ fn look_until(is_done: &mut dyn FnMut() -> bool) {
 
 /// Disables interruptions of a queue, as long as they are to be: whether they still are. A machine
 /// that is busy is asked again for a while.
-fn disable_unless_busy(mdev: &Mdev, apqn: Apqn, is_due: &dyn Fn(&State) -> bool) -> bool {
+fn disable_unless_busy(mdev: &Mdev, apqn: Apqn, is_due: &dyn Condition) -> bool {
     let mut due = true;
-    look_until(&mut || {
+    look_until(|| {
         let state = mdev.driver.state.lock();
-        due = is_due(&state);
+        due = is_due.holds(&state);
         let is_busy = || {
             let code = pqap::disable_interruptions(apqn).code();
             matches!(code, response::BUSY | response::RESET_IN_PROGRESS)
@@ -219,20 +235,20 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
         status.code(),
         response::NORMAL | response::OTHERWISE_CHANGED
     ) {
-        release_when_disabled(mdev, apqn, &|_| true);
+        release_when_disabled(mdev, apqn, &EVERYWHERE);
     }
     status
 }
 
-/// Gives back what the interruptions of a queue need, if it `is_meant`, as soon as the machine has
+/// Gives back what the interruptions of a queue need from these addresses, as soon as the machine has
 /// disabled them. If it does not do so, this waits for the reset of the queue.
-fn release_when_disabled(mdev: &Mdev, apqn: Apqn, is_meant: &dyn Fn(&Interruption) -> bool) {
+fn release_when_disabled(mdev: &Mdev, apqn: Apqn, iovas: &Iovas) {
     // Dropped without the lock.
     let mut released = None;
-    look_until(&mut || {
+    look_until(|| {
         let interruptions = &mut mdev.driver.state.lock().interruptions;
-        let is_there = interruptions.get(&apqn.to_raw()).is_some_and(is_meant);
-        if is_there {
+        let interruption = interruptions.get(&apqn.to_raw());
+        if interruption.is_some_and(|it| it.is_of(mdev, iovas)) {
             if pqap::tapq(apqn).irq_enabled() {
                 return false;
             }
@@ -242,34 +258,31 @@ fn release_when_disabled(mdev: &Mdev, apqn: Apqn, is_meant: &dyn Fn(&Interruptio
     });
 }
 
-/// Gives back, now, what interruptions of an mdev need from pages for which `concerned` holds.
+/// Gives back, now, what interruptions of an mdev need from these addresses.
 ///
 /// The user waits for it, and takes the pages away: interruptions are disabled first, but a machine
 /// that does not do so is not waited for.
-fn release_now(mdev: &Mdev, concerned: &dyn Fn(u64) -> bool) {
-    let is_meant = &|interruption: &Interruption| {
-        interruption.nib.is_of(mdev) && concerned(interruption.nib.iova())
-    };
+fn release_now(mdev: &Mdev, iovas: &Iovas) {
     loop {
         let apqn = {
             let state = mdev.driver.state.lock();
             let mut all = state.interruptions.iter();
-            match all.find(|(_, interruption)| is_meant(interruption)) {
+            match all.find(|(_, it)| it.is_of(mdev, iovas)) {
                 Some((apqn, _)) => Apqn::from_raw(*apqn),
                 None => return,
             }
         };
-        disable_unless_busy(mdev, apqn, &|state| {
+        disable_unless_busy(mdev, apqn, &|state: &State| {
             let interruption = state.interruptions.get(&apqn.to_raw());
-            interruption.is_some_and(is_meant)
+            interruption.is_some_and(|it| it.is_of(mdev, iovas))
         });
-        release_when_disabled(mdev, apqn, is_meant);
+        release_when_disabled(mdev, apqn, iovas);
 
         let mut state = mdev.driver.state.lock();
         if state
             .interruptions
             .get(&apqn.to_raw())
-            .is_some_and(is_meant)
+            .is_some_and(|it| it.is_of(mdev, iovas))
         {
             let left = state.interruptions.remove(&apqn.to_raw());
             drop(state);
@@ -284,18 +297,19 @@ fn release_now(mdev: &Mdev, concerned: &dyn Fn(u64) -> bool) {
 
 /// Gives back all that the user of an mdev has left behind.
 pub(crate) fn release_all(mdev: &Mdev) {
-    release_now(mdev, &|_| true);
+    release_now(mdev, &EVERYWHERE);
 }
 
 /// Addresses of the user go away.
 pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
-    let concerned = &|nib: u64| nib >= iova && nib - iova < length;
+    let iovas = iova..=iova.saturating_add(length.saturating_sub(1));
 
     // A pin that has just been made is not in the table yet. The backend calls again, a few times,
     // as long as a page is pinned.
-    look_until(&mut || {
+    look_until(|| {
         let state = mdev.driver.state.lock();
-        !mdev.pin_announced.access(&state).is_some_and(concerned)
+        let announced = mdev.pin_announced.access(&state);
+        !announced.is_some_and(|nib| iovas.contains(&nib))
     });
-    release_now(mdev, concerned);
+    release_now(mdev, &iovas);
 }

@@ -25,6 +25,8 @@ use crate::{
     },
     queues::{
         Complete,
+        Instructions,
+        Progress,
         Queues,
         Storage, //
     },
@@ -84,13 +86,11 @@ impl Matrix {
     }
 
     /// The queues that are in the product of this matrix and not in that of `old`.
-    pub fn new_queues(&self, old: &Self) -> impl Iterator<Item = Product> {
+    pub fn new_queues(&self, old: &Self) -> [Option<Product>; 2] {
         [
             Product::new(self.apm - old.apm, self.aqm),
             Product::new(self.apm & old.apm, self.aqm - old.aqm),
         ]
-        .into_iter()
-        .flatten()
     }
 }
 
@@ -135,10 +135,39 @@ impl Product {
     }
 
     /// Each queue.
-    pub fn queues(self) -> impl Iterator<Item = Apqn> {
-        self.apm
-            .iter()
-            .flat_map(move |apid| self.aqm.iter().map(move |apqi| Apqn::new(apid, apqi)))
+    pub fn queues(&self) -> ProductQueues {
+        let mut apids = self.apm.iter();
+        ProductQueues {
+            apid: apids.next(),
+            apids,
+            apqis: self.aqm.iter(),
+            aqm: self.aqm,
+        }
+    }
+}
+
+/// See [`Product::queues`].
+pub struct ProductQueues {
+    /// That of the next queue, if there is a domain left in `apqis`.
+    apid: Option<Apid>,
+    /// Those behind it.
+    apids: Ids<Apid>,
+    apqis: Ids<Apqi>,
+    aqm: Mask<Apqi>,
+}
+
+impl Iterator for ProductQueues {
+    type Item = Apqn;
+
+    fn next(&mut self) -> Option<Apqn> {
+        loop {
+            let apid = self.apid?;
+            if let Some(apqi) = self.apqis.next() {
+                return Some(Apqn::new(apid, apqi));
+            }
+            self.apid = self.apids.next();
+            self.apqis = self.aqm.iter();
+        }
     }
 }
 
@@ -165,12 +194,17 @@ impl Limits {
         }
     }
 
-    /// Whether all of the matrix can be assigned.
-    pub fn allow(&self, matrix: &Matrix) -> bool {
-        let domains = Mask::up_to(self.apqi);
-        matrix.apm.is_subset(&Mask::up_to(self.apid))
-            && matrix.aqm.is_subset(&domains)
-            && matrix.adm.is_subset(&domains)
+    /// Whether all that is to be assigned can be.
+    pub fn allow(&self, edit: &Edit) -> bool {
+        match edit {
+            Edit::One(resource, id, _) => *id <= self.greatest(*resource),
+            Edit::All(matrix) => {
+                let domains = Mask::up_to(self.apqi);
+                matrix.apm.is_subset(&Mask::up_to(self.apid))
+                    && matrix.aqm.is_subset(&domains)
+                    && matrix.adm.is_subset(&domains)
+            }
+        }
     }
 }
 
@@ -180,8 +214,9 @@ pub struct Host<S> {
     /// The queues that are bound to the driver.
     pub queues: Queues<S>,
     scanning: bool,
-    /// The configuration has changed, or a scan has ended, since [`Self::forget_changes`].
-    reconfigured: bool,
+    /// Since [`Self::forget_changes`], the configuration has changed, a scan has ended, or a queue
+    /// was lost that is in the configuration.
+    urgent: bool,
 }
 
 impl<S: Storage> Host<S> {
@@ -191,7 +226,7 @@ impl<S: Storage> Host<S> {
             config,
             queues,
             scanning: false,
-            reconfigured: false,
+            urgent: false,
         }
     }
 
@@ -210,25 +245,53 @@ impl<S: Storage> Host<S> {
     pub fn scan_begins(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = true;
-        self.reconfigured = true;
+        self.urgent = true;
     }
 
     /// The AP bus has looked at all queues. Those that could not be reset get another chance.
     pub fn scan_ends(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = false;
-        self.reconfigured = true;
+        self.urgent = true;
         self.queues.retry_failed();
     }
 
-    /// Whether something has changed since the last call of [`Self::forget_changes`].
-    pub fn has_changed(&self) -> bool {
-        self.reconfigured || !self.queues.changed().is_empty()
+    /// A queue is no longer bound to the driver.
+    pub fn unbind(&mut self, apqn: Apqn) {
+        self.urgent |= self.config.has_queue(apqn);
+        self.queues.unbind(apqn);
+    }
+
+    /// Takes the pending resets of one adapter as far as possible without waiting.
+    ///
+    /// `report` hears of each queue whose reset has ended.
+    pub fn step(
+        &mut self,
+        apid: Apid,
+        ap: &mut impl Instructions,
+        mut report: impl FnMut(Apqn, Progress),
+    ) {
+        let urgent = &mut self.urgent;
+        self.queues.step(apid, ap, |apqn, progress| {
+            // It may be a guest's own.
+            *urgent |= matches!(progress, Progress::Failed(_));
+            report(apqn, progress);
+        });
+    }
+
+    /// Whether anybody has to follow what has changed since the last call of
+    /// [`Self::forget_changes`].
+    ///
+    /// While the bus is scanned, guests lose only what the host configuration says is there and is
+    /// not. All else waits for the end of the scan: it changes nothing until then, and costs less if
+    /// it comes at once.
+    pub fn is_to_be_followed(&self) -> bool {
+        self.urgent || !self.scanning && !self.queues.changed().is_empty()
     }
 
     /// All [`Masks`] have followed the last changes.
     pub fn forget_changes(&mut self) {
-        self.reconfigured = false;
+        self.urgent = false;
         self.queues.forget_changes();
     }
 
@@ -343,7 +406,7 @@ impl Masks {
     /// What becomes of the masks by what has changed at the host since the last call of
     /// [`Host::forget_changes`], if that concerns them.
     pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Self> {
-        let is_concerned = host.reconfigured
+        let is_concerned = host.urgent
             || self.assigned.apm.intersects(host.queues.changed())
             || self.known.is_of_any(host.queues.changed());
         is_concerned.then(|| {
@@ -379,8 +442,11 @@ impl Masks {
 
     /// Decisions cost less from now on.
     fn remember<S: Storage>(&mut self, assigned: &Matrix, host: &Host<S>) {
-        let wanted = assigned.intersect(&host.config);
-        self.known = host.queues.complete(wanted.apm, wanted.aqm, &self.known);
+        let (apm, aqm) = (
+            assigned.apm & host.config.apm,
+            assigned.aqm & host.config.aqm,
+        );
+        self.known = host.queues.complete(apm, aqm, &self.known);
     }
 
     /// What the APCB of the guest has to be now.

@@ -22,7 +22,8 @@ use crate::{
     },
     driver::{
         Driver,
-        Patience, //
+        Patience,
+        State, //
     },
     guest,
     mask::{
@@ -80,7 +81,7 @@ impl ap_bus::Driver for QueueDriver {
         queue.driver.proceed();
         // Whoever binds a queue of an mdev by hand expects it to be there. In a scan, resets go on in
         // parallel.
-        queue.driver.wait_while(Patience::Bus, &|state| {
+        queue.driver.wait_while(Patience::Bus, &|state: &State| {
             !state.host.is_scanning()
                 && state.host.queues.is_pending(queue.apqn)
                 && state.owner(queue.apqn).is_some()
@@ -90,7 +91,7 @@ impl ap_bus::Driver for QueueDriver {
     fn unbound(queue: &Queue) {
         let still_there = {
             let host = &mut queue.driver.state.lock().host;
-            host.queues.unbind(queue.apqn);
+            host.unbind(queue.apqn);
             host.config().has_queue(queue.apqn)
         };
         queue.driver.proceed();
@@ -125,7 +126,7 @@ impl ap_bus::Driver for QueueDriver {
         if let Some(driver) = module_global::get() {
             driver.state.lock().host.scan_ends(config.matrix());
             driver.proceed();
-            driver.wait_while(Patience::Bus, &|state| {
+            driver.wait_while(Patience::Bus, &|state: &State| {
                 let mut mdevs = state.mdevs().iter();
                 mdevs.any(|mdev| state.host.is_unsettled(&mdev.masks(state).assigned))
             });

@@ -289,10 +289,14 @@ impl<S: Storage> Queues<S> {
     /// nothing that concerns them has been forgotten by [`Self::forget_changes`] since; or the
     /// default value. It makes no difference but to the cost.
     pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>, known: &Complete) -> Complete {
-        let unknown = if known.aqm == aqm {
-            (apm - known.of) | (apm & self.changed)
-        } else {
-            apm
+        let unknown = match *known {
+            Complete { of, aqm: a, .. }
+                if a == aqm && of == apm && !apm.intersects(&self.changed) =>
+            {
+                return *known;
+            }
+            Complete { of, aqm: a, .. } if a == aqm => (apm - of) | (apm & self.changed),
+            _ => apm,
         };
         let complete = unknown.filter(|apid| aqm.is_subset(&self.adapter(apid).usable));
         Complete {
@@ -343,12 +347,10 @@ impl<S: Storage> Queues<S> {
         })
     }
 
-    /// A queue was bound to the driver, after [`Self::make_room`] for it. Whoever had it before, it
-    /// is reset first.
+    /// A queue that was not bound is bound to the driver, after [`Self::make_room`] for it. Whoever
+    /// had it before, it is reset first.
     pub fn bind(&mut self, apqn: Apqn) {
-        let row = Mask::only(apqn.apqi);
         self.change(apqn.apid, |adapter| {
-            adapter.clear(row);
             adapter.bound.insert(apqn.apqi);
             adapter.pending.insert(apqn.apqi);
         });

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# There is a uevent of the mdev whenever its guest matrix changes, and only then.
+# There is a uevent of the mdev when its guest matrix has changed, and only then.
+#
+# It comes a moment later, and then tells of all changes so far.
 # drivers: rust
 
 uevents() { cat /sys/kernel/uevent_seqnum; }
@@ -9,6 +11,7 @@ expect_uevents() {
 	_sum=$(($(uevents) + $1))
 	shift
 	"$@"
+	usleep 200000
 	expect "number of the last uevent after '$*'" "$_sum" uevents
 }
 

@@ -110,6 +110,8 @@ impl<'a> Map<'a> {
             names.extend(
                 mdev.assigned
                     .new_queues(&Matrix::EMPTY)
+                    .into_iter()
+                    .flatten()
                     .flat_map(|all| all.queues()),
             );
         }

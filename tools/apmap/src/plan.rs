@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde::Serialize;
 use uuid::Uuid;
 use vfio_ap_core::mask::{Apqn, Mask};
-use vfio_ap_core::matrix::{Matrix, Product};
+use vfio_ap_core::matrix::{Edit, Matrix, Product};
 
 use crate::cli::PlanArgs;
 use crate::explain::{self, Cause, Reason};
@@ -177,7 +177,7 @@ impl<'a> Planner<'a> {
 
     fn check_limits(&mut self) {
         let limits = self.host.limits;
-        if !limits.allow(&self.new) {
+        if !limits.allow(&Edit::All(self.new)) {
             self.refused(format!(
                 "this machine has no numbers beyond adapter {:02x} and domain {:02x}",
                 limits.apid, limits.apqi
@@ -214,6 +214,8 @@ impl<'a> Planner<'a> {
         let more: Vec<Apqn> = self
             .new
             .new_queues(&self.old)
+            .into_iter()
+            .flatten()
             .flat_map(|product| product.queues())
             .filter(|apqn| !self.asked.contains(apqn))
             .collect();
@@ -226,6 +228,8 @@ impl<'a> Planner<'a> {
         let less: Vec<Apqn> = self
             .old
             .new_queues(&self.new)
+            .into_iter()
+            .flatten()
             .flat_map(|product| product.queues())
             .collect();
         if !less.is_empty() {

@@ -61,6 +61,8 @@ struct State {
     bound: Row,
     config: Matrix,
     scanning: bool,
+    /// There is something that nobody has followed yet.
+    urgent: bool,
     mdevs: [Masks; 2],
 }
 
@@ -76,6 +78,7 @@ const USERS: [User; 3] = [User::Nobody, User::Guest, User::Leaving];
 impl Names {
     fn pack(&mut self, state: &State) -> u64 {
         let mut name = u64::from(state.bound) << 1 | u64::from(state.scanning);
+        name = name << 1 | u64::from(state.urgent);
         name = name << 5 | u64::from(bits(&state.config));
         for adapter in &state.adapters {
             let next = self.adapters.len() as u64;
@@ -114,6 +117,7 @@ impl Names {
             adapters,
             mdevs,
             config: matrix(take(5)),
+            urgent: take(1) == 1,
             scanning: take(1) == 1,
             bound: take(4),
         }
@@ -154,9 +158,11 @@ impl<'a> World<'a> {
             queues.reset_in_place(Apid(a), Mask::EMPTY);
         }
         let mut host = Host::new(state.config, queues);
-        host.forget_changes();
         if state.scanning {
             host.scan_begins(state.config);
+        }
+        if !state.urgent {
+            host.forget_changes();
         }
         Self {
             host,
@@ -188,7 +194,7 @@ impl<'a> World<'a> {
             }
             Event::Unbind(q) => {
                 self.bound &= !(1 << q);
-                self.host.queues.unbind(queue(q));
+                self.host.unbind(queue(q));
             }
             Event::Assign(n, assigned) => self.update(n, &Change::Assign(matrix(assigned))),
             Event::Use(n, User::Guest) => self.update(n, &Change::Open),
@@ -210,9 +216,15 @@ impl<'a> World<'a> {
         // `Driver::proceed()`
         loop {
             for apid in self.host.queues.busy().iter() {
-                self.host.queues.step(apid, &mut hardware, |_, _| {});
+                self.host.step(apid, &mut hardware, |_, _| {});
             }
             hardware.0 = None;
+            if !self.host.is_to_be_followed() {
+                for masks in &self.mdevs {
+                    assert_eq!(masks.due(&self.host), masks.granted);
+                }
+                return;
+            }
             for masks in &mut self.mdevs {
                 if let Some(following) = masks.following(&self.host) {
                     *masks = following;
@@ -253,6 +265,7 @@ impl<'a> World<'a> {
             bound: self.bound,
             config: *self.host.config(),
             scanning: self.host.is_scanning(),
+            urgent: self.host.is_to_be_followed(),
             mdevs: self.mdevs,
         }
     }
@@ -474,6 +487,7 @@ impl Universe {
             bound: 0,
             config: all,
             scanning: false,
+            urgent: false,
             mdevs: [Masks::default(); 2],
         });
         let mut seen = HashSet::from([first]);
@@ -549,7 +563,7 @@ fn host_configuration() {
         failing: false,
         slow: false,
         leaving: false,
-        expected: (115_558, 2_445_565),
+        expected: (181_821, 3_802_145),
     }
     .explore("host configuration");
 }
@@ -564,7 +578,7 @@ fn control_domains() {
         failing: false,
         slow: false,
         leaving: false,
-        expected: (8_289, 119_016),
+        expected: (11_259, 161_838),
     }
     .explore("control domains");
 }

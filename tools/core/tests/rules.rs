@@ -91,7 +91,7 @@ impl World {
     /// Whether a queue is reserved for the host is asked for all that the driver may not have.
     fn look_for_unsure(&mut self, n: usize, assigned: &Matrix) {
         let old = self.mdevs[n].assigned;
-        for product in assigned.new_queues(&old) {
+        for product in assigned.new_queues(&old).into_iter().flatten() {
             let unsure = self.mdevs[n].unsure(&product, assigned, &self.host);
             for apqn in product.queues() {
                 let is_unsure = unsure.is_some_and(|unsure| unsure.apm.contains(apqn.apid));
@@ -150,7 +150,7 @@ impl World {
             Event::Bind(a, q) => self.bind(apqn(a, q)),
             Event::Unbind(a, q) => {
                 self.bound.remove(&apqn(a, q).to_raw());
-                self.host.queues.unbind(apqn(a, q));
+                self.host.unbind(apqn(a, q));
                 self.follow();
                 // The driver resets a queue before it lets go of it.
                 self.dirty.remove(&apqn(a, q).to_raw());
@@ -174,14 +174,16 @@ impl World {
 
     /// Those whom the last changes concern follow them.
     fn follow(&mut self) {
-        let following = self.mdevs.map(|mdev| mdev.following(&self.host));
-        for (mdev, following) in self.mdevs.iter_mut().zip(following) {
-            *mdev = following.unwrap_or(*mdev);
-        }
-        self.host.forget_changes();
-        for (n, following) in following.iter().enumerate() {
-            if following.is_some() {
-                self.settle(n);
+        if self.host.is_to_be_followed() {
+            let following = self.mdevs.map(|mdev| mdev.following(&self.host));
+            for (mdev, following) in self.mdevs.iter_mut().zip(following) {
+                *mdev = following.unwrap_or(*mdev);
+            }
+            self.host.forget_changes();
+            for (n, following) in following.iter().enumerate() {
+                if following.is_some() {
+                    self.settle(n);
+                }
             }
         }
         // For the others they make no difference.
@@ -359,6 +361,7 @@ proptest! {
         world.quiesce();
         let had = world.mdevs[0].granted;
         world.host.scan_begins(config);
+        world.event(&Event::Look);
         world.event(&Event::Unbind(a, q));
         let has = world.mdevs[0].granted;
         if had.has_queue(apqn(a, q)) {
@@ -409,6 +412,38 @@ fn a_stuck_reset_filters_its_adapter_only() {
     world.hardware.resetting.clear();
     world.event(&Event::Look);
     assert_eq!(world.mdevs[0].granted, matrix(3, 1, 0));
+}
+
+/// A guest keeps its queue while that is reset for it, but not if that fails, also within a scan.
+#[test]
+fn a_guest_loses_a_queue_that_cannot_be_reset() {
+    struct Broken;
+    impl Instructions for Broken {
+        fn zapq(&mut self, _: Apqn) -> u8 {
+            response::NOT_AVAILABLE
+        }
+        fn tapq(&mut self, _: Apqn) -> u8 {
+            response::NOT_AVAILABLE
+        }
+    }
+
+    let mut world = World::new(0);
+    world.event(&Event::Bind(0, 0));
+    world.event(&Event::Bind(1, 0));
+    world.event(&Event::Assign(0, matrix(3, 1, 0)));
+    world.event(&Event::Attach(0, true));
+    world.host.scan_begins(*world.host.config());
+    world.event(&Event::Look);
+    assert_eq!(world.mdevs[0].granted, matrix(3, 1, 0));
+    world
+        .host
+        .queues
+        .reset_in_place(Apid(0), Mask::only(Apqi(0)));
+    world.host.step(Apid(0), &mut Broken, |_, progress| {
+        assert_eq!(progress, Progress::Failed(response::NOT_AVAILABLE));
+    });
+    world.follow();
+    assert_eq!(world.mdevs[0].granted, matrix(2, 1, 0));
 }
 
 /// The counterexample from the review of the C driver: four orders, one result.
