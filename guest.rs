@@ -78,8 +78,8 @@ pub(crate) struct Session {
 /// How far the guest has followed.
 #[derive(Clone, Copy, Default)]
 struct CommitState {
-    /// It has to get something else.
-    behind: bool,
+    /// It has to get this instead of what it has.
+    behind: Option<Matrix>,
     /// It is just getting what its masks say already.
     committing: bool,
     /// Userspace has not been told yet.
@@ -116,9 +116,8 @@ impl MatrixMdev {
     /// Takes note of what has changed at the host.
     pub(crate) fn follow(&self, state: &mut State) {
         if let Some(masks) = self.masks(state).following(&state.host) {
-            if masks.due(&state.host) != masks.granted {
-                self.commit_state.access_mut(state).behind = true;
-            }
+            let due = masks.due(&state.host);
+            self.commit_state.access_mut(state).behind = (due != masks.granted).then_some(due);
             *self.masks.access_mut(state) = masks;
         }
     }
@@ -126,7 +125,7 @@ impl MatrixMdev {
     /// Whether the guest has all that it has to have, and nothing else.
     pub(crate) fn is_settled(&self, state: &State) -> bool {
         let commit_state = self.commit_state.access(state);
-        !commit_state.behind && !commit_state.committing
+        commit_state.behind.is_none() && !commit_state.committing
     }
 
     /// What has happened.
@@ -155,19 +154,20 @@ impl MatrixMdev {
     fn update(mdev: &Mdev, session: &SessionGuard<'_>, change: Option<Change>) -> Lost {
         let mut state = mdev.driver.state.lock();
         let mut masks = *mdev.masks.access(&state);
+        let mut behind = mdev.commit_state.access_mut(&mut state).behind.take();
         if let Some(change) = &change {
             masks.change(change, &state.host);
+            behind = None;
         } else if let Some(following) = masks.following(&state.host) {
             masks = following;
+            behind = None;
         }
-        let due = masks.due(&state.host);
+        let due = behind.unwrap_or_else(|| masks.due(&state.host));
         let lost = Lost::new(masks.granted, due);
         let committing = masks.granted != due;
         masks.granted = due;
         *mdev.masks.access_mut(&mut state) = masks;
-        let commit_state = mdev.commit_state.access_mut(&mut state);
-        commit_state.behind = false;
-        commit_state.committing = committing;
+        mdev.commit_state.access_mut(&mut state).committing = committing;
         if !committing {
             return lost;
         }
@@ -219,9 +219,10 @@ impl MatrixMdev {
     /// Waits until these queues are reset, and those that a guest is about to get.
     fn wait_for_resets(&self, lost: &Lost) {
         self.driver.wait_while(Patience::User, &|state: &State| {
-            state.host.queues.any_pending_of(lost)
-                || !state.host.is_scanning()
-                    && state.host.is_being_reset(&self.masks(state).assigned)
+            let host = &state.host;
+            !host.queues.busy().is_empty()
+                && (host.queues.any_pending_of(lost)
+                    || !host.is_scanning() && host.is_being_reset(&self.masks(state).assigned))
         });
     }
 
