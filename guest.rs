@@ -75,15 +75,19 @@ pub(crate) struct Session {
     report: Option<Pin<KBox<File<Report>>>>,
 }
 
-/// How far the guest has followed.
-#[derive(Clone, Copy, Default)]
-struct CommitState {
-    /// It has to get this instead of what it has.
+/// What is protected by the lock of [`State`].
+#[derive(Default)]
+struct Shared {
+    masks: Masks,
+    /// The guest has to get this instead of what it has.
     behind: Option<Matrix>,
     /// It is just getting what its masks say already.
     committing: bool,
     /// Userspace has not been told yet.
     unannounced: bool,
+    history: History,
+    /// The address of a page that is being pinned, until it is known to `State`.
+    pin_announced: Option<u64>,
 }
 
 /// The data of an mdev.
@@ -94,43 +98,51 @@ pub(crate) struct MatrixMdev {
     /// Serialises the commits to the guest and all changes of `masks`.
     #[pin]
     session: Mutex<Session>,
-    masks: LockedBy<Masks, State>,
-    commit_state: LockedBy<CommitState, State>,
-    history: LockedBy<History, State>,
+    shared: LockedBy<Shared, State>,
     /// Held while a page is pinned: one at a time.
     #[pin]
     pub(crate) pinning: Mutex<()>,
-    /// The address of that page, until it is known to `State`.
-    pub(crate) pin_announced: LockedBy<Option<u64>, State>,
 }
 
 /// Proof that nobody else changes an mdev.
 type SessionGuard<'a> = Guard<'a, Session, MutexBackend>;
 
 impl MatrixMdev {
+    // Not inlined: each place would have the check that it is the right lock.
+    #[inline(never)]
+    fn shared<'a>(&'a self, state: &'a State) -> &'a Shared {
+        self.shared.access(state)
+    }
+
+    #[inline(never)]
+    fn shared_mut<'a>(&'a self, state: &'a mut State) -> &'a mut Shared {
+        self.shared.access_mut(state)
+    }
+
     /// What is assigned and granted.
     pub(crate) fn masks<'a>(&'a self, state: &'a State) -> &'a Masks {
-        self.masks.access(state)
+        &self.shared(state).masks
     }
 
     /// Takes note of what has changed at the host.
     pub(crate) fn follow(&self, state: &mut State) {
         if let Some(masks) = self.masks(state).following(&state.host) {
             let due = masks.due(&state.host);
-            self.commit_state.access_mut(state).behind = (due != masks.granted).then_some(due);
-            *self.masks.access_mut(state) = masks;
+            let shared = self.shared_mut(state);
+            shared.behind = (due != masks.granted).then_some(due);
+            shared.masks = masks;
         }
     }
 
     /// Whether the guest has all that it has to have, and nothing else.
     pub(crate) fn is_settled(&self, state: &State) -> bool {
-        let commit_state = self.commit_state.access(state);
-        commit_state.behind.is_none() && !commit_state.committing
+        let shared = self.shared(state);
+        shared.behind.is_none() && !shared.committing
     }
 
     /// What has happened.
     pub(crate) fn history<'a>(&'a self, state: &'a State) -> &'a History {
-        self.history.access(state)
+        &self.shared(state).history
     }
 
     /// The settings of the users.
@@ -140,7 +152,12 @@ impl MatrixMdev {
 
     /// Makes known that a page is about to be pinned.
     pub(crate) fn announce_pin(&self, iova: Option<u64>) {
-        *self.pin_announced.access_mut(&mut self.driver.state.lock()) = iova;
+        self.shared_mut(&mut self.driver.state.lock()).pin_announced = iova;
+    }
+
+    /// The address of a page that is about to be pinned.
+    pub(crate) fn announced_pin(&self, state: &State) -> Option<u64> {
+        self.shared(state).pin_announced
     }
 
     /// Commits what is due; returns the queues that the guest has lost by that.
@@ -153,8 +170,8 @@ impl MatrixMdev {
     /// The caller has to call [`Driver::proceed`] after giving back the session.
     fn update(mdev: &Mdev, session: &SessionGuard<'_>, change: Option<Change>) -> Lost {
         let mut state = mdev.driver.state.lock();
-        let mut masks = *mdev.masks.access(&state);
-        let mut behind = mdev.commit_state.access_mut(&mut state).behind.take();
+        let shared = mdev.shared_mut(&mut state);
+        let (mut masks, mut behind) = (shared.masks, shared.behind.take());
         if let Some(change) = &change {
             masks.change(change, &state.host);
             behind = None;
@@ -166,13 +183,18 @@ impl MatrixMdev {
         let lost = Lost::new(masks.granted, due);
         let committing = masks.granted != due;
         masks.granted = due;
-        *mdev.masks.access_mut(&mut state) = masks;
-        mdev.commit_state.access_mut(&mut state).committing = committing;
+        let taken = if committing {
+            state.host.queues.hold(&lost)
+        } else {
+            0
+        };
+        let shared = mdev.shared_mut(&mut state);
+        shared.masks = masks;
+        shared.committing = committing;
         if !committing {
             return lost;
         }
-        let taken = state.host.queues.hold(&lost);
-        mdev.history.access_mut(&mut state).add(&due, taken);
+        shared.history.add(&due, taken);
         drop(state);
 
         if let Some(hook) = &session.hook {
@@ -188,9 +210,9 @@ impl MatrixMdev {
         mdev.driver.debug.committed(&due);
 
         let mut state = mdev.driver.state.lock();
-        let commit_state = mdev.commit_state.access_mut(&mut state);
-        commit_state.committing = false;
-        commit_state.unannounced = true;
+        let shared = mdev.shared_mut(&mut state);
+        shared.committing = false;
+        shared.unannounced = true;
         state.host.queues.reset_held(&lost);
         drop(state);
         mdev.driver.look_later();
@@ -199,7 +221,7 @@ impl MatrixMdev {
 
     /// Whether userspace is to be told of commits.
     pub(crate) fn is_unannounced(&self, state: &State) -> bool {
-        self.commit_state.access(state).unannounced
+        self.shared(state).unannounced
     }
 
     /// Tells userspace that the guest has got something else, unless that was done meanwhile.
@@ -213,7 +235,7 @@ impl MatrixMdev {
 
     fn take_unannounced(&self) -> bool {
         let mut state = self.driver.state.lock();
-        core::mem::take(&mut self.commit_state.access_mut(&mut state).unannounced)
+        core::mem::take(&mut self.shared_mut(&mut state).unannounced)
     }
 
     /// Waits until these queues are reset, and those that a guest is about to get.
@@ -303,7 +325,7 @@ fn check_not_reserved(
         let mut state = mdev.driver.state.lock();
         let mut masks = *mdev.masks(&state);
         let unsure = masks.unsure(queues, assigned, &state.host);
-        *mdev.masks.access_mut(&mut state) = masks;
+        mdev.shared_mut(&mut state).masks = masks;
         unsure
     };
     for queues in [masked, unsure].iter().flatten() {
@@ -362,11 +384,8 @@ impl vfio::Driver for MatrixMdev {
         pin_init::pin_init_scope(|| {
             let driver = module_global::get().ok_or(ENODEV)?;
             Ok(try_pin_init!(Self {
-                masks: LockedBy::new(&driver.state, Masks::default()),
-                commit_state: LockedBy::new(&driver.state, CommitState::default()),
-                history: LockedBy::new(&driver.state, History::default()),
+                shared: LockedBy::new(&driver.state, Shared::default()),
                 pinning <- new_mutex!((), "vfio_ap::pinning"),
-                pin_announced: LockedBy::new(&driver.state, None),
                 driver,
                 session <- new_mutex!(Session::default(), "vfio_ap::session"),
             }))

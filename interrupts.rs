@@ -308,7 +308,7 @@ pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
     // as long as a page is pinned.
     look_until(|| {
         let state = mdev.driver.state.lock();
-        let announced = mdev.pin_announced.access(&state);
+        let announced = mdev.announced_pin(&state);
         !announced.is_some_and(|nib| iovas.contains(&nib))
     });
     release_now(mdev, &iovas);
