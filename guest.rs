@@ -181,9 +181,10 @@ impl MatrixMdev {
         }
         let due = behind.unwrap_or_else(|| masks.due(&state.host));
         let lost = Lost::new(masks.granted, due);
+        let takes = !lost.is_empty();
         let committing = masks.granted != due;
         masks.granted = due;
-        let taken = if committing {
+        let taken = if takes {
             state.host.queues.hold(&lost)
         } else {
             0
@@ -213,7 +214,9 @@ impl MatrixMdev {
         let shared = mdev.shared_mut(&mut state);
         shared.committing = false;
         shared.unannounced = true;
-        state.host.queues.reset_held(&lost);
+        if takes {
+            state.host.queues.reset_held(&lost);
+        }
         drop(state);
         mdev.driver.look_later();
         lost

@@ -216,7 +216,7 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
                 let bit = 1 << (63 - place);
                 rest &= !bit;
                 // As for `Ids`.
-                if !keep(I::from((i as u32 * 64 + place) as u8)) {
+                if !keep(I::from((i << 6) as u8 | place as u8)) {
                     *word &= !bit;
                 }
             }
@@ -241,8 +241,8 @@ impl<I: From<u8>> Iterator for Ids<I> {
             if *word != 0 {
                 let bit = word.leading_zeros();
                 *word &= !(1 << (63 - bit));
-                // There are four words of 64 bits: the sum is below 256.
-                return Some(I::from((self.word as u32 * 64 + bit) as u8));
+                // There are four words of 64 bits: the number is below 256.
+                return Some(I::from((self.word << 6) as u8 | bit as u8));
             }
             self.word += 1;
         }

@@ -490,7 +490,10 @@ impl Lost {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.rows().next().is_none()
+        let Self { before, after } = self;
+        before.apm.is_empty()
+            || before.aqm.is_empty()
+            || before.apm.is_subset(&after.apm) && before.aqm.is_subset(&after.aqm)
     }
 
     /// For each adapter that loses queues, their domains.

@@ -6,6 +6,7 @@
 #   kernel.sh          the usual one
 #   kernel.sh debug    one with lockdep, KASAN, kmemleak and so on
 #   kernel.sh faults   one in which allocations can be made to fail
+#   kernel.sh races    one with KCSAN
 #   kernel.sh FLAVOUR --make-flags    print how to call make for it
 . "$(dirname "$0")/lib.sh"
 
@@ -15,8 +16,10 @@ case $flavour in
 usual) ;;
 # KASAN of Rust code takes the compiler that Rust comes from.
 debug) configs+=("$testbed/kernel-debug.config") flags="ARCH=s390 LLVM=1" time=12 ;;
+# What KCSAN wants of a compiler is said there.
+races) configs+=("$testbed/kernel-races.config") flags="ARCH=s390 LLVM=1" time=12 ;;
 faults) configs+=("$testbed/kernel-faults.config") ;;
-*) die "there is no kernel '$flavour': usual, debug or faults" ;;
+*) die "there is no kernel '$flavour': usual, debug, faults or races" ;;
 esac
 if [ "${2:-}" = --make-flags ]; then
 	echo "$flags"
