@@ -289,14 +289,16 @@ impl<S: Storage> Queues<S> {
     /// nothing that concerns them has been forgotten by [`Self::forget_changes`] since; or the
     /// default value. It makes no difference but to the cost.
     pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>, known: &Complete) -> Complete {
-        let unknown = match *known {
-            Complete { of, aqm: a, .. }
-                if a == aqm && of == apm && !apm.intersects(&self.changed) =>
-            {
+        let unknown = if known.aqm != aqm {
+            apm
+        } else if known.of != apm {
+            apm - (known.of - self.changed)
+        } else {
+            let changed = apm & self.changed;
+            if changed.is_empty() {
                 return *known;
             }
-            Complete { of, aqm: a, .. } if a == aqm => (apm - of) | (apm & self.changed),
-            _ => apm,
+            changed
         };
         let complete = unknown.filter(|apid| aqm.is_subset(&self.adapter(apid).usable));
         Complete {
