@@ -4,10 +4,14 @@
 # For a debug kernel, which takes minutes to boot and to look for leaks. Those that need another
 # machine from the beginning, or expect trouble in the kernel, have to be run alone. Those that look
 # at a tool of ours take very long there, and do nothing with the driver that others do not.
+#
+# Last come those that take memory away from a user: a backend of VFIO has a circle of its own two
+# locks then, as unmap-lock-order says, and lockdep reports once only.
 # drivers: rust
 # kernel: debug
 # cpus: 3
 # timeout: 300
+# expect-kernel: possible circular locking dependency
 
 # is_for_this_machine FILE
 is_for_this_machine() {
@@ -15,8 +19,17 @@ is_for_this_machine() {
 		'^# (machine: (none|limits)|count:|kernel:|image:|drivers: c$|expect-kernel(\[rust\])?:)'
 }
 
+# locks_in_order FILE: the kernel has not reported that they are not, but for those of the backend.
+locks_in_order() {
+	if dmesg | grep -q "possible circular locking dependency"; then
+		grep -q unmap "$1" && ! dmesg | grep -Eq "vfio_ap::(state|session|pinning)"
+	fi
+}
+
 failed=
-for file in /scenarios/*.sh; do
+# shellcheck disable=SC2046 # several files
+set -- $(grep -L unmap /scenarios/*.sh) $(grep -l unmap /scenarios/*.sh)
+for file; do
 	name=${file##*/}
 	name=${name%.sh}
 	case $name in lib* | measure | demo | in-one-machine | apmap*) continue ;; esac
@@ -25,7 +38,7 @@ for file in /scenarios/*.sh; do
 		echo "== $name"
 		scenario "$name" >/tmp/out 2>&1 || true
 		tail -n 1 /tmp/out
-		if ! tail -n 1 /tmp/out | grep -q '^passed: '; then
+		if ! locks_in_order "$file" || ! tail -n 1 /tmp/out | grep -q '^passed: '; then
 			cat /tmp/out
 			failed="$failed $name"
 		fi

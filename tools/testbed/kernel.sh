@@ -6,7 +6,7 @@
 #   kernel.sh          the usual one
 #   kernel.sh debug    one with lockdep, KASAN, kmemleak and so on
 #   kernel.sh faults   one in which allocations can be made to fail
-#   kernel.sh races    one with KCSAN
+#   kernel.sh races    one that looks for races for data in the C driver
 #   kernel.sh FLAVOUR --make-flags    print how to call make for it
 . "$(dirname "$0")/lib.sh"
 
@@ -16,8 +16,11 @@ case $flavour in
 usual) ;;
 # KASAN of Rust code takes the compiler that Rust comes from.
 debug) configs+=("$testbed/kernel-debug.config") flags="ARCH=s390 LLVM=1" time=12 ;;
-# What KCSAN wants of a compiler is said there.
-races) configs+=("$testbed/kernel-races.config") flags="ARCH=s390 LLVM=1" time=12 ;;
+# KCSAN takes samples: where only the C driver is instrumented, it can look at each of its accesses.
+races)
+	configs+=("$testbed/kernel-races.config") time=12
+	flags="ARCH=s390 LLVM=1 KCSAN_SANITIZE=n KCSAN_SANITIZE_vfio_ap_ops.o=y KCSAN_SANITIZE_vfio_ap_drv.o=y"
+	;;
 faults) configs+=("$testbed/kernel-faults.config") ;;
 *) die "there is no kernel '$flavour': usual, debug, faults or races" ;;
 esac

@@ -9,7 +9,7 @@
 //! | `machine`       | `none` for a machine without AP, or commands for the machine that come after those of `default.machine`; can be repeated |
 //! | `cpus`          | number of CPUs, 1                                          |
 //! | `drivers`       | which drivers it is for, `rust c`                          |
-//! | `kernel`        | `usual`, `debug` or `faults`: on the others it is skipped  |
+//! | `kernel`        | `usual`, `debug`, `faults` or `races`: on the others it is skipped |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
 //! | `count`         | `instructions`: the machine counts those that are executed; if it has one CPU, its time is their number, at one a nanosecond |
 //! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too |
@@ -69,6 +69,8 @@ pub enum Flavour {
     Debug,
     /// One in which allocations can be made to fail.
     Faults,
+    /// One that looks for races for data in the C driver.
+    Races,
 }
 
 impl fmt::Display for Flavour {
@@ -77,6 +79,7 @@ impl fmt::Display for Flavour {
             Self::Usual => "usual",
             Self::Debug => "debug",
             Self::Faults => "faults",
+            Self::Races => "races",
         })
     }
 }
@@ -89,7 +92,8 @@ impl FromStr for Flavour {
             "usual" => Ok(Self::Usual),
             "debug" => Ok(Self::Debug),
             "faults" => Ok(Self::Faults),
-            _ => bail!("there is no kernel {name:?}: usual, debug or faults"),
+            "races" => Ok(Self::Races),
+            _ => bail!("there is no kernel {name:?}: usual, debug, faults or races"),
         }
     }
 }
