@@ -214,9 +214,10 @@ pub struct Host<S> {
     /// The queues that are bound to the driver.
     pub queues: Queues<S>,
     scanning: bool,
-    /// Since [`Self::forget_changes`], the configuration has changed, a scan has ended, or a queue
-    /// was lost that is in the configuration.
-    urgent: bool,
+    /// The configuration has changed, or a scan has ended, since [`Self::forget_changes`].
+    reconfigured: bool,
+    /// A queue that is in the configuration was lost since then.
+    lost: bool,
 }
 
 impl<S: Storage> Host<S> {
@@ -226,7 +227,8 @@ impl<S: Storage> Host<S> {
             config,
             queues,
             scanning: false,
-            urgent: false,
+            reconfigured: false,
+            lost: false,
         }
     }
 
@@ -245,20 +247,20 @@ impl<S: Storage> Host<S> {
     pub fn scan_begins(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = true;
-        self.urgent = true;
+        self.reconfigured = true;
     }
 
     /// The AP bus has looked at all queues. Those that could not be reset get another chance.
     pub fn scan_ends(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = false;
-        self.urgent = true;
+        self.reconfigured = true;
         self.queues.retry_failed();
     }
 
     /// A queue is no longer bound to the driver.
     pub fn unbind(&mut self, apqn: Apqn) {
-        self.urgent |= self.config.has_queue(apqn);
+        self.lost |= self.config.has_queue(apqn);
         self.queues.unbind(apqn);
     }
 
@@ -271,10 +273,10 @@ impl<S: Storage> Host<S> {
         ap: &mut impl Instructions,
         mut report: impl FnMut(Apqn, Progress),
     ) {
-        let urgent = &mut self.urgent;
+        let lost = &mut self.lost;
         self.queues.step(apid, ap, |apqn, progress| {
             // It may be a guest's own.
-            *urgent |= matches!(progress, Progress::Failed(_));
+            *lost |= matches!(progress, Progress::Failed(_));
             report(apqn, progress);
         });
     }
@@ -286,12 +288,13 @@ impl<S: Storage> Host<S> {
     /// not. All else waits for the end of the scan: it changes nothing until then, and costs less if
     /// it comes at once.
     pub fn is_to_be_followed(&self) -> bool {
-        self.urgent || !self.scanning && !self.queues.changed().is_empty()
+        self.reconfigured || self.lost || !self.scanning && !self.queues.changed().is_empty()
     }
 
     /// All [`Masks`] have followed the last changes.
     pub fn forget_changes(&mut self) {
-        self.urgent = false;
+        self.reconfigured = false;
+        self.lost = false;
         self.queues.forget_changes();
     }
 
@@ -406,7 +409,7 @@ impl Masks {
     /// What becomes of the masks by what has changed at the host since the last call of
     /// [`Host::forget_changes`], if that concerns them.
     pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Self> {
-        let is_concerned = host.urgent
+        let is_concerned = host.reconfigured
             || self.assigned.apm.intersects(host.queues.changed())
             || self.known.is_of_any(host.queues.changed());
         is_concerned.then(|| {
