@@ -51,7 +51,8 @@ pub(crate) trait Driver: vfio::Driver {
     /// A device was created, which users cannot open yet.
     fn created(device: &ARef<vfio::Device<Self>>) -> Result;
 
-    /// A device that was created, and that nobody can open any more, is being removed.
+    /// A device that was created, and that nobody can open any more, is being removed. What it was
+    /// made for is there until this has returned.
     fn removed(device: &ARef<vfio::Device<Self>>);
 }
 

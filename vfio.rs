@@ -204,7 +204,8 @@ impl<T: Driver> Device<T> {
 
     /// The device that this one was made for.
     pub(crate) fn parent(&self) -> &device::Device {
-        // SAFETY: By the safety requirement of `new`, and as a user keeps the device registered.
+        // SAFETY: By the safety requirement of `new`. A user keeps the device registered, and all
+        // others are done with it before `mdev::Driver::removed` is.
         unsafe { device::Device::from_raw((*self.raw.get()).dev) }
     }
 
