@@ -5,6 +5,8 @@
 # machine from the beginning, or expect trouble in the kernel, have to be run alone. Those that look
 # at a tool of ours take very long there, and do nothing with the driver that others do not.
 #
+# It takes long: --set FROM=NAME goes on where another run was stopped.
+#
 # Last come those that take memory away from a user: a backend of VFIO has a circle of its own two
 # locks then, as unmap-lock-order says, and lockdep reports once only.
 # drivers: rust
@@ -27,12 +29,15 @@ locks_in_order() {
 }
 
 failed=
+skipping=${FROM:-}
 # shellcheck disable=SC2046 # several files
 set -- $(grep -L unmap /scenarios/*.sh) $(grep -l unmap /scenarios/*.sh)
 for file; do
 	name=${file##*/}
 	name=${name%.sh}
 	case $name in lib* | measure | demo | in-one-machine | apmap*) continue ;; esac
+	[ "$name" != "$skipping" ] || skipping=
+	[ -z "$skipping" ] || continue
 	if is_for_this_machine "$file"; then
 		# The kernel's messages follow the name of whom they are about.
 		echo "== $name"
