@@ -4,6 +4,7 @@
 # For a debug kernel, which takes minutes to boot and to look for leaks. Those that need another
 # machine from the beginning, or expect trouble in the kernel, have to be run alone. Those that look
 # at a tool of ours take very long there, and do nothing with the driver that others do not.
+# killed-while-waiting has a second for what takes longer there.
 #
 # It takes long: --set FROM=NAME goes on where another run was stopped.
 #
@@ -35,7 +36,7 @@ set -- $(grep -L unmap /scenarios/*.sh) $(grep -l unmap /scenarios/*.sh)
 for file; do
 	name=${file##*/}
 	name=${name%.sh}
-	case $name in lib* | measure | demo | in-one-machine | apmap*) continue ;; esac
+	case $name in lib* | measure | demo | in-one-machine | apmap* | killed-while-waiting) continue ;; esac
 	[ "$name" != "$skipping" ] || skipping=
 	[ -z "$skipping" ] || continue
 	if is_for_this_machine "$file"; then

@@ -12,8 +12,7 @@ patience=20
 kill_soon() {
 	_what=$1 _process=$2
 	_begun=$(seconds)
-	# Where all is slow, it may have given up by itself.
-	kill -9 "$_process" 2>/dev/null || :
+	kill -9 "$_process"
 	wait_until "$_what is gone" _gone "$_process"
 	_took=$(($(seconds) - _begun))
 	[ $_took -le 11 ] || fail "$_what was gone after $_took s"
