@@ -362,11 +362,14 @@ vm_kill() {
 	rm -f $run/"$1".*
 }
 
-# A process that nobody has waited for yet is gone as well.
+# A process that nobody has waited for yet is gone as well, once it is the last of its threads: they
+# share the files, and its first one may be a zombie while another has them open still.
 _gone() {
 	! { read -r _stat <"/proc/$1/stat"; } 2>/dev/null && return
-	case $_stat in *") Z "*) return 0 ;; *) return 1 ;; esac
+	case $_stat in *") Z "*) ;; *) return 1 ;; esac
+	! _are_several "/proc/$1"/task/*
 }
+_are_several() { [ $# -gt 1 ]; }
 
 # masks NAME: what KVM last put into the guest's CRYCB.
 masks() { vm "$1" masks; }
