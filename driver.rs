@@ -232,6 +232,7 @@ impl Driver {
         if busy.is_empty() {
             return;
         }
+        let mut remain = false;
         for apid in busy.iter() {
             // A reset has disabled interruptions. What they needed is dropped without the lock.
             let mut released = Interruptions::new();
@@ -249,9 +250,10 @@ impl Driver {
                     }
                 }
             });
+            remain = !host.queues.busy().is_empty();
         }
         self.looked.notify_all();
-        if !self.state.lock().host.queues.busy().is_empty() {
+        if remain {
             self.look_later();
         }
     }
@@ -297,18 +299,25 @@ impl Driver {
     ///
     /// Must be called without any lock.
     pub(crate) fn wait_while(self: &Arc<Self>, patience: Patience, unfinished: &dyn Condition) {
-        let start = Instant::<Monotonic>::now();
-        // Most resets take less than the time until the next look.
-        while unfinished.holds(&self.state.lock()) {
-            if start.elapsed().as_millis() >= i64::from(LOOK_INTERVAL) {
-                break;
+        let mut start = None;
+        loop {
+            let mut state = self.state.lock();
+            if !unfinished.holds(&state) {
+                return;
             }
-            fsleep(Delta::from_millis(1));
-            self.proceed();
-        }
-        let mut state = self.state.lock();
-        while unfinished.holds(&state) && start.elapsed().as_millis() < patience as i64 {
-            self.looked.wait(&mut state);
+            let start = start.get_or_insert_with(Instant::<Monotonic>::now);
+            let waited = start.elapsed().as_millis();
+            if waited >= patience as i64 {
+                return;
+            }
+            // Most resets take less than the time until the next look.
+            if waited < i64::from(LOOK_INTERVAL) {
+                drop(state);
+                fsleep(Delta::from_millis(1));
+                self.proceed();
+            } else {
+                self.looked.wait(&mut state);
+            }
         }
     }
 

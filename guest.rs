@@ -126,8 +126,7 @@ impl MatrixMdev {
 
     /// Takes note of what has changed at the host.
     pub(crate) fn follow(&self, state: &mut State) {
-        if let Some(masks) = self.masks(state).following(&state.host) {
-            let due = masks.due(&state.host);
+        if let Some((masks, due)) = self.masks(state).following(&state.host) {
             let shared = self.shared_mut(state);
             shared.behind = (due != masks.granted).then_some(due);
             shared.masks = masks;
@@ -171,15 +170,17 @@ impl MatrixMdev {
     fn update(mdev: &Mdev, session: &SessionGuard<'_>, change: Option<Change>) -> Lost {
         let mut state = mdev.driver.state.lock();
         let shared = mdev.shared_mut(&mut state);
-        let (mut masks, mut behind) = (shared.masks, shared.behind.take());
-        if let Some(change) = &change {
-            masks.change(change, &state.host);
-            behind = None;
-        } else if let Some(following) = masks.following(&state.host) {
-            masks = following;
-            behind = None;
-        }
-        let due = behind.unwrap_or_else(|| masks.due(&state.host));
+        let (mut masks, behind) = (shared.masks, shared.behind.take());
+        let due = match &change {
+            Some(change) => masks.change(change, &state.host),
+            None => match masks.following(&state.host) {
+                Some((following, due)) => {
+                    masks = following;
+                    due
+                }
+                None => behind.unwrap_or(masks.granted),
+            },
+        };
         let lost = Lost::new(masks.granted, due);
         let takes = !lost.is_empty();
         let committing = masks.granted != due;

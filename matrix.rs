@@ -305,10 +305,7 @@ impl<S: Storage> Host<S> {
 
     fn permitted_knowing(&self, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
-        matrix.apm = self
-            .queues
-            .complete(matrix.apm, matrix.aqm, known)
-            .adapters();
+        matrix.apm = self.queues.complete(matrix.apm, matrix.aqm, known).apm;
         matrix
     }
 
@@ -345,7 +342,7 @@ impl<S: Storage> Host<S> {
         let complete = self
             .queues
             .complete(there, matrix.aqm & self.config.aqm, known);
-        matrix.apm = matrix.apm - (there - complete.adapters());
+        matrix.apm = matrix.apm - (there - complete.apm);
         matrix
     }
 }
@@ -394,8 +391,8 @@ pub enum Change {
 }
 
 impl Masks {
-    /// Takes a change to account.
-    pub fn change<S: Storage>(&mut self, change: &Change, host: &Host<S>) {
+    /// Takes a change to account; returns what the APCB of the guest has to be now.
+    pub fn change<S: Storage>(&mut self, change: &Change, host: &Host<S>) -> Matrix {
         match *change {
             Change::Assign(matrix) => self.assigned = matrix,
             Change::Open => self.user = User::Guest,
@@ -403,19 +400,21 @@ impl Masks {
             Change::Leave => {}
             Change::Close => self.user = User::Nobody,
         }
-        self.refresh(host);
+        self.refresh(host)
     }
 
     /// What becomes of the masks by what has changed at the host since the last call of
-    /// [`Host::forget_changes`], if that concerns them.
-    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Self> {
+    /// [`Host::forget_changes`], and what the APCB of the guest has to be then, if that concerns
+    /// them.
+    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<(Self, Matrix)> {
+        let changed = host.queues.changed();
         let is_concerned = host.reconfigured
-            || self.assigned.apm.intersects(host.queues.changed())
-            || self.known.is_of_any(host.queues.changed());
+            || !changed.is_empty()
+                && (self.assigned.apm.intersects(changed) || self.known.is_of_any(changed));
         is_concerned.then(|| {
             let mut masks = *self;
-            masks.refresh(host);
-            masks
+            let due = masks.refresh(host);
+            (masks, due)
         })
     }
 
@@ -431,16 +430,28 @@ impl Masks {
     ) -> Option<Product> {
         self.remember(assigned, host);
         let rest = if queues.aqm.is_subset(&host.config.aqm) {
-            queues.apm - self.known.adapters()
+            queues.apm - self.known.apm
         } else {
             queues.apm
         };
         Product::new(host.queues.partly_unbound(rest, queues.aqm), queues.aqm)
     }
 
-    fn refresh<S: Storage>(&mut self, host: &Host<S>) {
+    /// Remembers what is so now; returns what the APCB of the guest has to be.
+    fn refresh<S: Storage>(&mut self, host: &Host<S>) -> Matrix {
         let assigned = self.assigned;
         self.remember(&assigned, host);
+        match self.user {
+            User::Nobody | User::Leaving => Matrix::EMPTY,
+            User::Guest if host.is_unsettled(&assigned) => {
+                host.kept(&self.granted, &assigned, &self.known)
+            }
+            User::Guest => Matrix {
+                apm: self.known.apm,
+                aqm: self.known.aqm,
+                adm: assigned.adm & host.config.adm,
+            },
+        }
     }
 
     /// Decisions cost less from now on.
@@ -450,17 +461,6 @@ impl Masks {
             assigned.aqm & host.config.aqm,
         );
         self.known = host.queues.complete(apm, aqm, &self.known);
-    }
-
-    /// What the APCB of the guest has to be now.
-    pub fn due<S: Storage>(&self, host: &Host<S>) -> Matrix {
-        match self.user {
-            User::Nobody | User::Leaving => Matrix::EMPTY,
-            User::Guest if host.is_unsettled(&self.assigned) => {
-                host.kept(&self.granted, &self.assigned, &self.known)
-            }
-            User::Guest => host.permitted_knowing(&self.assigned, &self.known),
-        }
     }
 
     /// What the guest has, or what a guest would have if there were one.
@@ -473,6 +473,10 @@ impl Masks {
 }
 
 /// The queues that a guest loses by a change of its APCB.
+///
+/// # Invariants
+///
+/// It is [`Self::NOTHING`] if there are none.
 #[derive(Clone, Copy, Debug)]
 pub struct Lost {
     before: Matrix,
@@ -488,15 +492,20 @@ impl Lost {
 
     /// By a change from `before` to `after`.
     pub fn new(before: Matrix, after: Matrix) -> Self {
-        Self { before, after }
+        let nothing = before.apm.is_empty()
+            || before.aqm.is_empty()
+            || before.apm.is_subset(&after.apm) && before.aqm.is_subset(&after.aqm);
+        // INVARIANT: Every queue of the product before is in that after it, or one is not.
+        if nothing {
+            Self::NOTHING
+        } else {
+            Self { before, after }
+        }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        let Self { before, after } = self;
-        before.apm.is_empty()
-            || before.aqm.is_empty()
-            || before.apm.is_subset(&after.apm) && before.aqm.is_subset(&after.aqm)
+        self.before.apm.is_empty()
     }
 
     /// For each adapter that loses queues, their domains.

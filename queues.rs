@@ -161,9 +161,9 @@ impl Adapter {
             return;
         }
         self.pending = self.pending - row;
-        self.accepted = self.accepted - row;
-        self.aged = self.aged - row;
-        self.overdue = self.overdue - row;
+        self.accepted = self.accepted & self.pending;
+        self.aged = self.aged & self.pending;
+        self.overdue = self.overdue & self.pending;
     }
 
     /// Begins a reset of the bound queues in `row`, whatever came before.
@@ -210,19 +210,16 @@ pub struct Missing {
 pub struct Complete {
     /// The adapters that it is known of.
     of: Mask<Apid>,
-    aqm: Mask<Apqi>,
-    apm: Mask<Apid>,
+    /// The domains.
+    pub aqm: Mask<Apqi>,
+    /// The adapters that are complete.
+    pub apm: Mask<Apid>,
 }
 
 impl Complete {
     /// Whether it says something of one of these adapters.
     pub fn is_of_any(&self, apm: &Mask<Apid>) -> bool {
         self.of.intersects(apm)
-    }
-
-    /// The adapters.
-    pub fn adapters(&self) -> Mask<Apid> {
-        self.apm
     }
 }
 
@@ -289,22 +286,23 @@ impl<S: Storage> Queues<S> {
     /// nothing that concerns them has been forgotten by [`Self::forget_changes`] since; or the
     /// default value. It makes no difference but to the cost.
     pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>, known: &Complete) -> Complete {
-        let unknown = if known.aqm != aqm {
-            apm
+        let (unknown, kept) = if known.aqm != aqm {
+            (apm, Mask::EMPTY)
         } else if known.of != apm {
-            apm - (known.of - self.changed)
+            let unknown = apm - (known.of - self.changed);
+            (unknown, (known.apm & apm) - unknown)
         } else {
             let changed = apm & self.changed;
             if changed.is_empty() {
                 return *known;
             }
-            changed
+            (changed, known.apm - changed)
         };
         let complete = unknown.filter(|apid| aqm.is_subset(&self.adapter(apid).usable));
         Complete {
             of: apm,
             aqm,
-            apm: complete | ((known.apm & apm) - unknown),
+            apm: kept | complete,
         }
     }
 

@@ -43,15 +43,16 @@ pub fn parse_number(text: &[u8]) -> Result<u64, ParseError> {
         [b'0', ..] => (8, text),
         _ => (10, text),
     };
-    let digit = |c: &u8| char::from(*c).to_digit(radix);
-    let digits = text.iter().map_while(digit);
-    let rest = &text[digits.clone().count()..];
-    let number = digits.map(u64::from).try_fold(0u64, |number, digit| {
-        number.checked_mul(radix.into())?.checked_add(digit)
-    });
-    match (number, rest) {
+    let mut number = Some(0u64);
+    let mut length = 0;
+    for digit in text.iter().map_while(|&c| char::from(c).to_digit(radix)) {
+        number =
+            number.and_then(|number| number.checked_mul(radix.into())?.checked_add(digit.into()));
+        length += 1;
+    }
+    match (number, &text[length..]) {
         (None, _) => Err(ParseError::Overflow),
-        (Some(number), b"" | b"\n") if rest.len() < text.len() => Ok(number),
+        (Some(number), b"" | b"\n") if length > 0 => Ok(number),
         _ => Err(ParseError::Syntax),
     }
 }
@@ -86,9 +87,12 @@ fn parse_mask(text: &[u8]) -> Result<[u64; 4], ParseError> {
         return Err(ParseError::Syntax);
     }
     let mut words = [0; 4];
-    for (i, &c) in digits.iter().enumerate() {
-        let digit = char::from(c).to_digit(16).ok_or(ParseError::Syntax)?;
-        words[i / 16] |= u64::from(digit) << (60 - i % 16 * 4);
+    for (word, digits) in words.iter_mut().zip(digits.chunks(16)) {
+        for &c in digits {
+            let digit = char::from(c).to_digit(16).ok_or(ParseError::Syntax)?;
+            *word = *word << 4 | u64::from(digit);
+        }
+        *word <<= 4 * (16 - digits.len());
     }
     Ok(words)
 }

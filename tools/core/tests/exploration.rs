@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Change, Host, Lost, Masks, Matrix, User},
-    queues::{response, Adapter, Instructions, Progress, Queues},
+    queues::{response, Adapter, Complete, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
 
@@ -220,20 +220,20 @@ impl<'a> World<'a> {
             }
             hardware.0 = None;
             if !self.host.is_to_be_followed() {
-                for masks in &self.mdevs {
-                    assert_eq!(masks.due(&self.host), masks.granted);
+                for masks in self.mdevs {
+                    assert_eq!(due(masks, &self.host), masks.granted);
                 }
                 return;
             }
-            for masks in &mut self.mdevs {
-                if let Some(following) = masks.following(&self.host) {
-                    *masks = following;
-                }
+            let mut behind = [None; 2];
+            for (masks, behind) in self.mdevs.iter_mut().zip(&mut behind) {
+                *behind = follow(masks, &self.host);
             }
             self.host.forget_changes();
             let commits = self.commits;
-            for n in 0..self.mdevs.len() {
-                self.settle(n);
+            for (n, behind) in behind.iter().enumerate() {
+                let due = follow(&mut self.mdevs[n], &self.host).or(*behind);
+                self.settle(n, due.unwrap_or(self.mdevs[n].granted));
             }
             if self.commits == commits {
                 return;
@@ -243,13 +243,12 @@ impl<'a> World<'a> {
 
     /// `MatrixMdev::update()`
     fn update(&mut self, n: usize, change: &Change) {
-        self.mdevs[n].change(change, &self.host);
-        self.settle(n);
+        let due = self.mdevs[n].change(change, &self.host);
+        self.settle(n, due);
     }
 
-    fn settle(&mut self, n: usize) {
+    fn settle(&mut self, n: usize, due: Matrix) {
         let masks = &mut self.mdevs[n];
-        let due = masks.due(&self.host);
         if due != masks.granted {
             let lost = Lost::new(masks.granted, due);
             self.host.queues.hold(&lost);
@@ -269,6 +268,19 @@ impl<'a> World<'a> {
             mdevs: self.mdevs,
         }
     }
+}
+
+fn follow(masks: &mut Masks, host: &Host<&mut [Adapter]>) -> Option<Matrix> {
+    masks.following(host).map(|(following, due)| {
+        *masks = following;
+        due
+    })
+}
+
+/// What is due if nothing is assigned anew, and nothing was remembered.
+fn due(mut masks: Masks, host: &Host<&mut [Adapter]>) -> Matrix {
+    masks.known = Complete::default();
+    masks.change(&Change::Assign(masks.assigned), host)
 }
 
 fn queue(q: u8) -> Apqn {

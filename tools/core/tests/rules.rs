@@ -101,14 +101,13 @@ impl World {
     }
 
     fn update(&mut self, n: usize, change: &Change) {
-        self.mdevs[n].change(change, &self.host);
-        self.settle(n);
+        let due = self.mdevs[n].change(change, &self.host);
+        self.settle(n, due);
     }
 
     /// Commits what is due.
-    fn settle(&mut self, n: usize) {
+    fn settle(&mut self, n: usize, due: Matrix) {
         let mdev = &mut self.mdevs[n];
-        let due = mdev.due(&self.host);
         if due == mdev.granted {
             return;
         }
@@ -175,21 +174,24 @@ impl World {
     /// Those whom the last changes concern follow them.
     fn follow(&mut self) {
         if self.host.is_to_be_followed() {
-            let following = self.mdevs.map(|mdev| mdev.following(&self.host));
-            for (mdev, following) in self.mdevs.iter_mut().zip(following) {
-                *mdev = following.unwrap_or(*mdev);
-            }
+            let behind = [0, 1].map(|n| self.follow_now(n));
             self.host.forget_changes();
-            for (n, following) in following.iter().enumerate() {
-                if following.is_some() {
-                    self.settle(n);
+            for (n, behind) in behind.into_iter().enumerate() {
+                if let Some(due) = self.follow_now(n).or(behind) {
+                    self.settle(n, due);
                 }
             }
         }
         // For the others they make no difference.
-        for mdev in &self.mdevs {
-            assert_eq!(mdev.due(&self.host), mdev.granted);
+        for mdev in self.mdevs {
+            assert_eq!(due(mdev, &self.host), mdev.granted);
         }
+    }
+
+    fn follow_now(&mut self, n: usize) -> Option<Matrix> {
+        let (following, due) = self.mdevs[n].following(&self.host)?;
+        self.mdevs[n] = following;
+        Some(due)
     }
 
     /// A reset that takes too long is no longer waited for.
@@ -212,7 +214,7 @@ impl World {
                 known: Complete::default(),
                 ..*mdev
             };
-            assert_eq!(mdev.due(&self.host), forgetful.due(&self.host));
+            assert_eq!(due(*mdev, &self.host), due(forgetful, &self.host));
             assert_eq!(mdev.visible(&self.host), forgetful.visible(&self.host));
         }
         // A queue that nobody has, and that somebody has used, is not to be had without a reset.
@@ -234,6 +236,11 @@ impl World {
 }
 
 /// Whether there is a queue in both.
+/// What is due if nothing is assigned anew.
+fn due(mut mdev: Masks, host: &Host<Vec<Adapter>>) -> Matrix {
+    mdev.change(&Change::Assign(mdev.assigned), host)
+}
+
 fn share(a: &Matrix, b: &Matrix) -> bool {
     Product::new(a.apm, a.aqm).is_some_and(|queues| queues.intersect(b).is_some())
 }
