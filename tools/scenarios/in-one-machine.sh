@@ -6,7 +6,8 @@
 # at a tool of ours take very long there, and do nothing with the driver that others do not.
 # killed-while-waiting has a second for what takes longer there.
 #
-# It takes long: --set FROM=NAME goes on where another run was stopped.
+# It takes long: --set FROM=NAME goes on where another run was stopped, and --set ONLY=NAME,NAME
+# leaves out all others.
 #
 # Last come those that take memory away from a user: a backend of VFIO has a circle of its own two
 # locks then, as unmap-lock-order says, and lockdep reports once only.
@@ -29,6 +30,12 @@ locks_in_order() {
 	fi
 }
 
+IFS=,
+for name in ${ONLY:-}; do
+	file=/scenarios/$name.sh
+	[ -e "$file" ] && is_for_this_machine "$file" || fail "$name is none of them"
+done
+unset IFS
 failed=
 skipping=${FROM:-}
 # shellcheck disable=SC2046 # several files
@@ -39,6 +46,7 @@ for file; do
 	case $name in lib* | measure | demo | in-one-machine | apmap* | killed-while-waiting) continue ;; esac
 	[ "$name" != "$skipping" ] || skipping=
 	[ -z "$skipping" ] || continue
+	case ,${ONLY:-$name}, in *,"$name",*) ;; *) continue ;; esac
 	if is_for_this_machine "$file"; then
 		# The kernel's messages follow the name of whom they are about.
 		echo "== $name"

@@ -144,8 +144,11 @@ seconds() {
 	echo ${_now%.*}
 }
 
-# machines: how many virtual machines KVM has.
-machines() { find /sys/kernel/debug/kvm -mindepth 1 -type d | wc -l; }
+# machines: how many virtual machines KVM has, but for those that another scenario has left there.
+machines() {
+	_machines=$(find /sys/kernel/debug/kvm -mindepth 1 -type d | wc -l)
+	echo $((_machines - ${machines_left:-0}))
+}
 
 # pins: how many pages are pinned for devices.
 pins() {
@@ -434,7 +437,7 @@ scenario() {
 		counters reset ; sie reset"
 	scan
 	dmesg -c >/dev/null
-	if SCENARIO=$1 sh -eu -c '. /scenarios/lib.sh; . "/scenarios/$SCENARIO.sh"; finish'; then
+	if SCENARIO=$1 machines_left=$(machines) sh -eu -c '. /scenarios/lib.sh; . "/scenarios/$SCENARIO.sh"; finish'; then
 		echo "passed: $1"
 	else
 		echo "FAILED: $1: $(cat /run/reason 2>/dev/null)"

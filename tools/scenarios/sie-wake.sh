@@ -7,9 +7,14 @@
 sleeps() { [ "$(machine sie wait)" -gt 0 ]; }
 awake() { [ "$(vm A guest woken)" = yes ]; }
 alerts() {
-	while read -r _name _count _; do
-		[ "$_name" != GAL: ] || echo "$_count"
+	_alerts=0
+	while read -r _name _counts; do
+		[ "$_name" = GAL: ] || continue
+		for _count in $_counts; do
+			case $_count in *[!0-9]*) ;; *) _alerts=$((_alerts + _count)) ;; esac
+		done
 	done </proc/interrupts
+	echo $_alerts
 }
 
 give_to_vfio_ap "1" ""

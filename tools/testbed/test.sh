@@ -105,6 +105,9 @@ vm() {
 	# Where time is short, no scenario is to fail for that.
 	export VM_PATIENCE=${VM_PATIENCE:-3}
 	suite "scenarios in emulated machines" "$testbed/vm" test
+	# One scenario of each kind; `make test-debug` runs all.
+	check "scenarios on a debug kernel" env VM_FLAVOUR=debug VM_PATIENCE=10 "$testbed/vm" \
+		run in-one-machine --set ONLY=mixed-scan,live-unassign,reset-fails,interruptions-end,unmap
 	check "a random walk" "$testbed/vm" walk --seed 1 --steps 300
 	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }
