@@ -86,8 +86,6 @@ struct Shared {
     /// Userspace has not been told yet.
     unannounced: bool,
     history: History,
-    /// The address of a page that is being pinned, until it is known to `State`.
-    pin_announced: Option<u64>,
 }
 
 /// The data of an mdev.
@@ -147,16 +145,6 @@ impl MatrixMdev {
     /// The settings of the users.
     pub(crate) fn session(&self) -> SessionGuard<'_> {
         self.session.lock()
-    }
-
-    /// Makes known that a page is about to be pinned.
-    pub(crate) fn announce_pin(&self, iova: Option<u64>) {
-        self.shared_mut(&mut self.driver.state.lock()).pin_announced = iova;
-    }
-
-    /// The address of a page that is about to be pinned.
-    pub(crate) fn announced_pin(&self, state: &State) -> Option<u64> {
-        self.shared(state).pin_announced
     }
 
     /// Commits what is due; returns the queues that the guest has lost by that.

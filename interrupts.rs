@@ -53,8 +53,9 @@ const LOOKS: u32 = 100;
 
 /// What the interruptions of one queue need.
 pub(crate) struct Interruption {
-    nib: PinnedPage<MatrixMdev>,
     _gisc: Gisc,
+    /// Goes last: who waits for it may give up the virtual machine then.
+    nib: PinnedPage<MatrixMdev>,
 }
 
 impl Interruption {
@@ -119,8 +120,7 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
     };
     // What is not needed any more goes before this does.
     let _one_at_a_time = mdev.pinning.lock();
-    mdev.announce_pin(Some(nib));
-    let status = match prepare(mdev, vcpu, nib, isc) {
+    match prepare(mdev, vcpu, nib, isc) {
         // All has its owner: nothing is left behind.
         Err(_) => Status::with_code(response::INVALID_ADDRESS),
         Ok((nib, gisc)) => {
@@ -135,9 +135,7 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
                 status
             }
         }
-    };
-    mdev.announce_pin(None);
-    status
+    }
 }
 
 /// Enables interruptions, if the guest still has the queue. If that is done, what they need is
@@ -296,20 +294,25 @@ fn release_now(mdev: &Mdev, iovas: &Iovas) {
 }
 
 /// Gives back all that the user of an mdev has left behind.
+///
+/// Nobody enables interruptions any more. But what they needed may have gone from the table, and
+/// whoever has taken it from there gives it back just now.
 pub(crate) fn release_all(mdev: &Mdev) {
     release_now(mdev, &EVERYWHERE);
+    while mdev.pins() != 0 {
+        fsleep(Delta::from_millis(1));
+    }
 }
 
 /// Addresses of the user go away.
 pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
     let iovas = iova..=iova.saturating_add(length.saturating_sub(1));
 
-    // A pin that has just been made is not in the table yet. The backend calls again, a few times,
-    // as long as a page is pinned.
+    // A page that is just being pinned is not in the table yet, and one that is just being unpinned
+    // is so no longer. The backend calls again, a few times, as long as one is pinned.
     look_until(|| {
+        release_now(mdev, &iovas);
         let state = mdev.driver.state.lock();
-        let announced = mdev.announced_pin(&state);
-        !announced.is_some_and(|nib| iovas.contains(&nib))
+        mdev.pins() == count(mdev, &state)
     });
-    release_now(mdev, &iovas);
 }

@@ -28,14 +28,20 @@ use kernel::{
     ffi,
     page::PAGE_SIZE,
     prelude::*,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        }, //
     },
     types::Opaque,
-    uaccess::{
-        UserPtr, //
-    }, //
+    uaccess::UserPtr, //
 };
 
 use crate::{
@@ -51,6 +57,14 @@ use crate::{
 #[repr(C)]
 pub(crate) struct Device<T: Driver> {
     raw: Opaque<b::vfio_device>,
+    inner: Inner<T>,
+}
+
+#[pin_data]
+struct Inner<T> {
+    /// How many pages are pinned, from before they are until they are no longer.
+    pins: Atomic<u32>,
+    #[pin]
     data: T,
 }
 
@@ -76,7 +90,7 @@ impl<T: Driver> Deref for Device<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.data
+        &self.inner.data
     }
 }
 
@@ -136,16 +150,20 @@ impl<T: Driver> Callbacks<T> {
     extern "C" fn init(raw: *mut b::vfio_device) -> ffi::c_int {
         let slot = raw.cast::<Device<T>>();
         from_result(|| {
+            let inner = try_pin_init!(Inner {
+                pins: Atomic::new(0),
+                data <- T::new(),
+            }? Error);
             // SAFETY: The allocation is of the size of `Device<T>`, pinned, and its rest is not
             // initialised.
-            unsafe { pin_init::raw_try_init(&raw mut (*slot).data, T::new())? };
+            unsafe { pin_init::raw_try_init(&raw mut (*slot).inner, inner)? };
             Ok(0)
         })
     }
 
     extern "C" fn release(raw: *mut b::vfio_device) {
         // SAFETY: The count is zero; the core frees the memory after this.
-        unsafe { core::ptr::drop_in_place(&raw mut (*raw.cast::<Device<T>>()).data) };
+        unsafe { core::ptr::drop_in_place(&raw mut (*raw.cast::<Device<T>>()).inner) };
     }
 
     extern "C" fn open_device(raw: *mut b::vfio_device) -> ffi::c_int {
@@ -209,6 +227,11 @@ impl<T: Driver> Device<T> {
         unsafe { device::Device::from_raw((*self.raw.get()).dev) }
     }
 
+    /// How many pages are pinned, or are just being so, or were until just now.
+    pub(crate) fn pins(&self) -> usize {
+        self.inner.pins.load(Acquire) as usize
+    }
+
     /// Tells user space, by a uevent of that device, that something about it has changed; `what` is
     /// a variable of the event with its value.
     pub(crate) fn announce_change(&self, what: &'static CStr) {
@@ -227,11 +250,11 @@ impl<T: Driver> Device<T> {
 }
 
 /// A page of the user's memory that stays where it is, until this is dropped; which has to be before
-/// the user has closed the device.
+/// the user has closed the device: [`Device::pins`] tells.
 ///
 /// # Invariants
 ///
-/// The page at `iova` is pinned for `device`, and one pin is ours.
+/// The page at `iova` is pinned for `device`, and one pin is ours, which `pins` counts.
 pub(crate) struct PinnedPage<T: Driver> {
     device: ARef<Device<T>>,
     iova: u64,
@@ -248,6 +271,7 @@ impl<T: Driver> PinnedPage<T> {
     ///
     /// `EFAULT` if there is no such page; others as the backend has it.
     pub(crate) fn new(device: &Device<T>, iova: u64) -> Result<Self> {
+        device.inner.pins.fetch_add(1, Relaxed);
         let mut page = core::ptr::null_mut();
         // SAFETY: The device is valid; there is room for the one page that is asked for.
         let pinned = unsafe {
@@ -259,11 +283,12 @@ impl<T: Driver> PinnedPage<T> {
                 &mut page,
             )
         };
-        to_result(pinned)?;
         if pinned != 1 {
+            device.inner.pins.fetch_sub(1, Relaxed);
+            to_result(pinned)?;
             return Err(EFAULT);
         }
-        // INVARIANT: Pinned just now.
+        // INVARIANT: Pinned just now, and counted before that.
         Ok(Self {
             device: device.into(),
             iova,
@@ -301,7 +326,8 @@ impl<T: Driver> PinnedPage<T> {
 impl<T: Driver> Drop for PinnedPage<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { b::vfio_unpin_pages(self.device.raw.get(), self.iova, 1) }
+        unsafe { b::vfio_unpin_pages(self.device.raw.get(), self.iova, 1) };
+        self.device.inner.pins.fetch_sub(1, Release);
     }
 }
 

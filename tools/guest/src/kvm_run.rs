@@ -25,8 +25,13 @@ const KVM_RUN: Ioctl = request_code_none!(KVMIO, 0x80);
 const KVM_GET_DEVICE_ATTR: Ioctl = request_code_write!(KVMIO, 0xe2, size_of::<DeviceAttr>());
 const VFIO_IOMMU_MAP_DMA: Ioctl = request_code_none!(VFIO, 113);
 const VFIO_IOMMU_UNMAP_DMA: Ioctl = request_code_none!(VFIO, 114);
+const VFIO_IOMMU_DIRTY_PAGES: Ioctl = request_code_none!(VFIO, 117);
 const IOMMU_IOAS_MAP: Ioctl = request_code_none!(VFIO, 0x85);
 const IOMMU_IOAS_UNMAP: Ioctl = request_code_none!(VFIO, 0x86);
+
+const DIRTY_PAGES_START: u32 = 1 << 0;
+const DIRTY_PAGES_GET: u32 = 1 << 2;
+const PAGE: u64 = 4096;
 
 const KVM_S390_VM_CPU_MODEL: u32 = 3;
 const KVM_S390_VM_CPU_PROCESSOR: u64 = 0;
@@ -68,6 +73,19 @@ struct DmaMap {
     vaddr: u64,
     iova: u64,
     size: u64,
+}
+
+/// `struct vfio_iommu_type1_dirty_bitmap` with a `struct vfio_iommu_type1_dirty_bitmap_get`.
+#[repr(C)]
+#[derive(Default)]
+struct DirtyBitmap {
+    argsz: u32,
+    flags: u32,
+    iova: u64,
+    size: u64,
+    page_size: u64,
+    bitmap_size: u64,
+    bitmap: u64,
 }
 
 #[repr(C)]
@@ -226,6 +244,43 @@ pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Re
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(iommufd, IOMMU_IOAS_UNMAP, &mut unmap) }.map(drop)
+}
+
+/// VFIO_IOMMU_DIRTY_PAGES: begins to note which pages of the guest's storage are written to.
+pub fn track_dirty_pages(container: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut bitmap = DirtyBitmap {
+        argsz: 8,
+        flags: DIRTY_PAGES_START,
+        ..DirtyBitmap::default()
+    };
+    // SAFETY: that is the structure of this request, which reads no more than `argsz` says.
+    unsafe { by_reference(container, VFIO_IOMMU_DIRTY_PAGES, &mut bitmap) }.map(drop)
+}
+
+/// The words of a bitmap of the pages of this storage.
+pub fn dirty_bitmap(memory: Memory) -> Vec<u32> {
+    let pages = memory.length() / PAGE;
+    vec![0; (pages.next_multiple_of(64) / 32) as usize]
+}
+
+/// VFIO_IOMMU_DIRTY_PAGES: has such a bitmap written to an argument, which is done with the lock of
+/// the container held.
+pub fn read_dirty_pages(
+    container: BorrowedFd<'_>,
+    memory: Memory,
+    argument: &Argument,
+) -> nix::Result<()> {
+    let mut bitmap = DirtyBitmap {
+        argsz: argsz::<DirtyBitmap>(),
+        flags: DIRTY_PAGES_GET,
+        iova: memory.start(),
+        size: memory.length(),
+        page_size: PAGE,
+        bitmap_size: 4 * dirty_bitmap(memory).len() as u64,
+        bitmap: argument.address() as u64,
+    };
+    // SAFETY: that is the structure of this request; the argument has room for the bitmap.
+    unsafe { by_reference(container, VFIO_IOMMU_DIRTY_PAGES, &mut bitmap) }.map(drop)
 }
 
 /// IOMMU_IOAS_MAP: the same for an iommufd.

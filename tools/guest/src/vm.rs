@@ -300,6 +300,14 @@ impl Device {
         self.iommu.unmap(memory)
     }
 
+    /// Another descriptor of the container.
+    pub fn duplicate_container(&self) -> Result<OwnedFd> {
+        match &self.iommu {
+            Iommu::Container(file) => file.as_fd().try_clone_to_owned().step("dup"),
+            Iommu::Iommufd(..) => Err(Errno::ENOTTY).step("no container"),
+        }
+    }
+
     /// Gives back what keeps the virtual machine, without telling KVM that the device goes.
     pub fn leave(&mut self) {
         match &mut self.handle {

@@ -25,7 +25,9 @@
 //!     ioctl read-only REQUEST WORD...   the same, with an argument that cannot be written
 //!     hold REQUEST WORD...   the same, with an argument that does not come before
 //!     hold machine        have KVM hold the lock of the machine, which has no CPU, until
+//!     hold container      have VFIO hold the lock of the device's container until
 //!     release             this; then the request ends, and this says how
+//!     release after N     the same in N seconds, which are not waited for
 //!     guest COMMAND...    ask the guest that runs; see below
 //!     measure COMMAND...  do that, and say what it cost in instructions and time
 //!     quit
@@ -58,6 +60,7 @@ use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use guest::argument::{Argument, Hold};
 use guest::crycb::Question;
@@ -214,6 +217,10 @@ impl Session {
         vm.ok_or(Errno::ENXIO).step("no virtual machine")
     }
 
+    fn held(&mut self) -> Result<HeldRequest> {
+        self.held.take().ok_or(Errno::ESRCH).step("no request")
+    }
+
     fn more(&self) -> Result<Memory> {
         self.more.ok_or(Errno::ENOENT).step("no slot was added")
     }
@@ -293,6 +300,16 @@ impl Session {
                 self.held = Some(held);
                 String::new()
             }
+            ["hold", "container"] => {
+                let memory = self.vm()?.guest()?.memory;
+                let container = self.device()?.duplicate_container()?;
+                kvm_run::track_dirty_pages(container.as_fd()).step("VFIO_IOMMU_DIRTY_PAGES")?;
+                let held = HeldRequest::new(&kvm_run::dirty_bitmap(memory), move |argument| {
+                    kvm_run::read_dirty_pages(container.as_fd(), memory, &argument)
+                })?;
+                self.held = Some(held);
+                String::new()
+            }
             ["hold", name, words @ ..] => {
                 let words = Words::new(words)?;
                 let (device, request) = (self.device()?.duplicate()?, request(name)?);
@@ -303,8 +320,17 @@ impl Session {
                 String::new()
             }
             ["release"] => {
-                let held = self.held.take().ok_or(Errno::ESRCH).step("no request")?;
-                held.release()?;
+                self.held()?.release()?;
+                String::new()
+            }
+            ["release", "after", seconds] => {
+                let held = self.held()?;
+                let seconds = interview::number(seconds)?;
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_secs(seconds));
+                    // Nobody is left to be told of an error.
+                    let _ = held.release();
+                });
                 String::new()
             }
             [how @ ("map" | "unmap")] => {
