@@ -35,9 +35,10 @@ test-host: ## Run those tests that need no machine
 test-vm: ## Run the scenarios; FILTER=name to run some of them
 	@$(testbed)/vm test $(FILTER)
 
-test-debug: ## Run the scenarios that can share a machine on a debug kernel: an hour; [FROM=name]
-	@VM_FLAVOUR=debug VM_PATIENCE=$(or $(VM_PATIENCE),30) $(testbed)/vm run in-one-machine \
-		$(if $(FROM),--set FROM=$(FROM))
+test-debug: ## Run stress, and the scenarios that can share a machine, on a debug kernel: an hour; [FROM=name]
+	@export VM_FLAVOUR=debug VM_PATIENCE=$(or $(VM_PATIENCE),30); \
+		$(if $(FROM),,$(testbed)/vm run stress &&) \
+		$(testbed)/vm run in-one-machine $(if $(FROM),--set FROM=$(FROM))
 
 bench: ## Measure what this driver and the C driver cost, for Documentation/benchmarks.rst
 	@$(testbed)/vm bench --into Documentation
