@@ -99,6 +99,9 @@ pub fn run(artifacts: &Artifacts, plan: &Plan) -> Result<(Results, bool)> {
         Sizes::read(&path)
     };
     let (rust_module, c_module) = (module(Driver::Rust)?, module(Driver::C)?);
+    for bench in &plan.benches {
+        artifacts.scenario(bench)?;
+    }
     let outcomes = outcomes(artifacts, plan);
     let all_passed = !outcomes.iter().any(|outcome| outcome.failed);
     let samples = outcomes.into_iter().flat_map(|outcome| outcome.samples);
