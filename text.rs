@@ -43,17 +43,31 @@ pub fn parse_number(text: &[u8]) -> Result<u64, ParseError> {
         [b'0', ..] => (8, text),
         _ => (10, text),
     };
-    let mut number = Some(0u64);
-    let mut length = 0;
-    for digit in text.iter().map_while(|&c| char::from(c).to_digit(radix)) {
-        number =
-            number.and_then(|number| number.checked_mul(radix.into())?.checked_add(digit.into()));
-        length += 1;
+    let (mut number, mut rest) = (0u64, text);
+    while let [c, behind @ ..] = rest {
+        let digit = digit(*c);
+        if digit >= radix {
+            break;
+        }
+        number = number
+            .checked_mul(radix.into())
+            .and_then(|number| number.checked_add(digit.into()))
+            .ok_or(ParseError::Overflow)?;
+        rest = behind;
     }
-    match (number, &text[length..]) {
-        (None, _) => Err(ParseError::Overflow),
-        (Some(number), b"" | b"\n") if length > 0 => Ok(number),
+    match rest {
+        b"" | b"\n" if rest.len() < text.len() => Ok(number),
         _ => Err(ParseError::Syntax),
+    }
+}
+
+/// The value of a hexadecimal digit, or something that is none.
+fn digit(c: u8) -> u8 {
+    match c {
+        b'0'..=b'9' => c - b'0',
+        b'a'..=b'f' => c - b'a' + 10,
+        b'A'..=b'F' => c - b'A' + 10,
+        _ => u8::MAX,
     }
 }
 
@@ -87,12 +101,12 @@ fn parse_mask(text: &[u8]) -> Result<[u64; 4], ParseError> {
         return Err(ParseError::Syntax);
     }
     let mut words = [0; 4];
-    for (word, digits) in words.iter_mut().zip(digits.chunks(16)) {
-        for &c in digits {
-            let digit = char::from(c).to_digit(16).ok_or(ParseError::Syntax)?;
-            *word = *word << 4 | u64::from(digit);
+    for (i, &c) in digits.iter().enumerate() {
+        let digit = digit(c);
+        if digit >= 16 {
+            return Err(ParseError::Syntax);
         }
-        *word <<= 4 * (16 - digits.len());
+        words[i / 16] |= u64::from(digit) << (60 - 4 * (i % 16));
     }
     Ok(words)
 }
@@ -190,22 +204,23 @@ pub struct Ranges<I> {
 
 impl<I: Copy + From<u8> + Into<u8>> fmt::Display for Ranges<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.width;
-        let mut ids = self.mask.iter().map(I::into).peekable();
-        if self.mask.is_empty() {
+        let Self { mask, width } = *self;
+        if mask.is_empty() {
             return f.write_str("none");
         }
+        let mut ids = mask.iter().map(I::into);
         let mut separator = "";
         while let Some(first) = ids.next() {
-            let mut last = first;
-            while let Some(next) = ids.next_if(|id| *id == last.wrapping_add(1)) {
-                last = next;
-            }
             write!(f, "{separator}{first:0width$x}")?;
+            separator = ",";
+            let mut last = first;
+            while last < u8::MAX && mask.contains(I::from(last + 1)) {
+                ids.next();
+                last += 1;
+            }
             if last != first {
                 write!(f, "-{last:0width$x}")?;
             }
-            separator = ",";
         }
         Ok(())
     }
