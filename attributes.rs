@@ -73,12 +73,7 @@ impl Attribute for Assign {
 
     fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
         let Self(resource, assigned) = *self;
-        let number = text::parse_number(text)?;
-        let greatest = mdev.driver.state.lock().limits.greatest(resource);
-        let id = u8::try_from(number)
-            .ok()
-            .filter(|id| *id <= greatest)
-            .ok_or(ENODEV)?;
+        let id = u8::try_from(text::parse_number(text)?).map_err(|_| ENODEV)?;
         let edit = Edit::One(resource, id, assigned);
         MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
     }

@@ -249,7 +249,13 @@ impl MatrixMdev {
     pub(crate) fn assign(mdev: &Mdev, reservations: Reservations, edit: &Edit) -> Result {
         let session = mdev.session();
         // The session keeps it as it is.
-        let old = mdev.masks(&mdev.driver.state.lock()).assigned;
+        let (old, is_possible) = {
+            let state = mdev.driver.state.lock();
+            (mdev.masks(&state).assigned, state.limits.allow(edit))
+        };
+        if !is_possible && matches!(edit, Edit::One(..)) {
+            return Err(ENODEV);
+        }
         let new = old.edited(edit);
 
         let new_queues = new.new_queues(&old);
@@ -261,9 +267,9 @@ impl MatrixMdev {
             for queues in new_queues.iter().flatten() {
                 check_not_shared(mdev, &state, queues)?;
             }
-            if !state.limits.allow(edit) {
-                return Err(ENODEV);
-            }
+        }
+        if !is_possible {
+            return Err(ENODEV);
         }
         let lost = Self::update(mdev, &session, Some(Change::Assign(new)));
         drop(session);
