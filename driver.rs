@@ -53,7 +53,7 @@ use crate::{
     pqap,
     queues::{
         response::NOT_AVAILABLE,
-        Adapter,
+        Entry,
         Progress,
         Queues, //
     },
@@ -85,7 +85,7 @@ pub(crate) enum Patience {
 /// What [`Driver::state`] protects.
 pub(crate) struct State {
     /// The host configuration and the queues.
-    pub(crate) host: Host<KVVec<Adapter>>,
+    pub(crate) host: Host<KVVec<Entry>>,
     /// The greatest numbers that can be assigned.
     pub(crate) limits: Limits,
     /// What the machine needs for the interruptions that it may make.

@@ -186,18 +186,11 @@ impl Limits {
     /// Without the extended addressing facility (APXA) there are 64 adapters and 16 domains.
     pub const WITHOUT_APXA: Self = Self { apid: 63, apqi: 15 };
 
-    /// The greatest number of a resource.
-    pub fn greatest(&self, resource: Resource) -> u8 {
-        match resource {
-            Resource::Adapter => self.apid,
-            Resource::Domain | Resource::ControlDomain => self.apqi,
-        }
-    }
-
-    /// Whether all that is to be assigned can be.
+    /// Whether there can be all that is to be assigned, or is to be no longer.
     pub fn allow(&self, edit: &Edit) -> bool {
         match edit {
-            Edit::One(resource, id, _) => *id <= self.greatest(*resource),
+            Edit::One(Resource::Adapter, id, _) => *id <= self.apid,
+            Edit::One(Resource::Domain | Resource::ControlDomain, id, _) => *id <= self.apqi,
             Edit::All(matrix) => {
                 let domains = Mask::up_to(self.apqi);
                 matrix.apm.is_subset(&Mask::up_to(self.apid))
@@ -434,7 +427,8 @@ impl Masks {
         } else {
             queues.apm
         };
-        Product::new(host.queues.partly_unbound(rest, queues.aqm), queues.aqm)
+        let rest = Product::new(rest, queues.aqm)?;
+        Product::new(host.queues.partly_unbound(&rest), rest.aqm)
     }
 
     /// Remembers what is so now; returns what the APCB of the guest has to be.
@@ -520,6 +514,18 @@ impl Lost {
             apids: concerned.iter(),
             lost: *self,
         }
+    }
+
+    /// The same the other way round: for each domain the adapters that lose their queue with it.
+    pub fn columns(&self) -> impl Iterator<Item = (Apqi, Mask<Apid>)> + '_ {
+        let Self { before, after } = self;
+        before.aqm.iter().map(|apqi| {
+            if after.aqm.contains(apqi) {
+                (apqi, before.apm - after.apm)
+            } else {
+                (apqi, before.apm)
+            }
+        })
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
         ConfigInfo, //
     },
     queues::{
-        Adapter,
+        Entry,
         Progress,
         Reset, //
     },
@@ -70,9 +70,7 @@ impl ap_bus::Driver for QueueDriver {
             .lock()
             .host
             .queues
-            .make_room(apqn.apid, |adapters| {
-                adapters.push(Adapter::NONE, GFP_KERNEL)
-            })?;
+            .make_room(apqn, |entries| entries.push(Entry::NONE, GFP_KERNEL))?;
         Ok(Queue { apqn, driver })
     }
 

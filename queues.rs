@@ -3,8 +3,9 @@
 //! The queues that are bound to the driver, and their resets.
 //!
 //! Owns what is known of each queue, as one row of 256 bits per adapter and property: so an adapter
-//! is judged by a few operations on words, however many queues there are. Owns also the rules of a
-//! reset: when a queue may be passed on, when to look again, when to ask again.
+//! is judged by a few operations on words, however many queues there are, and a new domain is so as
+//! well. Owns also the rules of a reset: when a queue may be passed on, when to look again, when to
+//! ask again.
 //!
 //! A queue that is bound is in one of these states:
 //!
@@ -29,7 +30,10 @@ use crate::{
         Apqn,
         Mask, //
     },
-    matrix::Lost, //
+    matrix::{
+        Lost,
+        Product, //
+    }, //
 };
 
 /// Response codes of the AP instructions.
@@ -123,7 +127,7 @@ impl Reset {
 /// All sets are subsets of `bound`, and those that tell more of pending resets are subsets of
 /// `pending`. No queue is both failed and usable, or failed and pending.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub struct Adapter {
+struct Adapter {
     bound: Mask<Apqi>,
     usable: Mask<Apqi>,
     pending: Mask<Apqi>,
@@ -138,7 +142,7 @@ pub struct Adapter {
 
 impl Adapter {
     /// No queue of the adapter is bound.
-    pub const NONE: Self = Self {
+    const NONE: Self = Self {
         bound: Mask::EMPTY,
         usable: Mask::EMPTY,
         pending: Mask::EMPTY,
@@ -185,11 +189,33 @@ impl Adapter {
     }
 }
 
-/// Where the state of the queues is kept: an adapter at the place of its number, up to the last one
-/// that has had a queue.
-pub trait Storage: DerefMut<Target = [Adapter]> {}
+/// What is known by one number: of the adapter, and of the domain.
+///
+/// # Invariants
+///
+/// An adapter is among those of a domain if and only if that domain is among the usable ones of the
+/// adapter.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct Entry {
+    adapter: Adapter,
+    /// The adapters with which the domain is usable: the same by columns, so that a new domain is
+    /// judged at once for all adapters.
+    usable_with: Mask<Apid>,
+}
 
-impl<S: DerefMut<Target = [Adapter]>> Storage for S {}
+impl Entry {
+    /// No queue is bound.
+    pub const NONE: Self = Self {
+        adapter: Adapter::NONE,
+        usable_with: Mask::EMPTY,
+    };
+}
+
+/// Where the state of the queues is kept: an entry at the place of its number, up to the greatest
+/// number that a queue has had.
+pub trait Storage: DerefMut<Target = [Entry]> {}
+
+impl<S: DerefMut<Target = [Entry]>> Storage for S {}
 
 /// The domains whose queues keep an adapter from a guest, by what is the matter with them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -225,7 +251,7 @@ impl Complete {
 
 /// The state of all queues.
 pub struct Queues<S> {
-    adapters: S,
+    entries: S,
     /// The adapters that have a pending queue.
     busy: Mask<Apid>,
     /// The adapters that have changed since the last call of [`Self::forget_changes`].
@@ -233,44 +259,55 @@ pub struct Queues<S> {
 }
 
 impl<S: Storage> Queues<S> {
-    /// No queue is bound. `adapters` is empty.
-    pub fn new(adapters: S) -> Self {
+    /// No queue is bound. `entries` is empty, or has nothing but [`Entry::NONE`].
+    pub fn new(entries: S) -> Self {
         Self {
-            adapters,
+            entries,
             busy: Mask::EMPTY,
             changed: Mask::EMPTY,
         }
     }
 
-    /// Makes room for the queues of an adapter: calls `grow`, which adds an [`Adapter::NONE`], until
-    /// there is.
+    /// Makes room for a queue: calls `grow`, which adds an [`Entry::NONE`], until there is.
     ///
     /// # Errors
     ///
     /// Those of `grow`.
     pub fn make_room<E>(
         &mut self,
-        apid: Apid,
+        apqn: Apqn,
         mut grow: impl FnMut(&mut S) -> Result<(), E>,
     ) -> Result<(), E> {
-        while self.adapters.len() <= usize::from(apid.0) {
-            grow(&mut self.adapters)?;
+        let greatest = apqn.apid.0.max(apqn.apqi.0);
+        while self.entries.len() <= usize::from(greatest) {
+            grow(&mut self.entries)?;
         }
         Ok(())
     }
 
+    fn entry(&self, number: u8) -> &Entry {
+        self.entries
+            .get(usize::from(number))
+            .unwrap_or(&Entry::NONE)
+    }
+
     fn adapter(&self, apid: Apid) -> &Adapter {
-        self.adapters
-            .get(usize::from(apid.0))
-            .unwrap_or(&Adapter::NONE)
+        &self.entry(apid.0).adapter
     }
 
     /// Changes one adapter, if there is room for it, and takes note of that.
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter)) {
-        if let Some(adapter) = self.adapters.get_mut(usize::from(apid.0)) {
+        if let Some(Entry { adapter, .. }) = self.entries.get_mut(usize::from(apid.0)) {
             change(adapter);
             self.busy.set(apid, !adapter.pending.is_empty());
             self.changed.insert(apid);
+        }
+    }
+
+    /// Changes the adapters with which a domain is usable.
+    fn change_domain(&mut self, apqi: Apqi, change: impl FnOnce(&mut Mask<Apid>)) {
+        if let Some(Entry { usable_with, .. }) = self.entries.get_mut(usize::from(apqi.0)) {
+            change(usable_with);
         }
     }
 
@@ -286,17 +323,33 @@ impl<S: Storage> Queues<S> {
     /// nothing that concerns them has been forgotten by [`Self::forget_changes`] since; or the
     /// default value. It makes no difference but to the cost.
     pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>, known: &Complete) -> Complete {
-        let (unknown, kept) = if known.aqm != aqm {
-            (apm, Mask::EMPTY)
-        } else if known.of != apm {
-            let unknown = apm - (known.of - self.changed);
-            (unknown, (known.apm & apm) - unknown)
-        } else {
+        let (unknown, kept) = if known.of == apm && known.aqm == aqm {
             let changed = apm & self.changed;
             if changed.is_empty() {
                 return *known;
             }
             (changed, known.apm - changed)
+        } else {
+            let unchanged = known.of - self.changed;
+            let mut kept = known.apm & unchanged & apm;
+            let mut unknown = apm - unchanged;
+            if known.aqm != aqm {
+                // What was not complete is not so either if there are more domains.
+                if !known.aqm.is_subset(&aqm) {
+                    unknown = apm - kept;
+                }
+                for apqi in (aqm - known.aqm).iter() {
+                    kept = kept & self.entry(apqi.0).usable_with;
+                }
+            }
+            if unknown.is_empty() {
+                return Complete {
+                    of: apm,
+                    aqm,
+                    apm: kept,
+                };
+            }
+            (unknown, kept)
         };
         let complete = unknown.filter(|apid| aqm.is_subset(&self.adapter(apid).usable));
         Complete {
@@ -313,7 +366,7 @@ impl<S: Storage> Queues<S> {
 
     /// All adapters that there is room for.
     fn all(&self) -> Mask<Apid> {
-        match self.adapters.len() {
+        match self.entries.len() {
             0 => Mask::EMPTY,
             n => Mask::up_to((n - 1) as u8),
         }
@@ -330,9 +383,10 @@ impl<S: Storage> Queues<S> {
         adapter.usable - adapter.pending
     }
 
-    /// Those of the adapters of which some queue with these domains is not bound.
-    pub fn partly_unbound(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Mask<Apid> {
-        apm.filter(|apid| !aqm.is_subset(&self.adapter(apid).bound))
+    /// The adapters of which some of these queues is not bound.
+    pub fn partly_unbound(&self, queues: &Product) -> Mask<Apid> {
+        let unbound = |apid| !queues.aqm.is_subset(&self.adapter(apid).bound);
+        queues.apm.filter(unbound)
     }
 
     /// What is the matter with the queues of an adapter with these domains; [`None`] if nothing is.
@@ -362,6 +416,7 @@ impl<S: Storage> Queues<S> {
             adapter.clear(Mask::only(apqn.apqi));
             adapter.bound.remove(apqn.apqi);
         });
+        self.change_domain(apqn.apqi, |usable_with| usable_with.remove(apqn.apid));
     }
 
     /// Queues are about to be taken from a guest: from now on nobody may get them. Returns how many
@@ -371,6 +426,9 @@ impl<S: Storage> Queues<S> {
         for (apid, row) in lost.rows() {
             self.change(apid, |adapter| adapter.clear(row));
             count += row.len();
+        }
+        for (apqi, column) in lost.columns() {
+            self.change_domain(apqi, |usable_with| *usable_with = *usable_with - column);
         }
         count
     }
@@ -427,30 +485,34 @@ impl<S: Storage> Queues<S> {
         ap: &mut impl Instructions,
         mut report: impl FnMut(Apqn, Progress),
     ) {
-        self.change(apid, |adapter| {
-            let mut ended = Mask::EMPTY;
-            for apqi in adapter.pending.iter() {
-                let apqn = Apqn::new(apid, apqi);
-                let mut reset = Reset {
-                    accepted: adapter.accepted.contains(apqi),
-                };
-                let progress = reset.step(apqn, ap);
-                match progress {
-                    Progress::Pending => {
-                        adapter.accepted.set(apqi, reset.accepted);
-                        continue;
-                    }
-                    Progress::Done => adapter.usable.insert(apqi),
-                    Progress::Failed(_) => {
-                        adapter.usable.remove(apqi);
-                        adapter.failed.insert(apqi);
-                    }
+        let mut adapter = *self.adapter(apid);
+        let mut ended = Mask::EMPTY;
+        for apqi in adapter.pending.iter() {
+            let apqn = Apqn::new(apid, apqi);
+            let mut reset = Reset {
+                accepted: adapter.accepted.contains(apqi),
+            };
+            let progress = reset.step(apqn, ap);
+            match progress {
+                Progress::Pending => {
+                    adapter.accepted.set(apqi, reset.accepted);
+                    continue;
                 }
-                ended.insert(apqi);
-                report(apqn, progress);
+                Progress::Done => {
+                    adapter.usable.insert(apqi);
+                    self.change_domain(apqi, |usable_with| usable_with.insert(apid));
+                }
+                Progress::Failed(_) => {
+                    adapter.usable.remove(apqi);
+                    adapter.failed.insert(apqi);
+                    self.change_domain(apqi, |usable_with| usable_with.remove(apid));
+                }
             }
-            adapter.end(ended);
-        });
+            ended.insert(apqi);
+            report(apqn, progress);
+        }
+        adapter.end(ended);
+        self.change(apid, |changed| *changed = adapter);
     }
 
     /// Time has passed: what was pending at the last call and still is becomes overdue, of which

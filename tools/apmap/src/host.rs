@@ -94,7 +94,7 @@ impl Instructions for AlwaysReset {
 }
 
 /// What decides about guests, if these queues are bound to vfio_ap.
-pub type Rules = matrix::Host<Vec<queues::Adapter>>;
+pub type Rules = matrix::Host<Vec<queues::Entry>>;
 
 impl Host {
     /// Reads all of it.
@@ -209,7 +209,7 @@ impl Host {
     /// queues that vfio_ap has, and to those of the product of `apm` and `aqm` that
     /// the host has.
     pub fn rules(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Rules {
-        let mut queues = Queues::new(vec![queues::Adapter::NONE; IDS]);
+        let mut queues = Queues::new(vec![queues::Entry::NONE; IDS]);
         for (&apqn, queue) in &self.queues {
             if queue.is_with_vfio_ap() || apm.contains(apqn.apid) && aqm.contains(apqn.apqi) {
                 queues.bind(apqn);

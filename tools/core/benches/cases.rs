@@ -8,7 +8,7 @@ use std::hint::black_box;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Change, Host, Lost, Masks, Matrix, User},
-    queues::{response, Adapter, Instructions, Queues},
+    queues::{response, Entry, Instructions, Queues},
     text::{parse_matrix, Listing},
 };
 
@@ -39,8 +39,8 @@ fn matrix(adapters: u16, domains: u16) -> Matrix {
 }
 
 /// A host that has so much, all of which is usable.
-fn host(adapters: u16, domains: u16) -> Host<Vec<Adapter>> {
-    let mut queues = Queues::new(vec![Adapter::NONE; IDS]);
+fn host(adapters: u16, domains: u16) -> Host<Vec<Entry>> {
+    let mut queues = Queues::new(vec![Entry::NONE; IDS]);
     for apid in 0..adapters {
         for apqi in 0..domains {
             queues.bind(Apqn::new(Apid(apid as u8), Apqi(apqi as u8)));

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Change, Host, Lost, Masks, Matrix, User},
-    queues::{response, Adapter, Complete, Instructions, Progress, Queues},
+    queues::{response, Complete, Entry, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
 
@@ -57,7 +57,7 @@ enum Event {
 
 #[derive(Clone, Copy)]
 struct State {
-    adapters: [Adapter; N as usize],
+    entries: [Entry; N as usize],
     bound: Row,
     config: Matrix,
     scanning: bool,
@@ -69,8 +69,8 @@ struct State {
 /// The states by number, and the way back.
 #[derive(Default)]
 struct Names {
-    of_adapters: HashMap<Adapter, u64>,
-    adapters: Vec<Adapter>,
+    of_entries: HashMap<Entry, u64>,
+    entries: Vec<Entry>,
 }
 
 const USERS: [User; 3] = [User::Nobody, User::Guest, User::Leaving];
@@ -80,13 +80,13 @@ impl Names {
         let mut name = u64::from(state.bound) << 1 | u64::from(state.scanning);
         name = name << 1 | u64::from(state.urgent);
         name = name << 5 | u64::from(bits(&state.config));
-        for adapter in &state.adapters {
-            let next = self.adapters.len() as u64;
-            let number = *self.of_adapters.entry(*adapter).or_insert_with(|| {
-                self.adapters.push(*adapter);
+        for entry in &state.entries {
+            let next = self.entries.len() as u64;
+            let number = *self.of_entries.entry(*entry).or_insert_with(|| {
+                self.entries.push(*entry);
                 next
             });
-            name = name << 8 | number;
+            name = name << 12 | number;
         }
         for masks in &state.mdevs {
             let user = USERS.iter().position(|user| *user == masks.user);
@@ -101,25 +101,25 @@ impl Names {
         let mut take = |width: u32| {
             let part = name & ((1 << width) - 1);
             name >>= width;
-            part as u8
+            part as u16
         };
         let mut mdevs = [Masks::default(); 2];
         for masks in mdevs.iter_mut().rev() {
-            masks.granted = matrix(take(5));
-            masks.assigned = matrix(take(5));
+            masks.granted = matrix(take(5) as Bits);
+            masks.assigned = matrix(take(5) as Bits);
             masks.user = USERS[usize::from(take(2))];
         }
-        let mut adapters = [Adapter::NONE; N as usize];
-        for adapter in adapters.iter_mut().rev() {
-            *adapter = self.adapters[usize::from(take(8))];
+        let mut entries = [Entry::NONE; N as usize];
+        for entry in entries.iter_mut().rev() {
+            *entry = self.entries[usize::from(take(12))];
         }
         State {
-            adapters,
+            entries,
             mdevs,
-            config: matrix(take(5)),
+            config: matrix(take(5) as Bits),
             urgent: take(1) == 1,
             scanning: take(1) == 1,
-            bound: take(4),
+            bound: take(4) as Row,
         }
     }
 }
@@ -143,16 +143,16 @@ impl Instructions for Hardware {
 
 /// The core in one state.
 struct World<'a> {
-    host: Host<&'a mut [Adapter]>,
+    host: Host<&'a mut [Entry]>,
     bound: Row,
     mdevs: [Masks; 2],
     commits: [u32; 2],
 }
 
 impl<'a> World<'a> {
-    fn new(state: &State, adapters: &'a mut [Adapter]) -> Self {
-        adapters[..state.adapters.len()].copy_from_slice(&state.adapters);
-        let mut queues = Queues::new(adapters);
+    fn new(state: &State, entries: &'a mut [Entry]) -> Self {
+        entries[..state.entries.len()].copy_from_slice(&state.entries);
+        let mut queues = Queues::new(entries);
         for a in 0..N {
             // Has it see what is pending.
             queues.reset_in_place(Apid(a), Mask::EMPTY);
@@ -258,9 +258,9 @@ impl<'a> World<'a> {
         }
     }
 
-    fn state(&self, adapters: [Adapter; N as usize]) -> State {
+    fn state(&self, entries: [Entry; N as usize]) -> State {
         State {
-            adapters,
+            entries,
             bound: self.bound,
             config: *self.host.config(),
             scanning: self.host.is_scanning(),
@@ -270,7 +270,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn follow(masks: &mut Masks, host: &Host<&mut [Adapter]>) -> Option<Matrix> {
+fn follow(masks: &mut Masks, host: &Host<&mut [Entry]>) -> Option<Matrix> {
     masks.following(host).map(|(following, due)| {
         *masks = following;
         due
@@ -278,7 +278,7 @@ fn follow(masks: &mut Masks, host: &Host<&mut [Adapter]>) -> Option<Matrix> {
 }
 
 /// What is due if nothing is assigned anew, and nothing was remembered.
-fn due(mut masks: Masks, host: &Host<&mut [Adapter]>) -> Matrix {
+fn due(mut masks: Masks, host: &Host<&mut [Entry]>) -> Matrix {
     masks.known = Complete::default();
     masks.change(&Change::Assign(masks.assigned), host)
 }
@@ -492,10 +492,10 @@ impl Universe {
         let begun = std::time::Instant::now();
         let specification = Specification::new();
         let mut names = Names::default();
-        let mut scratch = vec![Adapter::NONE; IDS];
+        let mut scratch = vec![Entry::NONE; IDS];
         let all = matrix(self.configurable | 0b1111 | self.assignable);
         let first = names.pack(&State {
-            adapters: [Adapter::NONE; N as usize],
+            entries: [Entry::NONE; N as usize],
             bound: 0,
             config: all,
             scanning: false,
@@ -517,9 +517,9 @@ impl Universe {
                 world.apply(event);
                 self.check_transition(&state, usable, event, &world);
                 self.check_state(&world, &specification);
-                let mut next = world.state(state.adapters);
-                next.adapters
-                    .copy_from_slice(&scratch[..state.adapters.len()]);
+                let mut next = world.state(state.entries);
+                next.entries
+                    .copy_from_slice(&scratch[..state.entries.len()]);
                 let next = names.pack(&next);
                 if seen.insert(next) {
                     unexplored.push(next);

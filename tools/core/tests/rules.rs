@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Change, Host, Lost, Masks, Matrix, Product, User},
-    queues::{response, Adapter, Complete, Instructions, Progress, Queues},
+    queues::{response, Complete, Entry, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
 
@@ -20,7 +20,7 @@ const N: u8 = 3;
 
 /// A host with queues whose resets need a number of looks.
 struct World {
-    host: Host<Vec<Adapter>>,
+    host: Host<Vec<Entry>>,
     mdevs: [Masks; 2],
     hardware: Hardware,
     commits: [u32; 2],
@@ -76,7 +76,7 @@ enum Event {
 impl World {
     fn new(looks: u32) -> Self {
         Self {
-            host: Host::new(matrix(0x7, 0x7, 0x7), Queues::new(vec![Adapter::NONE; IDS])),
+            host: Host::new(matrix(0x7, 0x7, 0x7), Queues::new(vec![Entry::NONE; IDS])),
             mdevs: [Masks::default(); 2],
             hardware: Hardware {
                 looks,
@@ -237,7 +237,7 @@ impl World {
 
 /// Whether there is a queue in both.
 /// What is due if nothing is assigned anew.
-fn due(mut mdev: Masks, host: &Host<Vec<Adapter>>) -> Matrix {
+fn due(mut mdev: Masks, host: &Host<Vec<Entry>>) -> Matrix {
     mdev.change(&Change::Assign(mdev.assigned), host)
 }
 
