@@ -165,9 +165,11 @@ impl Adapter {
             return;
         }
         self.pending = self.pending - row;
-        self.accepted = self.accepted & self.pending;
-        self.aged = self.aged & self.pending;
-        self.overdue = self.overdue & self.pending;
+        for part in [&mut self.accepted, &mut self.aged, &mut self.overdue] {
+            if !part.is_empty() {
+                *part = *part & self.pending;
+            }
+        }
     }
 
     /// Begins a reset of the bound queues in `row`, whatever came before.
@@ -299,9 +301,16 @@ impl<S: Storage> Queues<S> {
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter)) {
         if let Some(Entry { adapter, .. }) = self.entries.get_mut(usize::from(apid.0)) {
             change(adapter);
-            self.busy.set(apid, !adapter.pending.is_empty());
-            self.changed.insert(apid);
+            let is_busy = !adapter.pending.is_empty();
+            self.note_change(apid, is_busy);
         }
+    }
+
+    // Not inlined: each change would have all of it.
+    #[inline(never)]
+    fn note_change(&mut self, apid: Apid, is_busy: bool) {
+        self.busy.set(apid, is_busy);
+        self.changed.insert(apid);
     }
 
     /// Changes the adapters with which a domain is usable.
