@@ -250,7 +250,7 @@ fn release_when_disabled(mdev: &Mdev, apqn: Apqn, iovas: &Iovas) {
             if pqap::tapq(apqn).irq_enabled() {
                 return false;
             }
-            released = interruptions.remove(&apqn.to_raw());
+            released = interruptions.remove_node(&apqn.to_raw());
         }
         true
     });
@@ -282,7 +282,7 @@ fn release_now(mdev: &Mdev, iovas: &Iovas) {
             .get(&apqn.to_raw())
             .is_some_and(|it| it.is_of(mdev, iovas))
         {
-            let left = state.interruptions.remove(&apqn.to_raw());
+            let left = state.interruptions.remove_node(&apqn.to_raw());
             drop(state);
             drop(left);
             dev_warn!(

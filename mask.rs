@@ -126,6 +126,7 @@ impl<I> Mask<I> {
     }
 
     /// The numbers from 0 to `last`.
+    #[inline(never)]
     pub fn up_to(last: u8) -> Self {
         let members = u32::from(last) + 1;
         Self::from_words(core::array::from_fn(|i| {

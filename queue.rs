@@ -100,7 +100,7 @@ impl ap_bus::Driver for QueueDriver {
         }
         let interruption = {
             let mut state = queue.driver.state.lock();
-            state.interruptions.remove(&queue.apqn.to_raw())
+            state.interruptions.remove_node(&queue.apqn.to_raw())
         };
         drop(interruption);
     }

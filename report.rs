@@ -110,10 +110,11 @@ impl Writer for Report {
         writeln!(f, "commits: {commits}")?;
         writeln!(f, "queues taken from guests: {queues_lost}")?;
         // The oldest comes first.
-        let (newer, older) = last.split_at((commits % REMEMBERED as u64) as usize);
-        for (when, matrix) in [older, newer].into_iter().flatten().flatten() {
-            let ago = when.elapsed().as_millis();
-            writeln!(f, "commit {ago} ms ago: {matrix}")?;
+        for number in commits.saturating_sub(REMEMBERED as u64)..commits {
+            if let Some((when, matrix)) = &last[(number % REMEMBERED as u64) as usize] {
+                let ago = when.elapsed().as_millis();
+                writeln!(f, "commit {ago} ms ago: {matrix}")?;
+            }
         }
         Ok(())
     }
