@@ -191,6 +191,7 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
     }
 
     /// Puts `id` into the set or takes it out.
+    #[inline(never)]
     pub fn set(&mut self, id: I, member: bool) {
         if member {
             self.insert(id);

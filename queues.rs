@@ -309,7 +309,11 @@ impl<S: Storage> Queues<S> {
     // Not inlined: each change would have all of it.
     #[inline(never)]
     fn note_change(&mut self, apid: Apid, is_busy: bool) {
-        self.busy.set(apid, is_busy);
+        if is_busy {
+            self.busy.insert(apid);
+        } else {
+            self.busy.remove(apid);
+        }
         self.changed.insert(apid);
     }
 

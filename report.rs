@@ -98,7 +98,6 @@ impl Writer for Report {
                 writeln!(f, "filtered: adapter {:02x}, for {missing}", apid.0)?;
             }
         }
-        writeln!(f, "queues with interruptions: {interruptions}")?;
 
         let state = mdev.driver.state.lock();
         let History {
@@ -107,8 +106,12 @@ impl Writer for Report {
             last,
         } = *mdev.history(&state);
         drop(state);
-        writeln!(f, "commits: {commits}")?;
-        writeln!(f, "queues taken from guests: {queues_lost}")?;
+        writeln!(
+            f,
+            "queues with interruptions: {interruptions}\n\
+             commits: {commits}\n\
+             queues taken from guests: {queues_lost}"
+        )?;
         // The oldest comes first.
         for number in commits.saturating_sub(REMEMBERED as u64)..commits {
             if let Some((when, matrix)) = &last[(number % REMEMBERED as u64) as usize] {
