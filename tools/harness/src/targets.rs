@@ -55,6 +55,7 @@ pub fn all(results: &Results) -> Vec<Target> {
                 .filter_map(|name| cheap(samples, name, key, limit)),
         );
     }
+    targets.extend(probe_beyond_the_bus(samples));
     targets.extend(never_more(samples));
     targets.extend(waits(samples));
     targets.push(at_most(
@@ -124,6 +125,22 @@ fn cheap(samples: &Samples, name: &str, key: &str, limit: f64) -> Option<Target>
         format!("{name}, {key}, at {size}x{size}, relative to the C driver"),
         rust.least as f64 / c.least as f64,
         limit,
+    ))
+}
+
+/// Without what the AP bus and the device model do whenever a queue is bound, whatever its driver:
+/// that is next to all of what the C driver's probe costs if the queue is in no mdev.
+fn probe_beyond_the_bus(samples: &Samples) -> Option<Target> {
+    let size = *samples.sizes().last()?;
+    let of = |driver, name| samples.summary(driver, size, name, "whole");
+    let floor = of(Driver::C, "probe-unassigned")?.least as f64;
+    let (c, rust) = (of(Driver::C, "probe")?, of(Driver::Rust, "probe")?);
+    Some(at_most(
+        format!(
+            "probe, whole, at {size}x{size}, beyond that of a queue in no mdev, relative to the C driver"
+        ),
+        (rust.least as f64 - floor) / (c.least as f64 - floor),
+        1. / 10.,
     ))
 }
 
