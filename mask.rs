@@ -140,8 +140,7 @@ impl<I> Mask<I> {
     /// The number of members.
     #[inline(never)]
     pub fn len(&self) -> u32 {
-        let [a, b, c, d] = self.words;
-        a.count_ones() + b.count_ones() + c.count_ones() + d.count_ones()
+        self.words.iter().map(|word| word.count_ones()).sum()
     }
 
     /// Whether all members are in `other` as well.
@@ -294,9 +293,20 @@ impl<I> Sub for Mask<I> {
 /// `0x` and 64 digits, as in `apmask` and `ap_config`.
 impl<I> fmt::Display for Mask<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d] = self.words;
-        write!(f, "{a:#018x}{b:016x}{c:016x}{d:016x}")
+        f.write_str("0x")?;
+        for word in self.words {
+            // By ourselves: `core` pads with a call for each zero, and most words are zero.
+            let digits: [u8; 16] =
+                core::array::from_fn(|i| hex_digit((word >> (60 - 4 * i)) as u8));
+            f.write_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?)?;
+        }
+        Ok(())
     }
+}
+
+/// The digit of the four rightmost bits.
+pub fn hex_digit(bits: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(bits & 0xf)]
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use kernel::{
     bindings,
     error::from_result,
     ffi,
-    fmt,
     page::PAGE_SIZE,
     prelude::*,
     str::Formatter, //
@@ -52,13 +51,7 @@ pub(crate) trait DeviceData {
 }
 
 /// The text of an attribute that is being read, at most a page.
-pub(crate) struct Page<'a>(Formatter<'a>);
-
-impl fmt::Write for Page<'_> {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        self.0.write_str(s)
-    }
-}
+pub(crate) type Page<'a> = Formatter<'a>;
 
 /// A text attribute that can be read, written or both.
 #[vtable]
@@ -135,10 +128,10 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
         let (device, this) = unsafe { (A::Device::from_device(dev), &*attr.cast::<Self>()) };
         // SAFETY: sysfs gives a page.
         let page = unsafe { core::slice::from_raw_parts_mut(buf, PAGE_SIZE) };
-        let mut page = Page(Formatter::new(page));
+        let mut page = Page::new(page);
         from_result(|| {
             this.attribute.show(device, &mut page)?;
-            Ok(page.0.bytes_written() as isize)
+            Ok(page.bytes_written() as isize)
         })
     }
 

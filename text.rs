@@ -11,6 +11,7 @@ use core::fmt;
 
 use crate::{
     mask::{
+        hex_digit,
         Mask,
         IDS, //
     },
@@ -188,8 +189,7 @@ fn put(text: &mut [u8], c: u8) -> &mut [u8] {
 
 fn put_hex(mut text: &mut [u8], value: u8, digits: u32) -> &mut [u8] {
     for i in (0..digits).rev() {
-        let digit = u32::from(value) >> (4 * i) & 0xf;
-        text = put(text, b"0123456789abcdef"[digit as usize]);
+        text = put(text, hex_digit((u32::from(value) >> (4 * i)) as u8));
     }
     text
 }
