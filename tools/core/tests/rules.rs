@@ -505,3 +505,29 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
     }
     all
 }
+
+/// Whichever of the two numbers is the greater: by its row and by its column.
+#[test]
+fn there_is_room_for_each_queue() {
+    let mut queues = Queues::new(Vec::new());
+    for apqn in [apqn(3, 0), apqn(0, 200), apqn(255, 255)] {
+        let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
+        assert_eq!(queues.make_room(apqn, |_| Err(())), Err(()));
+        let grow = |entries: &mut Vec<Entry>| {
+            entries.push(Entry::NONE);
+            Ok::<(), ()>(())
+        };
+        assert_eq!(queues.make_room(apqn, grow), Ok(()));
+        assert_eq!(queues.make_room(apqn, |_| Err(())), Ok(()));
+        queues.bind(apqn);
+        queues.step(apqn.apid, &mut Hardware::default(), |_, _| {});
+        // A domain is added to none, and then the adapter is looked at anew.
+        let without = queues.complete(apm, Mask::EMPTY, &Complete::default());
+        assert_eq!(without.apm, apm);
+        queues.forget_changes();
+        assert_eq!(queues.complete(apm, aqm, &without).apm, apm);
+        assert_eq!(queues.complete(apm, aqm, &Complete::default()).apm, apm);
+        let next = Mask::only(Apqi(apqn.apqi.0 ^ 1));
+        assert_eq!(queues.complete(apm, aqm | next, &without).apm, Mask::EMPTY);
+    }
+}
