@@ -25,7 +25,10 @@ const MATTER_OF_TIME: [&str; 3] = ["wait", "enable", "disable"];
 /// How long a guest may have to wait for another's queue, in nanoseconds.
 const LONGEST_WAIT: u64 = 5_000_000;
 
-/// What is limited at the greatest size, relative to the C driver.
+/// The size for which the targets were set: this many adapters, and domains.
+const SIZE: u8 = 32;
+
+/// What is limited at that size, relative to the C driver.
 const CHEAP: [&str; 5] = [
     "probe",
     "assign-adapter-idle",
@@ -104,10 +107,15 @@ fn none_without_change(samples: &Samples) -> Option<Target> {
     ))
 }
 
-/// From the least size to the greatest.
+/// That, or the greatest below that was measured.
+fn size(samples: &Samples) -> Option<u8> {
+    let sizes = samples.sizes().into_iter();
+    sizes.filter(|size| *size <= SIZE).max()
+}
+
+/// From the least size on.
 fn growth(samples: &Samples, key: &str) -> Option<Target> {
-    let sizes = samples.sizes();
-    let (least, most) = (*sizes.first()?, *sizes.last()?);
+    let (least, most) = (*samples.sizes().first()?, size(samples)?);
     let of = |size| samples.summary(Driver::Rust, size, "probe", key);
     let (small, great) = (of(least)?, of(most)?);
     Some(at_most(
@@ -118,7 +126,7 @@ fn growth(samples: &Samples, key: &str) -> Option<Target> {
 }
 
 fn cheap(samples: &Samples, name: &str, key: &str, limit: f64) -> Option<Target> {
-    let size = *samples.sizes().last()?;
+    let size = size(samples)?;
     let of = |driver| samples.summary(driver, size, name, key);
     let (c, rust) = (of(Driver::C)?, of(Driver::Rust)?);
     Some(at_most(
@@ -131,7 +139,7 @@ fn cheap(samples: &Samples, name: &str, key: &str, limit: f64) -> Option<Target>
 /// Without what the AP bus and the device model do whenever a queue is bound, whatever its driver:
 /// that is next to all of what the C driver's probe costs if the queue is in no mdev.
 fn probe_beyond_the_bus(samples: &Samples) -> Option<Target> {
-    let size = *samples.sizes().last()?;
+    let size = size(samples)?;
     let of = |driver, name| samples.summary(driver, size, name, "whole");
     let floor = of(Driver::C, "probe-unassigned")?.least as f64;
     let (c, rust) = (of(Driver::C, "probe")?, of(Driver::Rust, "probe")?);
@@ -188,7 +196,7 @@ fn waits(samples: &Samples) -> Option<Target> {
 }
 
 fn memory(samples: &Samples) -> Option<Target> {
-    let size = *samples.sizes().last()?;
+    let size = size(samples)?;
     let of = |driver| samples.summary(driver, size, "memory-queue", "bytes");
     let (c, rust) = (of(Driver::C)?, of(Driver::Rust)?);
     Some(at_most(
