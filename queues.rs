@@ -306,7 +306,7 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    // Not inlined: each change would have all of it.
+    // Not inlined: each change would have all of it. Not by `Mask::set()`, which is a call itself.
     #[inline(never)]
     fn note_change(&mut self, apid: Apid, is_busy: bool) {
         if is_busy {
