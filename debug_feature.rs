@@ -100,6 +100,16 @@ impl DebugFeature {
         );
     }
 
+    /// A user has got pages back that the machine may still write to: their frames are kept.
+    pub(crate) fn frames_kept(&self, count: u32) {
+        event!(
+            self,
+            WARN,
+            c"aqic: the machine may write to %lu pages that were given back: kept until it does not\n",
+            count
+        );
+    }
+
     /// Masks were committed to a guest; only the first 64 adapters and domains have room.
     pub(crate) fn committed(&self, matrix: &Matrix) {
         event!(

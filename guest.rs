@@ -8,6 +8,7 @@
 use kernel::{
     debugfs::File,
     new_mutex,
+    new_work,
     prelude::*,
     sync::{
         aref::ARef,
@@ -19,13 +20,24 @@ use kernel::{
         LockedBy,
         Mutex, //
     },
-    uaccess::UserPtr, //
+    uaccess::UserPtr,
+    workqueue::{
+        self,
+        Work,
+        WorkItem, //
+    }, //
 };
 
 use crate::{
     ap_bus::{
         self,
         Reservations, //
+    },
+    aqic::{
+        self,
+        MdevId,
+        Pins,
+        PIN_WORK, //
     },
     attributes,
     driver::{
@@ -35,7 +47,6 @@ use crate::{
         State, //
     },
     eventfd::EventFd,
-    interrupts,
     ioctl,
     kvm::{
         Hook,
@@ -57,35 +68,34 @@ use crate::{
         Report, //
     },
     sysfs,
-    vfio, //
+    vfio,
+    work, //
 };
 
 /// Queues named in messages about one refused request; there can be thousands.
 const NAMED_QUEUES: usize = 16;
 
-/// What the users of an mdev have set up.
+/// The eventfds of the users of an mdev.
 #[derive(Default)]
-pub(crate) struct Session {
-    hook: Option<Hook<ARef<Mdev>>>,
+pub(crate) struct EventFds {
     /// Signalled when the mdev is wanted back.
     pub(crate) request: Option<EventFd>,
     /// Signalled when the AP configuration of the guest has changed.
     pub(crate) config_changed: Option<EventFd>,
-    /// As long as the mdev can be used.
-    report: Option<Pin<KBox<File<Report>>>>,
 }
 
 /// What is protected by the lock of [`State`].
 #[derive(Default)]
 struct Shared {
     masks: Masks,
-    /// The guest has to get this instead of what it has.
-    behind: Option<Matrix>,
-    /// It is just getting what its masks say already.
-    committing: bool,
+    /// What the APCB has to be, decided just now.
+    decided: Option<Matrix>,
+    /// How many queues the guest is to lose by the next commit.
+    losing: u32,
     /// Userspace has not been told yet.
     unannounced: bool,
     history: History,
+    pins: Pins,
 }
 
 /// The data of an mdev.
@@ -93,17 +103,78 @@ struct Shared {
 pub(crate) struct MatrixMdev {
     /// The driver that it belongs to.
     pub(crate) driver: Arc<Driver>,
-    /// Serialises the commits to the guest and all changes of `masks`.
+    pub(crate) id: MdevId,
+    /// The hook of the virtual machine. Serialises the commits to it: held as long as the user of the
+    /// machine holds `kvm->lock`, and so taken by the work of the mdev and by its user only.
     #[pin]
-    session: Mutex<Session>,
+    machine: Mutex<Option<Hook<ARef<Mdev>>>>,
+    #[pin]
+    eventfds: Mutex<EventFds>,
     shared: LockedBy<Shared, State>,
-    /// Held while a page is pinned: one at a time.
+    /// Held while PQAP(AQIC) is executed for the guest: one at a time.
     #[pin]
-    pub(crate) pinning: Mutex<()>,
+    pub(crate) aqic: Mutex<()>,
+    /// As long as the mdev can be used.
+    #[pin]
+    report: Mutex<Option<Pin<KBox<File<Report>>>>>,
+    #[pin]
+    commit_work: Work<Mdev, COMMIT_WORK>,
+    #[pin]
+    pin_work: Work<Mdev, PIN_WORK>,
 }
 
-/// Proof that nobody else changes an mdev.
-type SessionGuard<'a> = Guard<'a, Session, MutexBackend>;
+/// Which of the work items of an mdev commits.
+const COMMIT_WORK: u64 = 1;
+
+vfio::embed_work!(MatrixMdev, 1, commit_work);
+vfio::embed_work!(MatrixMdev, 2, pin_work);
+
+impl WorkItem<COMMIT_WORK> for Mdev {
+    type Pointer = ARef<Self>;
+
+    fn run(mdev: ARef<Self>) {
+        MatrixMdev::commit(&mdev, &mdev.machine.lock());
+        if mdev.take_unannounced() {
+            mdev.announce_change(c"EVENT=guest_matrix");
+        }
+    }
+}
+
+impl Mdev {
+    /// Decides by what has changed at the host. Returns true if that concerns the mdev; then it has to
+    /// be carried out, when that was decided for all mdevs.
+    pub(crate) fn follow(&self, state: &mut State) -> bool {
+        let following = self.masks(state).following(&state.host);
+        if let Some((masks, due)) = following {
+            let shared = self.shared_mut(state);
+            shared.masks = masks;
+            shared.decided = Some(due);
+        }
+        following.is_some()
+    }
+
+    /// Nobody may get what the guest is to lose, from now on; and the work of the mdev has to commit
+    /// what was decided, if that is something new. Returns what the guest is to lose.
+    pub(crate) fn carry_out(&self, state: &mut State) -> Lost {
+        let shared = self.shared_mut(state);
+        let Some(due) = shared.decided.take() else {
+            return Lost::NOTHING;
+        };
+        let lost = shared.masks.decide(due);
+        let is_committed = shared.masks.is_committed();
+        let count = state.host.queues.hold(&lost);
+        self.shared_mut(state).losing += count;
+        if !is_committed {
+            self.commit_later();
+        }
+        lost
+    }
+
+    fn commit_later(&self) {
+        // If it is queued already, then so much the better.
+        let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
+    }
+}
 
 impl MatrixMdev {
     // Not inlined: each place would have the check that it is the right lock.
@@ -122,19 +193,9 @@ impl MatrixMdev {
         &self.shared(state).masks
     }
 
-    /// Takes note of what has changed at the host.
-    pub(crate) fn follow(&self, state: &mut State) {
-        if let Some((masks, due)) = self.masks(state).following(&state.host) {
-            let shared = self.shared_mut(state);
-            shared.behind = (due != masks.granted).then_some(due);
-            shared.masks = masks;
-        }
-    }
-
-    /// Whether the guest has all that it has to have, and nothing else.
-    pub(crate) fn is_settled(&self, state: &State) -> bool {
-        let shared = self.shared(state);
-        shared.behind.is_none() && !shared.committing
+    /// The pages that are for no interruptions.
+    pub(crate) fn pins_mut<'a>(&'a self, state: &'a mut State) -> &'a mut Pins {
+        &mut self.shared_mut(state).pins
     }
 
     /// What has happened.
@@ -142,86 +203,60 @@ impl MatrixMdev {
         &self.shared(state).history
     }
 
-    /// The settings of the users.
-    pub(crate) fn session(&self) -> SessionGuard<'_> {
-        self.session.lock()
+    /// The eventfds of the users.
+    pub(crate) fn eventfds(&self) -> Guard<'_, EventFds, MutexBackend> {
+        self.eventfds.lock()
     }
 
-    /// Commits what is due; returns the queues that the guest has lost by that.
-    pub(crate) fn settle(mdev: &Mdev) -> Lost {
-        Self::update(mdev, &mdev.session(), None)
-    }
-
-    /// Changes the masks and makes the APCB follow; returns the queues that the guest has lost.
-    ///
-    /// The caller has to call [`Driver::proceed`] after giving back the session.
-    fn update(mdev: &Mdev, session: &SessionGuard<'_>, change: Option<Change>) -> Lost {
-        let mut state = mdev.driver.state.lock();
-        let shared = mdev.shared_mut(&mut state);
-        let (mut masks, behind) = (shared.masks, shared.behind.take());
-        let due = match &change {
-            Some(change) => masks.change(change, &state.host),
-            None => match masks.following(&state.host) {
-                Some((following, due)) => {
-                    masks = following;
-                    due
-                }
-                None => behind.unwrap_or(masks.granted),
-            },
+    /// Changes the masks. Returns what the guest is to lose, by the commit that follows.
+    fn change(mdev: &Mdev, change: &Change) -> Lost {
+        let state = &mut *mdev.driver.state.lock();
+        let mut masks = *mdev.masks(state);
+        let assigned = match change {
+            Change::Assign(matrix) => *matrix,
+            _ => masks.assigned,
         };
-        let lost = Lost::new(masks.granted, due);
-        let takes = !lost.is_empty();
-        let committing = masks.granted != due;
-        masks.granted = due;
-        let taken = if takes {
-            state.host.queues.hold(&lost)
-        } else {
-            0
-        };
-        let shared = mdev.shared_mut(&mut state);
-        shared.masks = masks;
-        shared.committing = committing;
-        if !committing {
-            return lost;
+        for apid in assigned.apm.iter() {
+            state.host.queues.retry_failed_of(apid, assigned.aqm);
         }
-        shared.history.add(&due, taken);
-        drop(state);
+        let due = masks.change(change, &state.host);
+        let shared = mdev.shared_mut(state);
+        shared.masks = masks;
+        shared.decided = Some(due);
+        mdev.carry_out(state)
+    }
 
-        if let Some(hook) = &session.hook {
-            if masks.user == User::Nobody {
-                hook.kvm().clear_masks();
-            } else {
-                hook.kvm().set_masks(&due);
-                if let Some(eventfd) = &session.config_changed {
-                    eventfd.signal();
+    /// Commits what is due, until nothing is.
+    fn commit(mdev: &Mdev, machine: &Option<Hook<ARef<Mdev>>>) {
+        loop {
+            let (due, is_used) = {
+                let mut state = mdev.driver.state.lock();
+                let shared = mdev.shared_mut(&mut state);
+                let Some(due) = shared.masks.begin_commit() else {
+                    return;
+                };
+                let losing = core::mem::take(&mut shared.losing);
+                shared.history.add(&due, losing);
+                (due, shared.masks.user != User::Nobody)
+            };
+            if let Some(hook) = machine {
+                if is_used {
+                    hook.kvm().set_masks(&due);
+                    if let Some(eventfd) = &mdev.eventfds().config_changed {
+                        eventfd.signal();
+                    }
+                } else {
+                    hook.kvm().clear_masks();
                 }
             }
-        }
-        mdev.driver.debug.committed(&due);
-
-        let mut state = mdev.driver.state.lock();
-        let shared = mdev.shared_mut(&mut state);
-        shared.committing = false;
-        shared.unannounced = true;
-        if takes {
-            state.host.queues.reset_held(&lost);
-        }
-        drop(state);
-        mdev.driver.look_later();
-        lost
-    }
-
-    /// Whether userspace is to be told of commits.
-    pub(crate) fn is_unannounced(&self, state: &State) -> bool {
-        self.shared(state).unannounced
-    }
-
-    /// Tells userspace that the guest has got something else, unless that was done meanwhile.
-    pub(crate) fn announce(mdev: &Mdev) {
-        // Keeps the mdev from being removed.
-        let _session = mdev.session();
-        if mdev.take_unannounced() {
-            mdev.announce_change(c"EVENT=guest_matrix");
+            mdev.driver.debug.committed(&due);
+            let lost = {
+                let mut state = mdev.driver.state.lock();
+                let shared = mdev.shared_mut(&mut state);
+                shared.unannounced = true;
+                shared.masks.end_commit()
+            };
+            mdev.driver.reset_lost(&lost);
         }
     }
 
@@ -230,14 +265,17 @@ impl MatrixMdev {
         core::mem::take(&mut self.shared_mut(&mut state).unannounced)
     }
 
-    /// Waits until these queues are reset, and those that a guest is about to get.
-    fn wait_for_resets(&self, lost: &Lost) {
-        self.driver.wait_while(Patience::User, &|state: &State| {
-            let host = &state.host;
-            !host.queues.busy().is_empty()
-                && (host.queues.any_pending_of(lost)
-                    || !host.is_scanning() && host.is_being_reset(&self.masks(state).assigned))
-        });
+    /// Waits until the guest has what it has to have, until these queues are reset, and those that it
+    /// is about to get.
+    fn wait_until_settled(&self, patience: Patience, is_interruptible: bool, lost: &Lost) {
+        self.driver
+            .wait_while(patience, is_interruptible, &|state: &State| {
+                let (host, masks) = (&state.host, self.masks(state));
+                !masks.is_committed()
+                    || !host.queues.busy().is_empty()
+                        && (host.queues.any_pending_of(lost)
+                            || !host.is_scanning() && host.is_being_reset(&masks.assigned))
+            });
     }
 
     /// Assigns another matrix, after validating what is new in it.
@@ -247,8 +285,7 @@ impl MatrixMdev {
     /// `EADDRNOTAVAIL` if a queue is reserved for the host's drivers, `EADDRINUSE` if it is
     /// assigned to another mdev, `ENODEV` if a number is beyond what this machine can have.
     pub(crate) fn assign(mdev: &Mdev, reservations: Reservations, edit: &Edit) -> Result {
-        let session = mdev.session();
-        // The session keeps it as it is.
+        // The reservations keep it as it is.
         let (old, is_possible) = {
             let state = mdev.driver.state.lock();
             (mdev.masks(&state).assigned, state.limits.allow(edit))
@@ -271,11 +308,10 @@ impl MatrixMdev {
         if !is_possible {
             return Err(ENODEV);
         }
-        let lost = Self::update(mdev, &session, Some(Change::Assign(new)));
-        drop(session);
+        let lost = Self::change(mdev, &Change::Assign(new));
         drop(reservations);
         mdev.driver.proceed();
-        mdev.wait_for_resets(&lost);
+        mdev.wait_until_settled(Patience::Other, true, &lost);
         Ok(())
     }
 
@@ -287,14 +323,18 @@ impl MatrixMdev {
     pub(crate) fn reset(&self) -> Result {
         let queues = {
             let mut state = self.driver.state.lock();
+            let assigned = self.masks(&state).assigned;
             let queues = Lost::new(self.masks(&state).granted, Matrix::EMPTY);
+            for apid in assigned.apm.iter() {
+                state.host.queues.retry_failed_of(apid, assigned.aqm);
+            }
             for (apid, row) in queues.rows() {
                 state.host.queues.reset_in_place(apid, row);
             }
             queues
         };
         self.driver.proceed();
-        self.wait_for_resets(&queues);
+        self.wait_until_settled(Patience::User, false, &queues);
         let state = self.driver.state.lock();
         let all_reset = queues
             .rows()
@@ -355,12 +395,17 @@ fn check_not_shared(mdev: &Mdev, state: &State, queues: &Product) -> Result {
     Ok(())
 }
 
-/// Refuses to reserve queues that are assigned to an mdev.
+/// Refuses to reserve queues that are assigned to an mdev, or that a guest has not lost yet.
 ///
 /// # Errors
 ///
 /// `EADDRINUSE` if one is.
 pub(crate) fn check_not_assigned(state: &State, queues: &Product) -> Result {
+    for mdev in state.mdevs() {
+        if mdev.masks(state).may_reach_any(queues) {
+            return Err(EADDRINUSE);
+        }
+    }
     for mdev in state.mdevs() {
         if let Some(assigned) = queues.intersect(&mdev.masks(state).assigned) {
             for apqn in assigned.queues().take(NAMED_QUEUES) {
@@ -381,36 +426,47 @@ impl vfio::Driver for MatrixMdev {
     fn new() -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
             let driver = module_global::get().ok_or(ENODEV)?;
+            let id = driver.state.lock().new_mdev_id();
             Ok(try_pin_init!(Self {
                 shared: LockedBy::new(&driver.state, Shared::default()),
-                pinning <- new_mutex!((), "vfio_ap::pinning"),
+                aqic <- new_mutex!((), "vfio_ap::aqic"),
                 driver,
-                session <- new_mutex!(Session::default(), "vfio_ap::session"),
+                id,
+                machine <- new_mutex!(None, "vfio_ap::machine"),
+                eventfds <- new_mutex!(EventFds::default(), "vfio_ap::eventfds"),
+                report <- new_mutex!(None, "vfio_ap::report"),
+                commit_work <- new_work!("vfio_ap::commit_work"),
+                pin_work <- new_work!("vfio_ap::pin_work"),
             }))
         })
     }
 
     fn open(mdev: &Mdev, kvm: Option<Kvm>) -> Result {
         let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
-        let mut session = mdev.session();
-        session.hook = Some(hook);
-        Self::update(mdev, &session, Some(Change::Open));
-        drop(session);
+        {
+            let mut machine = mdev.machine.lock();
+            *machine = Some(hook);
+            Self::change(mdev, &Change::Open);
+            Self::commit(mdev, &machine);
+        }
         mdev.driver.proceed();
-        mdev.wait_for_resets(&Lost::NOTHING);
+        mdev.wait_until_settled(Patience::User, false, &Lost::NOTHING);
         Ok(())
     }
 
     fn close(mdev: &Mdev) {
-        let mut session = mdev.session();
-        let lost = Self::update(mdev, &session, Some(Change::Close));
-        let hook = session.hook.take();
-        let eventfds = (session.request.take(), session.config_changed.take());
-        drop(session);
-        drop((hook, eventfds));
-        mdev.driver.proceed();
-        mdev.wait_for_resets(&lost);
-        interrupts::release_all(mdev);
+        let lost = Self::change(mdev, &Change::Close);
+        let hook = {
+            let mut machine = mdev.machine.lock();
+            Self::commit(mdev, &machine);
+            machine.take()
+        };
+        // Waits for handlers of instructions, which may wait for locks of the user.
+        drop(hook);
+        let eventfds = core::mem::take(&mut *mdev.eventfds());
+        drop(eventfds);
+        mdev.wait_until_settled(Patience::Other, false, &lost);
+        aqic::release_all(mdev);
     }
 
     fn ioctl(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result<isize> {
@@ -418,13 +474,13 @@ impl vfio::Driver for MatrixMdev {
     }
 
     fn dma_unmap(mdev: &Mdev, iova: u64, length: u64) {
-        interrupts::unmap(mdev, iova, length);
+        aqic::unmap(mdev, iova, length);
     }
 
     fn request(mdev: &Mdev, count: u32) {
-        let session = mdev.session();
-        Self::update(mdev, &session, Some(Change::Leave));
-        if let Some(eventfd) = &session.request {
+        Self::change(mdev, &Change::Leave);
+        mdev.driver.proceed();
+        if let Some(eventfd) = &mdev.eventfds().request {
             if count % 10 == 0 {
                 dev_notice!(
                     mdev.parent(),
@@ -438,8 +494,6 @@ impl vfio::Driver for MatrixMdev {
                 "No device request registered, blocked until released by user\n"
             );
         }
-        drop(session);
-        mdev.driver.proceed();
     }
 }
 
@@ -456,15 +510,16 @@ impl mdev::Driver for MatrixMdev {
 
     fn created(mdev: &ARef<Mdev>) -> Result {
         mdev.driver.state.lock().add_mdev(mdev.clone())?;
-        mdev.session().report = Report::publish(&mdev.driver.reports, mdev);
+        *mdev.report.lock() = Report::publish(&mdev.driver.reports, mdev);
         Ok(())
     }
 
     fn removed(mdev: &ARef<Mdev>) {
         let removed = mdev.driver.state.lock().remove_mdev(mdev);
-        let report = mdev.session().report.take();
-        // Nobody who has found it in the list does anything to the device from now on.
-        mdev.take_unannounced();
+        // Nobody finds it any more who could have it commit or pin something.
+        work::cancel_sync::<_, COMMIT_WORK>(mdev);
+        work::cancel_sync::<_, PIN_WORK>(mdev);
+        let report = mdev.report.lock().take();
         drop((removed, report));
     }
 }

@@ -1,318 +1,148 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interruptions of queues for guests: PQAP(AQIC).
+//! The interruptions of a queue for a guest, and how they end.
 //!
-//! Owns what an interruption needs as long as the machine may make it: the page of the notification
-//! indicator byte, pinned, and the registration of the guest's interruption subclass. Both are owned
-//! values, which are given back on every way out. They go when interruptions have been disabled or
-//! the queue has been reset, and not before, with two exceptions that cannot wait: the page goes
-//! away, or the user does.
+//! A queue that interrupts a guest writes to memory: to the notification indicator byte, in a page of
+//! the guest's user, and to the guest interruption state area (GISA) of the virtual machine. The
+//! driver holds both as long as the machine may write to them. So there is one rule: what is held is
+//! given back only when the machine has been *seen* to have let go of it. That is in the machine's
+//! time: it may accept AQIC, or a reset, long before that has an effect.
 //!
-//! Pages are pinned and unpinned without any lock that `dma_unmap` takes: the IOMMU backend calls it
-//! with locks held that pinning takes as well.
-
-use core::ops::RangeInclusive;
-
-use kernel::{
-    prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode,
-        RBTreeNodeReservation, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
-};
+//! | state     | what is known of the machine                                   | what is held |
+//! |-----------|----------------------------------------------------------------|--------------|
+//! | off       | it has nothing of a guest                                      | nothing      |
+//! | candidate | it was not told yet                                            | yes          |
+//! | enabling  | it has accepted AQIC(enable), which may have its effect later  | yes          |
+//! | on        | TAPQ has shown the effect, or a reset that follows             | yes          |
+//! | disabling | it has accepted AQIC(disable) after AQIC(enable)               | yes          |
+//!
+//! TAPQ says that interruptions are off also while they are still being enabled. So that proves nothing
+//! in the state *enabling*, and is the end in the states *on* and *disabling*. The end of a reset by the
+//! driver is the end in each state, as no interruptions are enabled before the driver has seen it:
+//! [`refusal`] sees to that.
+//!
+//! An *orphan* is what remains of a queue that the driver no longer has, as the machine did not let go
+//! of it in time. No instruction but TAPQ, which changes nothing, is executed for it.
+//!
+//! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
 
 use crate::{
-    driver::{
-        Condition,
-        Mdev,
-        State, //
-    },
-    guest::MatrixMdev,
-    kvm::{
-        Gisc,
-        PqapHandler,
-        Vcpu, //
-    },
     mask::Apqn,
-    pqap::{
-        self,
-        AqicRequest,
-        Status, //
-    },
-    queues::response,
-    vfio::PinnedPage, //
+    queues::response::*, //
 };
 
-/// How often one looks whether the machine has disabled interruptions, a millisecond apart.
-const LOOKS: u32 = 100;
-
-/// What the interruptions of one queue need.
-pub(crate) struct Interruption {
-    _gisc: Gisc,
-    /// Goes last: who waits for it may give up the virtual machine then.
-    nib: PinnedPage<MatrixMdev>,
+/// The two instructions by which interruptions end.
+pub trait Control {
+    /// PQAP(AQIC): disables interruptions of the queue. Returns the response code.
+    fn disable(&mut self, apqn: Apqn) -> u8;
+    /// PQAP(TAPQ): tests the queue. Returns the response code, and true if interruptions are enabled.
+    fn test(&mut self, apqn: Apqn) -> (u8, bool);
 }
 
-impl Interruption {
-    /// Whether it is one of an mdev, with an indicator byte in these addresses of its user.
-    fn is_of(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
-        self.nib.is_of(mdev) && iovas.contains(&self.nib.iova())
-    }
+/// What decides whether AQIC may be executed for a guest.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The guest has the queue.
+    pub granted: bool,
+    /// The queue is bound to the driver.
+    pub bound: bool,
+    /// A reset of the queue is wanted or under way, as far as the driver has seen.
+    pub resetting: bool,
+    /// Interruptions of the queue are being ended by the driver.
+    pub ending: bool,
 }
 
-/// Addresses of a user.
-type Iovas = RangeInclusive<u64>;
-
-/// All of them.
-const EVERYWHERE: Iovas = 0..=u64::MAX;
-
-/// What all queues with interruptions need, by APQN.
-pub(crate) type Interruptions = RBTree<u16, Interruption>;
-
-impl PqapHandler for Mdev {
-    fn pqap(&self, vcpu: &Vcpu<'_>) -> Option<Status> {
-        if !vcpu.has_adapter_interruptions() {
-            return None;
-        }
-        let request = AqicRequest::new(vcpu.gprs());
-        let status = if request.enable {
-            enable(self, vcpu, &request)
-        } else {
-            disable(self, &request)
-        };
-        if status.code() != response::NORMAL {
-            let AqicRequest {
-                apqn, enable, nib, ..
-            } = request;
-            self.driver
-                .debug
-                .aqic_refused(apqn, enable, nib, status.code());
-        }
-        Some(status)
-    }
-}
-
-/// Whether the guest has the queue now: others are not there, as far as it can tell.
-fn is_granted(mdev: &Mdev, state: &State, apqn: Apqn) -> bool {
-    mdev.masks(state).granted.has_queue(apqn)
-}
-
-/// For how many queues of an mdev interruptions are enabled.
-pub(crate) fn count(mdev: &Mdev, state: &State) -> usize {
-    let all = state.interruptions.values();
-    all.filter(|interruption| interruption.nib.is_of(mdev))
-        .count()
-}
-
-fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
-    let AqicRequest { apqn, nib, isc, .. } = *request;
-
-    if !is_granted(mdev, &mdev.driver.state.lock(), apqn) {
-        return Status::with_code(response::NOT_AVAILABLE);
-    }
-    let Ok(slot) = RBTreeNodeReservation::new(GFP_KERNEL) else {
-        return Status::with_code(response::BUSY);
-    };
-    // What is not needed any more goes before this does.
-    let _one_at_a_time = mdev.pinning.lock();
-    match prepare(mdev, vcpu, nib, isc) {
-        // All has its owner: nothing is left behind.
-        Err(_) => Status::with_code(response::INVALID_ADDRESS),
-        Ok((nib, gisc)) => {
-            let (address, gisa) = (nib.address(), gisc.gisa());
-            let (guest_isc, host_isc) = (gisc.guest_isc(), gisc.host_isc());
-            let execute = || pqap::enable_interruptions(apqn, address, gisa, guest_isc, host_isc);
-            let mut new = Some(slot.into_node(apqn.to_raw(), Interruption { nib, _gisc: gisc }));
-            let status = execute_for_guest(mdev, apqn, &execute, &mut new);
-            if status.code() == response::OTHERWISE_CHANGED && take_from_host(mdev, apqn) {
-                execute_for_guest(mdev, apqn, &execute, &mut new)
-            } else {
-                status
-            }
-        }
-    }
-}
-
-/// Enables interruptions, if the guest still has the queue. If that is done, what they need is
-/// replaced by what there was before, which has been replaced in the machine, too.
-fn execute_for_guest(
-    mdev: &Mdev,
-    apqn: Apqn,
-    execute: &dyn Fn() -> Status,
-    needed: &mut Option<RBTreeNode<u16, Interruption>>,
-) -> Status {
-    let state = &mut *mdev.driver.state.lock();
-    if !is_granted(mdev, state, apqn) {
-        return Status::with_code(response::NOT_AVAILABLE);
-    }
-    let status = execute();
-    if status.code() == response::NORMAL {
-        *needed = needed
-            .take()
-            .and_then(|node| state.interruptions.insert(node));
-    }
-    status
-}
-
-/// Disables interruptions of a queue of the guest that are not the guest's, and waits for that:
-/// whether there were any.
+/// Returns the response code by which AQIC of a guest is refused, if it is.
 ///
-/// The AP bus enables those of a new queue for the host, whatever driver the queue has.
-fn take_from_host(mdev: &Mdev, apqn: Apqn) -> bool {
-    let is_hosts = &|state: &State| {
-        is_granted(mdev, state, apqn) && state.interruptions.get(&apqn.to_raw()).is_none()
-    };
-    let is_due = disable_unless_busy(mdev, apqn, is_hosts);
-    if is_due {
-        look_until(|| !pqap::tapq(apqn).irq_enabled());
+/// A queue that the guest has, but the driver does not, is not there as far as the guest can tell:
+/// its next owner may be there already. During a reset AQIC would be answered like that by the
+/// machine as well; the driver answers so until it has seen the end.
+pub fn refusal(facts: Facts) -> Option<u8> {
+    if !facts.granted || !facts.bound {
+        Some(NOT_AVAILABLE)
+    } else if facts.resetting {
+        Some(RESET_IN_PROGRESS)
+    } else if facts.ending {
+        Some(BUSY)
+    } else {
+        None
     }
-    is_due
 }
 
-/// Looks again and again, but not for ever.
-fn look_until(mut is_done: impl FnMut() -> bool) {
-    for _ in 0..LOOKS {
-        if is_done() {
-            return;
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Phase {
+    Enabling,
+    On,
+    Disabling,
+}
+
+/// The interruptions of one queue, since the machine has accepted AQIC(enable). They own `N`, which is
+/// all that the machine needs for them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Interruption<N> {
+    /// What the machine needs.
+    pub needs: N,
+    phase: Phase,
+    ending: bool,
+    orphan: bool,
+}
+
+impl<N> Interruption<N> {
+    /// The machine has just accepted AQIC(enable).
+    pub fn enabled(needs: N) -> Self {
+        Self {
+            needs,
+            phase: Phase::Enabling,
+            ending: false,
+            orphan: false,
         }
-        fsleep(Delta::from_millis(1));
     }
-}
 
-/// Disables interruptions of a queue, as long as they are to be: whether they still are. A machine
-/// that is busy is asked again for a while.
-fn disable_unless_busy(mdev: &Mdev, apqn: Apqn, is_due: &dyn Condition) -> bool {
-    let mut due = true;
-    look_until(|| {
-        let state = mdev.driver.state.lock();
-        due = is_due.holds(&state);
-        let is_busy = || {
-            let code = pqap::disable_interruptions(apqn).code();
-            matches!(code, response::BUSY | response::RESET_IN_PROGRESS)
-        };
-        !due || !is_busy()
-    });
-    due
-}
-
-/// Gets all that is needed. Takes locks of the IOMMU backend.
-fn prepare(
-    mdev: &Mdev,
-    vcpu: &Vcpu<'_>,
-    nib: u64,
-    isc: u8,
-) -> Result<(PinnedPage<MatrixMdev>, Gisc)> {
-    let kvm = vcpu.kvm();
-    if nib == 0 || !kvm.has_memory_at(nib) {
-        return Err(EINVAL);
+    /// The interruptions have to end.
+    pub fn end(&mut self) {
+        self.ending = true;
     }
-    let page = PinnedPage::new(mdev, nib)?;
-    if vcpu.is_protected() {
-        page.ensure_shared()?;
-    }
-    Ok((page, Gisc::register(kvm, isc)?))
-}
 
-fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
-    let apqn = request.apqn;
-    // Nobody enables interruptions while this waits for their end.
-    let _one_at_a_time = mdev.pinning.lock();
-    let status = {
-        let state = mdev.driver.state.lock();
-        if !is_granted(mdev, &state, apqn) {
-            return Status::with_code(response::NOT_AVAILABLE);
+    /// Returns true if they have to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// The queue leaves the driver, but the machine has not let go.
+    pub fn orphan(&mut self) {
+        self.ending = true;
+        self.orphan = true;
+    }
+
+    /// Returns true if the driver has the queue no longer.
+    pub fn is_orphan(&self) -> bool {
+        self.orphan
+    }
+
+    /// The machine has answered AQIC(disable) with `code`, on behalf of the guest or of the driver.
+    pub fn answered(&mut self, code: u8) {
+        if matches!(code, NORMAL | OTHERWISE_CHANGED) {
+            self.phase = Phase::Disabling;
+            self.ending = true;
         }
-        pqap::disable_interruptions(apqn)
-    };
-    if matches!(
-        status.code(),
-        response::NORMAL | response::OTHERWISE_CHANGED
-    ) {
-        release_when_disabled(mdev, apqn, &EVERYWHERE);
     }
-    status
-}
 
-/// Gives back what the interruptions of a queue need from these addresses, as soon as the machine has
-/// disabled them. If it does not do so, this waits for the reset of the queue.
-fn release_when_disabled(mdev: &Mdev, apqn: Apqn, iovas: &Iovas) {
-    // Dropped without the lock.
-    let mut released = None;
-    look_until(|| {
-        let interruptions = &mut mdev.driver.state.lock().interruptions;
-        let interruption = interruptions.get(&apqn.to_raw());
-        if interruption.is_some_and(|it| it.is_of(mdev, iovas)) {
-            if pqap::tapq(apqn).irq_enabled() {
-                return false;
+    /// Takes the end of the interruptions as far as possible without waiting. Returns true if the
+    /// machine has let go: what it needed can be given back.
+    pub fn step(&mut self, apqn: Apqn, machine: &mut impl Control) -> bool {
+        if !self.orphan && self.phase != Phase::Disabling {
+            let code = machine.disable(apqn);
+            self.answered(code);
+        }
+        match machine.test(apqn) {
+            (NORMAL, false) => return self.phase != Phase::Enabling,
+            // The machine resets what comes back.
+            (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => return true,
+            (NORMAL, true) | (RESET_IN_PROGRESS, _) if self.phase == Phase::Enabling => {
+                self.phase = Phase::On;
             }
-            released = interruptions.remove_node(&apqn.to_raw());
+            _ => {}
         }
-        true
-    });
-}
-
-/// Gives back, now, what interruptions of an mdev need from these addresses.
-///
-/// The user waits for it, and takes the pages away: interruptions are disabled first, but a machine
-/// that does not do so is not waited for.
-fn release_now(mdev: &Mdev, iovas: &Iovas) {
-    loop {
-        let apqn = {
-            let state = mdev.driver.state.lock();
-            let mut all = state.interruptions.iter();
-            match all.find(|(_, it)| it.is_of(mdev, iovas)) {
-                Some((apqn, _)) => Apqn::from_raw(*apqn),
-                None => return,
-            }
-        };
-        disable_unless_busy(mdev, apqn, &|state: &State| {
-            let interruption = state.interruptions.get(&apqn.to_raw());
-            interruption.is_some_and(|it| it.is_of(mdev, iovas))
-        });
-        release_when_disabled(mdev, apqn, iovas);
-
-        let mut state = mdev.driver.state.lock();
-        if state
-            .interruptions
-            .get(&apqn.to_raw())
-            .is_some_and(|it| it.is_of(mdev, iovas))
-        {
-            let left = state.interruptions.remove_node(&apqn.to_raw());
-            drop(state);
-            drop(left);
-            dev_warn!(
-                mdev.parent(),
-                "interruptions of queue {apqn} could not be disabled\n"
-            );
-        }
+        false
     }
-}
-
-/// Gives back all that the user of an mdev has left behind.
-///
-/// Nobody enables interruptions any more. But what they needed may have gone from the table, and
-/// whoever has taken it from there gives it back just now.
-pub(crate) fn release_all(mdev: &Mdev) {
-    release_now(mdev, &EVERYWHERE);
-    while mdev.pins() != 0 {
-        fsleep(Delta::from_millis(1));
-    }
-}
-
-/// Addresses of the user go away.
-pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
-    let iovas = iova..=iova.saturating_add(length.saturating_sub(1));
-
-    // A page that is just being pinned is not in the table yet, and one that is just being unpinned
-    // is so no longer. The backend calls again, a few times, as long as one is pinned.
-    look_until(|| {
-        release_now(mdev, &iovas);
-        let state = mdev.driver.state.lock();
-        mdev.pins() == count(mdev, &state)
-    });
 }

@@ -112,10 +112,10 @@ fn set_irqs(mdev: &Mdev, arg: UserPtr) -> Result {
     };
 
     let old = {
-        let mut session = mdev.session();
+        let mut eventfds = mdev.eventfds();
         let slot = match index {
-            b::VFIO_AP_REQ_IRQ_INDEX => &mut session.request,
-            _ => &mut session.config_changed,
+            b::VFIO_AP_REQ_IRQ_INDEX => &mut eventfds.request,
+            _ => &mut eventfds.config_changed,
         };
         core::mem::replace(slot, eventfd)
     };

@@ -98,13 +98,6 @@ impl Kvm {
         // SAFETY: As for `set_masks`.
         unsafe { b::kvm_arch_crypto_clear_masks(self.0.as_ptr()) }
     }
-
-    /// Whether a guest address is that of memory.
-    pub(crate) fn has_memory_at(&self, address: u64) -> bool {
-        // SAFETY: Valid by the type invariant. The callers are handlers of intercepted instructions,
-        // during which KVM keeps the memory slots.
-        unsafe { b::kvm_s390_is_gpa_in_memslot(self.0.as_ptr(), address) }
-    }
 }
 
 /// The registration of an interruption subclass of a guest for alerts, until it is dropped.
@@ -176,6 +169,13 @@ impl Vcpu<'_> {
     pub(crate) fn kvm(&self) -> Kvm {
         // SAFETY: By the type invariant. A VM exists as long as its vCPUs do.
         unsafe { Kvm::get(NonNull::new_unchecked((*self.0.as_ptr()).kvm)) }
+    }
+
+    /// Returns true if a guest address is that of memory.
+    pub(crate) fn has_memory_at(&self, address: u64) -> bool {
+        // SAFETY: Valid by the type invariant. KVM keeps the memory slots while it handles an
+        // intercepted instruction.
+        unsafe { b::kvm_s390_is_gpa_in_memslot((*self.0.as_ptr()).kvm, address) }
     }
 
     /// General registers 0 to 2.

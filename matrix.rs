@@ -209,8 +209,12 @@ pub struct Host<S> {
     scanning: bool,
     /// The configuration has changed, or a scan has ended, since [`Self::forget_changes`].
     reconfigured: bool,
-    /// A queue that is in the configuration was lost since then.
+    /// A queue that a guest may have was lost since then.
     lost: bool,
+    /// The adapters of which a queue was unbound in this scan by somebody else than the bus.
+    pub withdrawn: Mask<Apid>,
+    /// The end of the scan is waited for: guests keep the names of what has gone.
+    pub settling: bool,
 }
 
 impl<S: Storage> Host<S> {
@@ -222,6 +226,8 @@ impl<S: Storage> Host<S> {
             scanning: false,
             reconfigured: false,
             lost: false,
+            withdrawn: Mask::EMPTY,
+            settling: false,
         }
     }
 
@@ -236,6 +242,12 @@ impl<S: Storage> Host<S> {
         self.scanning
     }
 
+    /// The configuration is another one, though the AP bus has not told.
+    pub fn reconfigure(&mut self, config: Matrix) {
+        self.config = config;
+        self.reconfigured = true;
+    }
+
     /// The AP bus has found another configuration, and begins to look at the queues.
     pub fn scan_begins(&mut self, config: Matrix) {
         self.config = config;
@@ -244,33 +256,50 @@ impl<S: Storage> Host<S> {
     }
 
     /// The AP bus has looked at all queues. Those that could not be reset get another chance.
+    ///
+    /// Until [`Self::stop_settling`] is called, guests may wait for resets before they lose the names
+    /// of what has gone.
     pub fn scan_ends(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = false;
+        self.settling = true;
         self.reconfigured = true;
+        self.withdrawn = Mask::EMPTY;
         self.queues.retry_failed();
     }
 
-    /// A queue is no longer bound to the driver.
-    pub fn unbind(&mut self, apqn: Apqn) {
-        self.lost |= self.config.has_queue(apqn);
+    /// The bus does not wait any longer for the resets that follow a scan. The next scan may give to
+    /// the host what has gone, so no APCB may name it then.
+    pub fn stop_settling(&mut self) {
+        self.reconfigured |= self.settling;
+        self.settling = false;
+    }
+
+    /// A queue is no longer bound to the driver. `how` tells who has unbound it.
+    pub fn unbind(&mut self, apqn: Apqn, how: Unbinding) {
+        if how == Unbinding::ByHand || self.config.has_queue(apqn) {
+            self.lost = true;
+            if !self.config.has_queue(apqn) {
+                self.withdrawn.insert(apqn.apid);
+            }
+        }
         self.queues.unbind(apqn);
     }
 
     /// Takes the pending resets of one adapter as far as possible without waiting.
     ///
-    /// `report` hears of each queue whose reset has ended.
+    /// `report` hears of each queue whose reset has ended; see [`Queues::step`].
     pub fn step(
         &mut self,
         apid: Apid,
         ap: &mut impl Instructions,
-        mut report: impl FnMut(Apqn, Progress),
+        mut report: impl FnMut(Apqn, Progress, bool),
     ) {
         let lost = &mut self.lost;
-        self.queues.step(apid, ap, |apqn, progress| {
+        self.queues.step(apid, ap, |apqn, progress, is_news| {
             // It may be a guest's own.
             *lost |= matches!(progress, Progress::Failed(_));
-            report(apqn, progress);
+            report(apqn, progress, is_news);
         });
     }
 
@@ -326,18 +355,31 @@ impl<S: Storage> Host<S> {
     /// assigned and for the adapters of queues that are gone though the host still has them.
     ///
     /// All else waits, so that all changes of a scan reach the guest in one commit, and so that it
-    /// does not lose its adapters while a queue in a new domain is being reset. It does no harm that
-    /// an APCB names what the host configuration no longer has: the machine gives a guest only what
-    /// is in both.
+    /// does not lose its adapters while a queue in a new domain is being reset. An APCB may name what
+    /// the host configuration no longer has until the end of the scan: the machine gives a guest only
+    /// what is in both, and the bus makes no queue of it before the next scan. A queue that somebody
+    /// else than the bus unbinds is an exception, as it can have another driver at once.
     fn kept(&self, has: &Matrix, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = has.intersect(assigned);
+        if !self.scanning && !self.settling {
+            matrix = matrix.intersect(&self.config);
+        }
         let there = matrix.apm & self.config.apm;
         let complete = self
             .queues
             .complete(there, matrix.aqm & self.config.aqm, known);
-        matrix.apm = matrix.apm - (there - complete.apm);
+        matrix.apm = matrix.apm - (there - complete.apm) - self.withdrawn;
         matrix
     }
+}
+
+/// Who unbinds a queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unbinding {
+    /// The task that scans the bus: no queue is made of it before the next scan.
+    ByScan,
+    /// Anybody else: another driver may have the queue at once.
+    ByHand,
 }
 
 /// Who uses an mdev.
@@ -354,16 +396,27 @@ pub enum User {
 
 /// The masks of one mdev.
 ///
+/// The APCB follows what it has to be by commits, each of which takes as long as the user of the
+/// guest likes. What a guest is to lose is not granted any more at once; what it is to get is granted
+/// when the commit begins that gives it.
+///
 /// # Invariants
 ///
-/// `granted` is changed together with the APCB only, and empty as long as there is no guest.
+/// The queues of `granted` are among those that the guest may reach ([`Self::may_reach`]). Without a
+/// commit that is due or under way, `granted` is `apcb`, which is empty as long as there is no guest.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Masks {
     /// What the administrator has assigned.
     pub assigned: Matrix,
-    /// What is in the APCB of the guest, for SIE to see.
+    /// What the guest has and keeps.
     pub granted: Matrix,
-    /// For whom.
+    /// What the APCB of the guest has to be.
+    pub due: Matrix,
+    /// What the last commit has put into the APCB of the guest, for SIE to see.
+    pub apcb: Matrix,
+    /// What a commit that is under way puts there.
+    pub committing: Option<Matrix>,
+    /// Who uses the mdev.
     pub user: User,
     /// Remembered for what is assigned and in the host configuration. Makes no difference but to the
     /// cost of a decision.
@@ -384,6 +437,56 @@ pub enum Change {
 }
 
 impl Masks {
+    /// Decides what the APCB has to be. Returns the queues that the guest is to lose by that, which
+    /// nobody may get until the end of the commit ([`Self::end_commit`]).
+    pub fn decide(&mut self, due: Matrix) -> Lost {
+        let lost = Lost::new(self.granted, due);
+        self.granted = if due == self.apcb && self.committing.is_none() {
+            due
+        } else {
+            self.granted.intersect(&due)
+        };
+        self.due = due;
+        lost
+    }
+
+    /// Begins a commit, if one is due. Returns what to put into the APCB.
+    pub fn begin_commit(&mut self) -> Option<Matrix> {
+        if self.committing.is_some() || self.due == self.apcb {
+            return None;
+        }
+        self.granted = self.due;
+        self.committing = Some(self.due);
+        self.committing
+    }
+
+    /// The commit is over. Returns the queues that the guest cannot reach any more.
+    pub fn end_commit(&mut self) -> Lost {
+        match self.committing.take() {
+            Some(apcb) => Lost::new(core::mem::replace(&mut self.apcb, apcb), apcb),
+            None => Lost::NOTHING,
+        }
+    }
+
+    /// Returns true if the APCB is what it has to be.
+    pub fn is_committed(&self) -> bool {
+        self.committing.is_none() && self.due == self.apcb
+    }
+
+    /// Returns true if an APCB may name the queue: that before the commit which is under way, or that
+    /// after it.
+    pub fn may_reach(&self, apqn: Apqn) -> bool {
+        self.apcb.has_queue(apqn) || self.committing.is_some_and(|to| to.has_queue(apqn))
+    }
+
+    /// Returns true if an APCB may name a queue of `queues`; see [`Self::may_reach`].
+    pub fn may_reach_any(&self, queues: &Product) -> bool {
+        queues.intersect(&self.apcb).is_some()
+            || self
+                .committing
+                .is_some_and(|to| queues.intersect(&to).is_some())
+    }
+
     /// Takes a change to account; returns what the APCB of the guest has to be now.
     pub fn change<S: Storage>(&mut self, change: &Change, host: &Host<S>) -> Matrix {
         match *change {
@@ -393,7 +496,8 @@ impl Masks {
             Change::Leave => {}
             Change::Close => self.user = User::Nobody,
         }
-        self.refresh(host)
+        // Whoever opens or assigns in a scan wants to see that done now.
+        self.refresh(host, host.is_being_reset(&self.assigned))
     }
 
     /// What becomes of the masks by what has changed at the host since the last call of
@@ -406,9 +510,14 @@ impl Masks {
                 && (self.assigned.apm.intersects(changed) || self.known.is_of_any(changed));
         is_concerned.then(|| {
             let mut masks = *self;
-            let due = masks.refresh(host);
+            let due = masks.reconsider(host);
             (masks, due)
         })
+    }
+
+    /// Returns what the APCB of the guest has to be by what is so now.
+    pub fn reconsider<S: Storage>(&mut self, host: &Host<S>) -> Matrix {
+        self.refresh(host, host.is_unsettled(&self.assigned))
     }
 
     /// Those of some queues that are about to be assigned, among others, of which it is not sure
@@ -431,15 +540,14 @@ impl Masks {
         Product::new(host.queues.partly_unbound(&rest), rest.aqm)
     }
 
-    /// Remembers what is so now; returns what the APCB of the guest has to be.
-    fn refresh<S: Storage>(&mut self, host: &Host<S>) -> Matrix {
+    /// Remembers what is so now; returns what the APCB of the guest has to be. As long as things are
+    /// `unsettled`, the guest gets nothing new.
+    fn refresh<S: Storage>(&mut self, host: &Host<S>, unsettled: bool) -> Matrix {
         let assigned = self.assigned;
         self.remember(&assigned, host);
         match self.user {
             User::Nobody | User::Leaving => Matrix::EMPTY,
-            User::Guest if host.is_unsettled(&assigned) => {
-                host.kept(&self.granted, &assigned, &self.known)
-            }
+            User::Guest if unsettled => host.kept(&self.granted, &assigned, &self.known),
             User::Guest => Matrix {
                 apm: self.known.apm,
                 aqm: self.known.aqm,

@@ -8,9 +8,14 @@
 
 use core::arch::asm;
 
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 use crate::{
+    interrupts,
+    kvm::Gisc,
     mask::{
         Apqn,
         Mask, //
@@ -19,7 +24,8 @@ use crate::{
         Limits,
         Matrix, //
     },
-    queues, //
+    queues,
+    vfio::Frame, //
 };
 
 /// Function codes, in place for general register 0.
@@ -89,23 +95,21 @@ pub(crate) fn zapq(apqn: Apqn) -> Status {
 
 /// PQAP(AQIC): enables interruptions of a queue for a guest.
 ///
-/// `nib` is the absolute address of the notification indicator byte; `gisa` that of the guest
-/// interruption state area, in which interruptions become pending for `guest_isc`; `host_isc` is the
-/// subclass of the alert if the guest does not run. Layout: `union ap_qirq_ctrl`.
-pub(crate) fn enable_interruptions(
-    apqn: Apqn,
-    nib: u64,
-    gisa: u64,
-    guest_isc: u8,
-    host_isc: u8,
-) -> Status {
+/// The notification indicator byte is at the offset of the guest's address `nib` in `frame`.
+/// Interruptions become pending for the subclass of the guest in its interruption state area; that of
+/// the host is for alerts if the guest does not run. Layout: `union ap_qirq_ctrl`.
+///
+/// If the machine accepts that, it writes to both until interruptions are seen to be off: they have to
+/// be kept until then. See [`crate::interrupts`].
+pub(crate) fn enable_interruptions(apqn: Apqn, frame: &Frame, nib: u64, gisc: &Gisc) -> Status {
     const GISA_ORIGIN: u64 = 0x7fff_fff0;
 
+    let address = frame.address() + nib % PAGE_SIZE as u64;
     let control = INTERRUPTIONS
-        | u64::from(guest_isc & 7) << 40
-        | gisa & GISA_ORIGIN
-        | u64::from(host_isc & 7);
-    pqap(AQIC, apqn, control, nib)
+        | u64::from(gisc.guest_isc() & 7) << 40
+        | gisc.gisa() & GISA_ORIGIN
+        | u64::from(gisc.host_isc() & 7);
+    pqap(AQIC, apqn, control, address)
 }
 
 /// PQAP(AQIC): disables interruptions of a queue.
@@ -148,6 +152,17 @@ impl queues::Instructions for Machine {
 
     fn tapq(&mut self, apqn: Apqn) -> u8 {
         tapq(apqn).code()
+    }
+}
+
+impl interrupts::Control for Machine {
+    fn disable(&mut self, apqn: Apqn) -> u8 {
+        disable_interruptions(apqn).code()
+    }
+
+    fn test(&mut self, apqn: Apqn) -> (u8, bool) {
+        let status = tapq(apqn);
+        (status.code(), status.irq_enabled())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         self,
         QueueData, //
     },
+    aqic,
     driver::{
         Driver,
         Patience,
@@ -32,13 +33,18 @@ use crate::{
         Apqn,
         Mask, //
     },
-    matrix::Product,
+    matrix::{
+        Masks,
+        Product,
+        Unbinding, //
+    },
     module_global,
     pqap::{
         self,
         ConfigInfo, //
     },
     queues::{
+        response::NOT_AVAILABLE,
         Entry,
         Progress,
         Reset, //
@@ -79,30 +85,35 @@ impl ap_bus::Driver for QueueDriver {
         queue.driver.proceed();
         // Whoever binds a queue of an mdev by hand expects it to be there. In a scan, resets go on in
         // parallel.
-        queue.driver.wait_while(Patience::Bus, &|state: &State| {
-            !state.host.is_scanning()
-                && state.host.queues.is_pending(queue.apqn)
-                && state.owner(queue.apqn).is_some()
-        });
+        queue
+            .driver
+            .wait_while(Patience::Bus, false, &|state: &State| {
+                !state.host.is_scanning()
+                    && state.owner(queue.apqn).is_some_and(|masks| {
+                        state.host.queues.is_pending(queue.apqn) || !masks.is_committed()
+                    })
+            });
     }
 
     fn unbound(queue: &Queue) {
-        let still_there = {
-            let host = &mut queue.driver.state.lock().host;
-            host.unbind(queue.apqn);
-            host.config().has_queue(queue.apqn)
+        let Queue { apqn, driver } = queue;
+        let how = {
+            let mut state = driver.state.lock();
+            let how = if state.is_scanner() && !state.host.config().has_queue(*apqn) {
+                Unbinding::ByScan
+            } else {
+                Unbinding::ByHand
+            };
+            state.host.unbind(*apqn, how);
+            how
         };
-        queue.driver.proceed();
-        // No guest has it any more. What is not in the host configuration cannot be reset by us,
-        // and needs not: the machine does that before anybody gets it.
-        if still_there {
-            reset_before_release(queue.apqn);
+        driver.proceed();
+        // The bus makes no queue of what has gone before the next scan, and until then only the end of
+        // this one is to be waited for.
+        if how == Unbinding::ByHand {
+            wait_until_out_of_reach(driver, *apqn);
         }
-        let interruption = {
-            let mut state = queue.driver.state.lock();
-            state.interruptions.remove_node(&queue.apqn.to_raw())
-        };
-        drop(interruption);
+        release(driver, *apqn);
     }
 
     fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {
@@ -116,44 +127,74 @@ impl ap_bus::Driver for QueueDriver {
 
     fn config_changed(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
-            driver.state.lock().host.scan_begins(config.matrix());
+            driver.state.lock().scan_begins(config.matrix());
         }
     }
 
     fn scan_complete(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
-            driver.state.lock().host.scan_ends(config.matrix());
+            driver.state.lock().scan_ends(config.matrix());
             driver.proceed();
-            driver.wait_while(Patience::Bus, &|state: &State| {
-                let mut mdevs = state.mdevs().iter();
-                mdevs.any(|mdev| state.host.is_unsettled(&mdev.masks(state).assigned))
+            driver.wait_while(Patience::Bus, false, &|state: &State| {
+                let mut all = state.all_masks();
+                all.any(|masks| state.host.is_unsettled(&masks.assigned))
+            });
+            driver.state.lock().host.stop_settling();
+            driver.proceed();
+            driver.wait_while(Patience::Bus, false, &|state: &State| {
+                !state.all_masks().all(Masks::is_committed)
             });
         }
     }
 }
 
-/// Resets a queue before the bus may give it to another driver.
-fn reset_before_release(apqn: Apqn) {
+/// Waits until no guest can use a queue.
+///
+/// That has no bound: the queue may be another driver's next. Its guest's user holds the lock of the
+/// virtual machine if it takes long.
+fn wait_until_out_of_reach(driver: &Arc<Driver>, apqn: Apqn) {
+    let mut is_told = false;
+    while !driver.wait_while(Patience::Other, false, &|state| state.is_in_reach(apqn)) {
+        if !is_told {
+            is_told = true;
+            pr_warn!("queue {apqn} cannot be released yet: its guest does not give it back\n");
+        }
+    }
+}
+
+/// Resets a queue before the bus may give it to another driver, and ends its interruptions. No guest
+/// has it any more.
+fn release(driver: &Driver, apqn: Apqn) {
     let start = Instant::<Monotonic>::now();
+    let patience = driver.state.lock().release_patience();
     let mut reset = Reset::default();
-    loop {
+    let result = loop {
+        let progress = reset.step(apqn, &mut pqap::Machine);
         let waited = start.elapsed().as_millis();
-        match reset.step(apqn, &mut pqap::Machine) {
-            Progress::Done => return,
-            Progress::Pending if waited < Patience::Bus as i64 => {
-                // Most resets are short.
-                fsleep(Delta::from_millis(if waited < 20 { 1 } else { 20 }));
-            }
-            Progress::Pending => {
-                pr_warn!("queue {apqn} released before its reset has finished\n");
-                return;
-            }
-            Progress::Failed(code) => {
-                pr_warn!(
+        if progress != Progress::Pending || waited >= patience {
+            break progress;
+        }
+        // Most resets are short.
+        fsleep(Delta::from_millis(if waited < 20 { 1 } else { 20 }));
+    };
+    let mut state = driver.state.lock();
+    match result {
+        // The machine resets what comes back.
+        Progress::Done | Progress::Failed(NOT_AVAILABLE) => state.interruptions.release(apqn),
+        Progress::Pending | Progress::Failed(_) => {
+            state.interruptions.end(apqn);
+            drop(state);
+            match result {
+                Progress::Failed(code) => pr_warn!(
                     "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
-                );
-                return;
+                ),
+                // Those that come in a row are told of once.
+                _ if patience == Patience::Bus as i64 => {
+                    pr_warn!("queue {apqn} released before its reset has finished\n");
+                }
+                _ => {}
             }
+            aqic::leave(driver, apqn);
         }
     }
 }

@@ -138,6 +138,8 @@ struct Adapter {
     aged: Mask<Apqi>,
     /// Already pending at the call before.
     overdue: Mask<Apqi>,
+    /// The last reset failed, or the last but one did and this one is under way: that was told.
+    told: Mask<Apqi>,
 }
 
 impl Adapter {
@@ -150,6 +152,7 @@ impl Adapter {
         failed: Mask::EMPTY,
         aged: Mask::EMPTY,
         overdue: Mask::EMPTY,
+        told: Mask::EMPTY,
     };
 
     /// Takes every property but `bound` from the queues in `row`.
@@ -390,6 +393,11 @@ impl<S: Storage> Queues<S> {
         self.changed = Mask::EMPTY;
     }
 
+    /// Returns true if the queue is bound to the driver.
+    pub fn is_bound(&self, apqn: Apqn) -> bool {
+        self.adapter(apqn.apid).bound.contains(apqn.apqi)
+    }
+
     /// The domains of an adapter whose queues are reset, and not about to be so again.
     pub fn reset(&self, apid: Apid) -> Mask<Apqi> {
         let adapter = self.adapter(apid);
@@ -428,6 +436,7 @@ impl<S: Storage> Queues<S> {
         self.change(apqn.apid, |adapter| {
             adapter.clear(Mask::only(apqn.apqi));
             adapter.bound.remove(apqn.apqi);
+            adapter.told.remove(apqn.apqi);
         });
         self.change_domain(apqn.apqi, |usable_with| usable_with.remove(apqn.apid));
     }
@@ -458,13 +467,31 @@ impl<S: Storage> Queues<S> {
         self.change(apid, |adapter| adapter.want_reset(row));
     }
 
+    /// Begins a reset of one queue that stays where it is.
+    pub fn reset_queue_in_place(&mut self, apqn: Apqn) {
+        self.reset_in_place(apqn.apid, Mask::only(apqn.apqi));
+    }
+
     /// Tries once more to reset those queues whose last reset failed.
     pub fn retry_failed(&mut self) {
         for apid in self.all().iter() {
-            if !self.adapter(apid).failed.is_empty() {
-                self.change(apid, |adapter| adapter.want_reset(adapter.failed));
-            }
+            self.retry_failed_of(apid, Mask::up_to(u8::MAX));
         }
+    }
+
+    /// Tries once more to reset those of some queues of an adapter whose last reset failed.
+    pub fn retry_failed_of(&mut self, apid: Apid, row: Mask<Apqi>) {
+        let failed = self.adapter(apid).failed & row;
+        if !failed.is_empty() {
+            self.change(apid, |adapter| adapter.want_reset(failed));
+        }
+    }
+
+    /// Returns true if the last reset of a queue has failed.
+    pub fn any_failed(&self) -> bool {
+        self.all()
+            .iter()
+            .any(|apid| !self.adapter(apid).failed.is_empty())
     }
 
     /// Whether a reset of one of these queues is wanted or under way.
@@ -491,12 +518,13 @@ impl<S: Storage> Queues<S> {
 
     /// Takes the pending resets of one adapter as far as possible without waiting.
     ///
-    /// `report` hears of each queue whose reset has ended.
+    /// `report` hears of each queue whose reset has ended, and whether that is news: a queue that
+    /// fails again and again is news once.
     pub fn step(
         &mut self,
         apid: Apid,
         ap: &mut impl Instructions,
-        mut report: impl FnMut(Apqn, Progress),
+        mut report: impl FnMut(Apqn, Progress, bool),
     ) {
         let mut adapter = *self.adapter(apid);
         let mut ended = Mask::EMPTY;
@@ -522,10 +550,15 @@ impl<S: Storage> Queues<S> {
                 }
             }
             ended.insert(apqi);
-            report(apqn, progress);
+            report(apqn, progress, !adapter.told.contains(apqi));
+            adapter
+                .told
+                .set(apqi, matches!(progress, Progress::Failed(_)));
         }
         adapter.end(ended);
-        self.change(apid, |changed| *changed = adapter);
+        if adapter != *self.adapter(apid) {
+            self.change(apid, |changed| *changed = adapter);
+        }
     }
 
     /// Time has passed: what was pending at the last call and still is becomes overdue, of which

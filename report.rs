@@ -22,7 +22,6 @@ use kernel::{
 
 use crate::{
     driver::Mdev,
-    interrupts,
     mask::Mask,
     matrix::{
         Matrix,
@@ -69,12 +68,12 @@ impl Report {
 impl Writer for Report {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mdev = &*self.0;
-        let (masks, config, interruptions) = {
+        let (masks, config, (interruptions, kept)) = {
             let state = mdev.driver.state.lock();
             (
                 *mdev.masks(&state),
                 *state.host.config(),
-                interrupts::count(mdev, &state),
+                state.interruptions.count(mdev),
             )
         };
         let user = match masks.user {
@@ -112,6 +111,9 @@ impl Writer for Report {
              commits: {commits}\n\
              queues taken from guests: {queues_lost}"
         )?;
+        if kept != 0 {
+            writeln!(f, "pages kept for queues that may still interrupt: {kept}")?;
+        }
         // The oldest comes first.
         for number in commits.saturating_sub(REMEMBERED as u64)..commits {
             if let Some((when, matrix)) = &last[(number % REMEMBERED as u64) as usize] {

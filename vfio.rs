@@ -41,7 +41,11 @@ use kernel::{
         }, //
     },
     types::Opaque,
-    uaccess::UserPtr, //
+    uaccess::UserPtr,
+    workqueue::{
+        HasWork,
+        Work, //
+    }, //
 };
 
 use crate::{
@@ -232,6 +236,17 @@ impl<T: Driver> Device<T> {
         self.inner.pins.load(Acquire) as usize
     }
 
+    /// Returns true if the user's memory is that of a container, and not of an iommufd.
+    ///
+    /// A container calls [`Driver::dma_unmap`] again, up to ten times, as long as pages are pinned, and
+    /// holds a lock over the call for which others may wait with the lock that pinning takes. An iommufd
+    /// holds no lock that pinning takes, and may call only once.
+    pub(crate) fn is_in_container(&self) -> bool {
+        // SAFETY: The device is valid. The field is set while the user attaches memory, before which
+        // nothing can be pinned.
+        unsafe { (*self.raw.get()).iommufd_access.is_null() }
+    }
+
     /// Tells user space, by a uevent of that device, that something about it has changed; `what` is
     /// a variable of the event with its value.
     pub(crate) fn announce_change(&self, what: &'static CStr) {
@@ -249,20 +264,30 @@ impl<T: Driver> Device<T> {
     }
 }
 
-/// A page of the user's memory that stays where it is, until this is dropped; which has to be before
-/// the user has closed the device: [`Device::pins`] tells.
+/// A page of the user's memory that is pinned until this is dropped; which has to be before the user has
+/// closed the device: [`Device::pins`] tells.
 ///
 /// # Invariants
 ///
-/// The page at `iova` is pinned for `device`, and one pin is ours, which `pins` counts.
+/// The page at `iova`, a multiple of the size of a page, is pinned for `device`, and one pin is ours,
+/// which `pins` counts.
 pub(crate) struct PinnedPage<T: Driver> {
     device: ARef<Device<T>>,
     iova: u64,
-    address: u64,
+    page: NonNull<bindings::page>,
 }
 
+// SAFETY: The page is pinned, wherever this is; a device is `Send` and `Sync`.
+unsafe impl<T: Driver> Send for PinnedPage<T> {}
+// SAFETY: As above.
+unsafe impl<T: Driver> Sync for PinnedPage<T> {}
+
 impl<T: Driver> PinnedPage<T> {
-    /// Pins the page at an address of the user, for reading and writing.
+    /// Pins the page of an address of the user, for reading and writing.
+    ///
+    /// The backends look for what overlaps the bytes behind the address that they are given. So that
+    /// has to be the address of the page: behind another one, part of the next mapping would be taken
+    /// for it.
     ///
     /// Takes locks of the IOMMU backend: must not be called with a lock that [`Driver::dma_unmap`]
     /// takes.
@@ -270,7 +295,8 @@ impl<T: Driver> PinnedPage<T> {
     /// # Errors
     ///
     /// `EFAULT` if there is no such page; others as the backend has it.
-    pub(crate) fn new(device: &Device<T>, iova: u64) -> Result<Self> {
+    pub(crate) fn new(device: &Device<T>, address: u64) -> Result<Self> {
+        let iova = page_of(address);
         device.inner.pins.fetch_add(1, Relaxed);
         let mut page = core::ptr::null_mut();
         // SAFETY: The device is valid; there is room for the one page that is asked for.
@@ -283,33 +309,29 @@ impl<T: Driver> PinnedPage<T> {
                 &mut page,
             )
         };
-        if pinned != 1 {
-            device.inner.pins.fetch_sub(1, Relaxed);
-            to_result(pinned)?;
-            return Err(EFAULT);
+        match NonNull::new(page) {
+            // INVARIANT: Pinned just now, and counted before that.
+            Some(page) if pinned == 1 => Ok(Self {
+                device: device.into(),
+                iova,
+                page,
+            }),
+            _ => {
+                device.inner.pins.fetch_sub(1, Relaxed);
+                to_result(pinned)?;
+                Err(EFAULT)
+            }
         }
-        // INVARIANT: Pinned just now, and counted before that.
-        Ok(Self {
-            device: device.into(),
-            iova,
-            // SAFETY: The page is pinned, and so valid.
-            address: unsafe { b::vfio_ap_page_to_phys(page) } + iova % PAGE_SIZE as u64,
-        })
     }
 
-    /// The address of the user.
+    /// The address of the page that the user has for it.
     pub(crate) fn iova(&self) -> u64 {
         self.iova
     }
 
-    /// The absolute address.
-    pub(crate) fn address(&self) -> u64 {
-        self.address
-    }
-
-    /// Whether it was pinned for this device.
-    pub(crate) fn is_of(&self, device: &Device<T>) -> bool {
-        core::ptr::eq(&*self.device, device)
+    /// The device that it is pinned for.
+    pub(crate) fn device(&self) -> &ARef<Device<T>> {
+        &self.device
     }
 
     /// Makes sure that a page of a protected guest is shared with the host.
@@ -319,7 +341,22 @@ impl<T: Driver> PinnedPage<T> {
     /// As the ultravisor has it: the page is not shared.
     pub(crate) fn ensure_shared(&self) -> Result {
         // SAFETY: The page is pinned.
-        to_result(unsafe { b::uv_pin_shared(self.address as usize & !(PAGE_SIZE - 1)) })
+        to_result(unsafe { b::uv_pin_shared(b::vfio_ap_page_to_phys(self.page.as_ptr()) as usize) })
+    }
+
+    /// Holds the frame of the page beyond the time for which it is pinned.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the frame cannot be held, as it is not one of ordinary memory.
+    pub(crate) fn hold_frame(&self) -> Result<Frame> {
+        // SAFETY: The page is pinned, and so valid.
+        if unsafe { b::vfio_ap_try_hold_page(self.page.as_ptr()) } {
+            // INVARIANT: A reference was taken just now.
+            Ok(Frame(self.page))
+        } else {
+            Err(EFAULT)
+        }
     }
 }
 
@@ -328,6 +365,88 @@ impl<T: Driver> Drop for PinnedPage<T> {
         // SAFETY: By the type invariant.
         unsafe { b::vfio_unpin_pages(self.device.raw.get(), self.iova, 1) };
         self.device.inner.pins.fetch_sub(1, Release);
+    }
+}
+
+/// The address of the page of an address.
+pub(crate) fn page_of(address: u64) -> u64 {
+    address & !(PAGE_SIZE as u64 - 1)
+}
+
+/// A page frame that is nobody else's memory until this is dropped, whatever becomes of the memory of
+/// the user that it belongs to.
+///
+/// # Invariants
+///
+/// A reference to the page is owned.
+pub(crate) struct Frame(NonNull<bindings::page>);
+
+// SAFETY: References of pages are counted.
+unsafe impl Send for Frame {}
+// SAFETY: As above.
+unsafe impl Sync for Frame {}
+
+impl Frame {
+    /// The absolute address of the frame.
+    pub(crate) fn address(&self) -> u64 {
+        // SAFETY: By the type invariant.
+        unsafe { b::vfio_ap_page_to_phys(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { b::vfio_ap_release_page(self.0.as_ptr()) };
+    }
+}
+
+/// A driver whose data has a work item, which runs with the device. See [`embed_work`].
+///
+/// # Safety
+///
+/// `OFFSET` is that of a `Work<Device<Self>, ID>` in `Self`.
+pub(crate) unsafe trait EmbedsWork<const ID: u64>: Driver {
+    const OFFSET: usize;
+}
+
+/// Says in which field of its data a driver has a work item.
+macro_rules! embed_work {
+    ($data:ty, $id:literal, $field:ident) => {
+        // SAFETY: The reference builds only if the field is of the right type.
+        unsafe impl $crate::vfio::EmbedsWork<$id> for $data {
+            const OFFSET: usize = {
+                const _: fn(
+                    &$data,
+                )
+                    -> &::kernel::workqueue::Work<$crate::vfio::Device<$data>, $id> =
+                    |data| &data.$field;
+                ::core::mem::offset_of!($data, $field)
+            };
+        }
+    };
+}
+pub(crate) use embed_work;
+
+impl<T: Driver> Device<T> {
+    const fn work_offset<const ID: u64>() -> usize
+    where
+        T: EmbedsWork<ID>,
+    {
+        offset_of!(Self, inner) + offset_of!(Inner<T>, data) + T::OFFSET
+    }
+}
+
+// SAFETY: Both add the same number, one to an address and the other one from it.
+unsafe impl<T: EmbedsWork<ID>, const ID: u64> HasWork<Self, ID> for Device<T> {
+    unsafe fn raw_get_work(ptr: *mut Self) -> *mut Work<Self, ID> {
+        // SAFETY: The pointer is valid, and the work item is in it by the contract of `EmbedsWork`.
+        unsafe { ptr.byte_add(Self::work_offset::<ID>()).cast() }
+    }
+
+    unsafe fn work_container_of(ptr: *mut Work<Self, ID>) -> *mut Self {
+        // SAFETY: The work item is in a device, by the contract of this function.
+        unsafe { ptr.byte_sub(Self::work_offset::<ID>()).cast() }
     }
 }
 

@@ -5,13 +5,13 @@
 //! The whole life of the driver is on this page: what is registered, in which order, and how it goes
 //! away again. Where to read on:
 //!
-//! - the functional core, without any dependency on the kernel: [`mask`], [`matrix`], [`queues`],
-//!   [`text`];
+//! - the functional core, without any dependency on the kernel: [`interrupts`], [`mask`], [`matrix`],
+//!   [`queues`], [`text`];
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
-//!   [`interrupts`], [`attributes`], [`ioctl`], [`report`];
+//!   [`aqic`], [`attributes`], [`ioctl`], [`report`];
 //! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
-//!   [`delayed_work`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`],
-//!   [`pqap`], [`sysfs`], [`vfio`].
+//!   [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`], [`pqap`], [`sysfs`], [`vfio`],
+//!   [`work`].
 
 use kernel::{
     prelude::*,
@@ -19,14 +19,14 @@ use kernel::{
 };
 
 mod ap_bus;
+mod aqic;
 mod attributes;
 mod bindings;
 mod debug_feature;
-mod delayed_work;
 mod driver;
 mod eventfd;
 mod guest;
-mod interrupts;
+pub mod interrupts;
 mod ioctl;
 mod kvm;
 pub mod mask;
@@ -41,6 +41,7 @@ mod report;
 mod sysfs;
 pub mod text;
 mod vfio;
+mod work;
 
 module! {
     type: VfioAp,
@@ -77,11 +78,14 @@ impl kernel::InPlaceModule for VfioAp {
                 return Err(ENODEV);
             }
             let driver = driver::Driver::new()?;
+            let registered = driver.clone();
             Ok(try_pin_init!(Self {
                 _work: PendingWork(driver.clone()),
                 _published: module_global::Published::new(driver)?,
                 _matrix_device: matrix_device::MatrixDevice::new(module)?,
                 _queue_driver <- kernel::driver::Registration::new(c"vfio_ap", module),
+                // The bus tells of changes from now on, and not of those before.
+                _: { registered.look_at_configuration() },
                 _mdev_driver <- mdev::Registration::new(c"vfio_ap_mdev", module),
                 _parent <- mdev::Parent::new(_matrix_device, _mdev_driver.as_ref()),
             }))
@@ -94,6 +98,6 @@ struct PendingWork(Arc<driver::Driver>);
 
 impl Drop for PendingWork {
     fn drop(&mut self) {
-        delayed_work::cancel_sync(&self.0);
+        self.0.stop();
     }
 }

@@ -45,7 +45,7 @@ fn host(adapters: u16, domains: u16) -> Host<Vec<Entry>> {
         for apqi in 0..domains {
             queues.bind(Apqn::new(Apid(apid as u8), Apqi(apqi as u8)));
         }
-        queues.step(Apid(apid as u8), &mut Hardware, |_, _| {});
+        queues.step(Apid(apid as u8), &mut Hardware, |_, _, _| {});
     }
     assert!(queues.busy().is_empty());
     Host::new(matrix(adapters, domains), queues)
@@ -68,6 +68,8 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
     let masks = Masks {
         assigned: everything,
         granted: everything,
+        due: everything,
+        apcb: everything,
         user: User::Guest,
         ..Masks::default()
     };

@@ -1,0 +1,744 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interruptions of queues for guests: PQAP(AQIC), and the pages that they need.
+//!
+//! Owns what an interruption needs as long as the machine may make it: the page of the notification
+//! indicator byte, and the registration of the guest's interruption subclass. [`interrupts`] has the
+//! rules by which they end.
+//!
+//! A page is *pinned* for the user, and its *frame* is held besides. The machine writes to the frame,
+//! which is given back when the machine has let go. The pin is given back then, or when the user takes
+//! the page away and the machine does not let go in time: then the frame is nobody's memory until it
+//! does.
+//!
+//! Pages are pinned and unpinned by the work of their mdev alone, a kernel thread that no user can
+//! starve. The user may hold locks of the IOMMU backend as long as he likes; so nobody else waits for
+//! that work but the user himself. Each page is in one of these places, where `dma_unmap` finds it: in
+//! the hands of the work ([`Pins::in_hand`]), a [`Candidate`], an interruption
+//! ([`Interruptions::enabled`]), or on its way back ([`Interruptions::released`]).
+
+use core::ops::{
+    Deref,
+    DerefMut,
+    RangeInclusive, //
+};
+
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::aref::ARef,
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+    workqueue::{
+        self,
+        WorkItem, //
+    }, //
+};
+
+use crate::{
+    driver::{
+        Driver,
+        Mdev,
+        State, //
+    },
+    guest::MatrixMdev,
+    interrupts::{
+        self,
+        Facts,
+        Interruption, //
+    },
+    kvm::{
+        Gisc,
+        PqapHandler,
+        Vcpu, //
+    },
+    mask::Apqn,
+    pqap::{
+        self,
+        AqicRequest,
+        Status, //
+    },
+    queues::response,
+    vfio::{
+        self,
+        Frame,
+        PinnedPage, //
+    },
+    work, //
+};
+
+/// For how long a guest's CPU waits for the machine, in milliseconds.
+const GUEST_WAITS: i64 = 100;
+
+/// For how long one who takes memory away waits until the machine has let go of it, in milliseconds:
+/// first for AQIC, then for a reset of the queue.
+const UNMAP_WAITS_FOR_AQIC: i64 = 100;
+const UNMAP_WAITS: i64 = 2_000;
+
+/// For how long one who takes memory of a container away waits until it is unpinned, in milliseconds.
+/// The container calls again.
+const UNMAP_WAITS_FOR_PINS: i64 = 10_000;
+
+/// A number for each mdev, which no other one has ever had.
+pub(crate) type MdevId = u32;
+
+/// What the machine needs for the interruptions of one queue.
+pub(crate) struct Needs {
+    mdev: MdevId,
+    /// The address of the page that the user has for it.
+    page: u64,
+    _gisc: Gisc,
+    _frame: Frame,
+    /// The user has not got the page back yet.
+    pin: Option<PinnedPage<MatrixMdev>>,
+    /// He wants it back.
+    is_wanted_back: bool,
+}
+
+/// The same, with a place among those that are released: nothing can be allocated then.
+struct Held {
+    needs: Needs,
+    slot: RBTreeNodeReservation<u64, Needs>,
+}
+
+impl Deref for Held {
+    type Target = Needs;
+
+    fn deref(&self) -> &Needs {
+        &self.needs
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut Needs {
+        &mut self.needs
+    }
+}
+
+impl Needs {
+    /// Returns true if they are those of an mdev, and the page overlaps these addresses of its user.
+    fn is_of(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
+        self.mdev == mdev.id && overlaps(self.page, iovas)
+    }
+}
+
+/// Addresses of a user.
+type Iovas = RangeInclusive<u64>;
+
+/// All of them.
+const EVERYWHERE: Iovas = 0..=u64::MAX;
+
+fn overlaps(page: u64, iovas: &Iovas) -> bool {
+    page <= *iovas.end() && page + (PAGE_SIZE as u64 - 1) >= *iovas.start()
+}
+
+/// All interruptions of guests that the machine may make, and what they have needed.
+pub(crate) struct Interruptions {
+    /// By APQN.
+    enabled: RBTree<u16, Interruption<Held>>,
+    /// What the machine does not need any more: by mdev, the oldest first.
+    released: RBTree<u64, Needs>,
+    releases: u32,
+}
+
+impl Interruptions {
+    pub(crate) fn new() -> Self {
+        Self {
+            enabled: RBTree::new(),
+            released: RBTree::new(),
+            releases: 0,
+        }
+    }
+
+    /// The machine has let go of the queue. What it needed goes to the work of the mdev.
+    pub(crate) fn release(&mut self, apqn: Apqn) {
+        if let Some(interruption) = self.enabled.remove(&apqn.to_raw()) {
+            self.give_back(interruption);
+        }
+    }
+
+    fn give_back(&mut self, interruption: Interruption<Held>) {
+        let Held { needs, slot } = interruption.needs;
+        if let Some(pin) = &needs.pin {
+            pin.device().begin_pin_work();
+        }
+        // What is not pinned any more is dropped by the driver's own work.
+        let mdev = needs.pin.as_ref().map_or(0, |_| needs.mdev);
+        let key = released_key(mdev, self.releases);
+        self.releases = self.releases.wrapping_add(1);
+        self.released.insert(slot.into_node(key, needs));
+    }
+
+    /// The reset of a queue has failed: interruptions have to end in another way.
+    pub(crate) fn end(&mut self, apqn: Apqn) {
+        if let Some(interruption) = self.enabled.get_mut(&apqn.to_raw()) {
+            interruption.end();
+        }
+    }
+
+    /// Ends what has to end, as far as that goes without waiting; queues that are being reset end by
+    /// themselves. Returns true if some remain.
+    pub(crate) fn step(&mut self, is_resetting: impl Fn(Apqn) -> bool) -> bool {
+        self.step_all(|apqn, it| it.is_ending() && !is_resetting(apqn));
+        self.any_ending()
+    }
+
+    /// Takes one step for each that `is_due`.
+    fn step_all(&mut self, mut is_due: impl FnMut(Apqn, &mut Interruption<Held>) -> bool) {
+        let mut next = self.enabled.cursor_front_mut();
+        while let Some(mut cursor) = next {
+            let (raw, interruption) = cursor.current_mut();
+            let apqn = Apqn::from_raw(*raw);
+            if is_due(apqn, interruption) && interruption.step(apqn, &mut pqap::Machine) {
+                let (_, node) = cursor.remove_current();
+                self.give_back(node.to_key_value().1);
+                next = match apqn.to_raw().checked_add(1) {
+                    Some(raw) => self.enabled.cursor_lower_bound_mut(&raw),
+                    None => None,
+                };
+            } else {
+                next = cursor.move_next();
+            }
+        }
+    }
+
+    /// What nobody has pinned any more and the machine has let go of, one at a time.
+    pub(crate) fn take_unpinned(&mut self) -> Option<Needs> {
+        self.take_released(0)
+    }
+
+    /// What the work of an mdev has to unpin next of that which interruptions have needed.
+    fn next_to_unpin(&mut self, mdev: &Mdev) -> Option<Job> {
+        if let Some(needs) = self.take_released(mdev.id) {
+            return Some(Job::Unpin(needs));
+        }
+        let mut wanted = self
+            .enabled
+            .values_mut()
+            .filter(|it| it.needs.mdev == mdev.id && it.needs.is_wanted_back);
+        wanted.find_map(|it| Some(Job::UnpinPage(it.needs.pin.take()?)))
+    }
+
+    fn take_released(&mut self, mdev: MdevId) -> Option<Needs> {
+        let first = self.released.cursor_lower_bound(&released_key(mdev, 0))?;
+        let key = *first.current().0;
+        ((key >> 32) as u32 == mdev).then(|| self.released.remove(&key))?
+    }
+
+    /// The interruptions of a queue.
+    fn of_queue(&mut self, apqn: Apqn) -> Option<&mut Interruption<Held>> {
+        self.enabled.get_mut(&apqn.to_raw())
+    }
+
+    /// Returns for how many queues an mdev has interruptions, and for how many of them its user has the
+    /// page back already.
+    pub(crate) fn count(&self, mdev: &Mdev) -> (usize, usize) {
+        let of_mdev = || self.enabled.values().filter(|it| it.needs.mdev == mdev.id);
+        let given_back = of_mdev().filter(|it| it.needs.pin.is_none());
+        (of_mdev().count(), given_back.count())
+    }
+
+    /// Returns true if some interruptions have to end, and have not.
+    pub(crate) fn any_ending(&self) -> bool {
+        self.enabled.values().any(Interruption::is_ending)
+    }
+
+    /// Leaves to the machine, for ever, what it has not let go of. Returns how many queues that are.
+    ///
+    /// To be called when the driver goes: nobody is left who could see the machine let go.
+    pub(crate) fn forget_all(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(cursor) = self.enabled.cursor_front_mut() {
+            let (_, node) = cursor.remove_current();
+            core::mem::forget(node.to_key_value());
+            count += 1;
+        }
+        count
+    }
+}
+
+fn released_key(mdev: MdevId, number: u32) -> u64 {
+    u64::from(mdev) << 32 | u64::from(number)
+}
+
+/// A page for interruptions that are about to be enabled, one for each mdev.
+#[derive(Default)]
+enum Candidate {
+    #[default]
+    None,
+    /// The work is to pin it.
+    Wanted {
+        page: u64,
+        is_protected: bool,
+    },
+    /// The work is pinning it.
+    Pinning,
+    /// The work is pinning it, and the user takes it away.
+    Cancelled,
+    Pinned(PinnedPage<MatrixMdev>, Frame),
+    /// It cannot be used: there is no such page, or the user takes it away.
+    Refused,
+    /// The work is to unpin it.
+    Unwanted(PinnedPage<MatrixMdev>, Frame),
+}
+
+/// The pages of an mdev that are not for interruptions yet, or not any more.
+#[derive(Default)]
+pub(crate) struct Pins {
+    candidate: Candidate,
+    /// The page that the work is pinning or unpinning.
+    in_hand: Option<u64>,
+}
+
+/// What the work of an mdev has to do next.
+enum Job {
+    Unpin(Needs),
+    UnpinPage(PinnedPage<MatrixMdev>),
+    Discard(PinnedPage<MatrixMdev>, Frame),
+    Pin { page: u64, is_protected: bool },
+}
+
+impl Job {
+    fn page(&self) -> u64 {
+        match self {
+            Self::Unpin(needs) => needs.page,
+            Self::UnpinPage(pin) | Self::Discard(pin, _) => pin.iova(),
+            Self::Pin { page, .. } => *page,
+        }
+    }
+}
+
+impl State {
+    fn next_job(&mut self, mdev: &Mdev) -> Option<Job> {
+        let job = self
+            .interruptions
+            .next_to_unpin(mdev)
+            .or_else(|| mdev.pins_mut(self).next_job())?;
+        mdev.pins_mut(self).in_hand = Some(job.page());
+        Some(job)
+    }
+
+    /// Returns true if a page of an mdev in these addresses is pinned that is for nothing, or is about
+    /// to be.
+    fn is_giving_back(&mut self, mdev: &Mdev, iovas: &Iovas) -> bool {
+        let interruptions = &self.interruptions;
+        let kept = interruptions
+            .enabled
+            .values()
+            .any(|it| it.needs.is_of(mdev, iovas) && it.needs.pin.is_some());
+        let released = interruptions
+            .released
+            .values()
+            .any(|needs| needs.is_of(mdev, iovas) && needs.pin.is_some());
+        let pins = mdev.pins_mut(self);
+        let in_hand = pins.in_hand.is_some_and(|page| overlaps(page, iovas));
+        let unwanted = matches!(&pins.candidate, Candidate::Unwanted(pin, _)
+            | Candidate::Pinned(pin, _) if overlaps(pin.iova(), iovas));
+        kept || released || in_hand || unwanted
+    }
+}
+
+impl Pins {
+    /// What the work has to do with the candidate.
+    fn next_job(&mut self) -> Option<Job> {
+        match core::mem::take(&mut self.candidate) {
+            Candidate::Unwanted(pin, frame) => Some(Job::Discard(pin, frame)),
+            Candidate::Wanted { page, is_protected } => {
+                self.candidate = Candidate::Pinning;
+                Some(Job::Pin { page, is_protected })
+            }
+            other => {
+                self.candidate = other;
+                None
+            }
+        }
+    }
+
+    /// Nothing is to be done with the page of the candidate any more.
+    fn discard(&mut self) {
+        self.candidate = match core::mem::take(&mut self.candidate) {
+            Candidate::Pinned(pin, frame) => Candidate::Unwanted(pin, frame),
+            Candidate::Wanted { .. } | Candidate::Refused => Candidate::None,
+            other => other,
+        };
+    }
+
+    /// The user takes these addresses away. Returns true if the work has to unpin the candidate.
+    fn cancel(&mut self, iovas: &Iovas) -> bool {
+        let in_hand = self.in_hand;
+        match &self.candidate {
+            Candidate::Wanted { page, .. } if overlaps(*page, iovas) => {
+                self.candidate = Candidate::Refused;
+            }
+            Candidate::Pinning if in_hand.is_some_and(|page| overlaps(page, iovas)) => {
+                self.candidate = Candidate::Cancelled;
+            }
+            Candidate::Pinned(pin, _) if overlaps(pin.iova(), iovas) => {
+                self.discard();
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+impl Mdev {
+    /// Has the work pin and unpin what there is.
+    fn begin_pin_work(&self) {
+        // If it is queued already, then so much the better.
+        let _ = workqueue::system_highpri().enqueue::<ARef<Self>, PIN_WORK>(self.into());
+    }
+
+    /// The same, and waits for it. It takes locks of the IOMMU backend.
+    fn flush_pin_work(&self) {
+        self.begin_pin_work();
+        work::flush::<Self, PIN_WORK>(self);
+    }
+}
+
+/// Which of the work items of an mdev pins and unpins.
+pub(crate) const PIN_WORK: u64 = 2;
+
+impl WorkItem<PIN_WORK> for Mdev {
+    type Pointer = ARef<Self>;
+
+    fn run(mdev: ARef<Self>) {
+        let driver = &mdev.driver;
+        loop {
+            let job = driver.state.lock().next_job(&mdev);
+            let pinned = match job {
+                None => return,
+                Some(Job::Unpin(needs)) => {
+                    drop(needs);
+                    None
+                }
+                Some(Job::UnpinPage(pin)) => {
+                    drop(pin);
+                    None
+                }
+                Some(Job::Discard(pin, frame)) => {
+                    drop((pin, frame));
+                    None
+                }
+                Some(Job::Pin { page, is_protected }) => Some(pin(&mdev, page, is_protected)),
+            };
+            let mut state = driver.state.lock();
+            let pins = mdev.pins_mut(&mut state);
+            // What nobody wants any more stays in hand until it is unpinned, as the next job.
+            pins.candidate = match (pinned, core::mem::take(&mut pins.candidate)) {
+                (Some(Ok((pin, frame))), Candidate::Pinning) => Candidate::Pinned(pin, frame),
+                (Some(Ok((pin, frame))), _) => Candidate::Unwanted(pin, frame),
+                (Some(Err(_)), _) => Candidate::Refused,
+                (None, candidate) => candidate,
+            };
+            pins.in_hand = None;
+        }
+    }
+}
+
+fn pin(mdev: &Mdev, page: u64, is_protected: bool) -> Result<(PinnedPage<MatrixMdev>, Frame)> {
+    let pin = PinnedPage::new(mdev, page)?;
+    if is_protected {
+        pin.ensure_shared()?;
+    }
+    let frame = pin.hold_frame()?;
+    Ok((pin, frame))
+}
+
+impl PqapHandler for Mdev {
+    fn pqap(&self, vcpu: &Vcpu<'_>) -> Option<Status> {
+        if !vcpu.has_adapter_interruptions() {
+            return None;
+        }
+        let request = AqicRequest::new(vcpu.gprs());
+        let status = if request.enable {
+            enable(self, vcpu, &request)
+        } else {
+            disable(self, &request)
+        };
+        if status.code() != response::NORMAL {
+            let AqicRequest {
+                apqn, enable, nib, ..
+            } = request;
+            self.driver
+                .debug
+                .aqic_refused(apqn, enable, nib, status.code());
+        }
+        Some(status)
+    }
+}
+
+/// Returns what AQIC is refused with, if it is. What is to be seen of a reset by now is seen first.
+fn refusal(driver: &Driver, state: &mut State, mdev: &Mdev, apqn: Apqn) -> Option<Status> {
+    if state.host.queues.is_pending(apqn) {
+        driver.step(state, apqn.apid);
+    }
+    let of_queue = state.interruptions.of_queue(apqn);
+    let ending = of_queue.is_some_and(|it| it.is_ending());
+    let code = interrupts::refusal(Facts {
+        granted: mdev.masks(state).granted.has_queue(apqn),
+        bound: state.host.queues.is_bound(apqn),
+        resetting: state.host.queues.is_pending(apqn),
+        ending,
+    })?;
+    Some(Status::with_code(code))
+}
+
+fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
+    let AqicRequest { apqn, nib, isc, .. } = *request;
+    let driver = &mdev.driver;
+
+    let _one_at_a_time = mdev.aqic.lock();
+    if let Some(status) = refusal(driver, &mut driver.state.lock(), mdev, apqn) {
+        return status;
+    }
+    let (Ok(node), Ok(slot)) = (
+        RBTreeNodeReservation::new(GFP_KERNEL),
+        RBTreeNodeReservation::new(GFP_KERNEL),
+    ) else {
+        return Status::with_code(response::BUSY);
+    };
+    if nib == 0 || !vcpu.has_memory_at(nib) {
+        return Status::with_code(response::INVALID_ADDRESS);
+    }
+    let Ok(gisc) = Gisc::register(vcpu.kvm(), isc) else {
+        return Status::with_code(response::INVALID_ADDRESS);
+    };
+    let candidate = Candidate::Wanted {
+        page: vfio::page_of(nib),
+        is_protected: vcpu.is_protected(),
+    };
+    mdev.pins_mut(&mut driver.state.lock()).candidate = candidate;
+    mdev.flush_pin_work();
+
+    let mut prepared = Some(Prepared { node, slot, gisc });
+    let mut status = enable_candidate(mdev, apqn, nib, &mut prepared);
+    if status.code() == response::OTHERWISE_CHANGED && take_from_host(mdev, apqn) {
+        status = enable_candidate(mdev, apqn, nib, &mut prepared);
+    }
+    // What is not needed any more goes before this does.
+    mdev.pins_mut(&mut driver.state.lock()).discard();
+    mdev.flush_pin_work();
+    status
+}
+
+/// What has to be there before interruptions can be enabled, besides the page.
+struct Prepared {
+    node: RBTreeNodeReservation<u16, Interruption<Held>>,
+    slot: RBTreeNodeReservation<u64, Needs>,
+    gisc: Gisc,
+}
+
+/// Enables interruptions with the page of the candidate, if it is still there. If the machine accepts
+/// that, it has let go of what there was before.
+fn enable_candidate(mdev: &Mdev, apqn: Apqn, nib: u64, prepared: &mut Option<Prepared>) -> Status {
+    let driver = &mdev.driver;
+    let state = &mut *driver.state.lock();
+    if let Some(status) = refusal(driver, state, mdev, apqn) {
+        return status;
+    }
+    let pins = mdev.pins_mut(state);
+    let (Candidate::Pinned(_, frame), Some(it)) = (&pins.candidate, &prepared) else {
+        return Status::with_code(response::INVALID_ADDRESS);
+    };
+    let status = pqap::enable_interruptions(apqn, frame, nib, &it.gisc);
+    if status.code() != response::NORMAL {
+        return status;
+    }
+    if let (Candidate::Pinned(pin, frame), Some(Prepared { node, slot, gisc })) =
+        (core::mem::take(&mut pins.candidate), prepared.take())
+    {
+        let needs = Needs {
+            mdev: mdev.id,
+            page: pin.iova(),
+            _gisc: gisc,
+            _frame: frame,
+            pin: Some(pin),
+            is_wanted_back: false,
+        };
+        let new = Interruption::enabled(Held { needs, slot });
+        let enabled = &mut state.interruptions.enabled;
+        let old = enabled.insert(node.into_node(apqn.to_raw(), new));
+        if let Some(old) = old {
+            state.interruptions.give_back(old.to_key_value().1);
+        }
+    }
+    status
+}
+
+/// Disables interruptions of a queue of the guest that are not the guest's, and waits for that.
+/// Returns true if there were any.
+///
+/// The AP bus enables those of a new queue for the host, whatever driver the queue has.
+fn take_from_host(mdev: &Mdev, apqn: Apqn) -> bool {
+    let driver = &mdev.driver;
+    let mut is_disabled = false;
+    let mut is_hosts = false;
+    wait_for(GUEST_WAITS, || {
+        let state = &mut *driver.state.lock();
+        is_hosts = refusal(driver, state, mdev, apqn).is_none()
+            && state.interruptions.of_queue(apqn).is_none();
+        if !is_hosts {
+            return true;
+        }
+        if !is_disabled {
+            let code = pqap::disable_interruptions(apqn).code();
+            is_disabled = !matches!(code, response::BUSY | response::RESET_IN_PROGRESS);
+        }
+        is_disabled && !pqap::tapq(apqn).irq_enabled()
+    });
+    is_hosts
+}
+
+/// Looks again and again, but not for ever. Returns true if it is done.
+fn wait_for(milliseconds: i64, mut is_done: impl FnMut() -> bool) -> bool {
+    let start = Instant::<Monotonic>::now();
+    loop {
+        if is_done() {
+            return true;
+        }
+        let waited = start.elapsed().as_millis();
+        if waited >= milliseconds {
+            return false;
+        }
+        fsleep(Delta::from_millis(if waited < 20 { 1 } else { 5 }));
+    }
+}
+
+fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
+    let apqn = request.apqn;
+    let driver = &mdev.driver;
+    // Nobody enables interruptions while this waits for their end.
+    let _one_at_a_time = mdev.aqic.lock();
+    let status = {
+        let state = &mut *driver.state.lock();
+        if let Some(status) = refusal(driver, state, mdev, apqn) {
+            return status;
+        }
+        let status = pqap::disable_interruptions(apqn);
+        if let Some(interruption) = state.interruptions.of_queue(apqn) {
+            interruption.answered(status.code());
+        }
+        status
+    };
+    let is_over = wait_for(GUEST_WAITS, || {
+        let interruptions = &mut driver.state.lock().interruptions;
+        interruptions.step_all(|q, it| q == apqn && it.is_ending());
+        !interruptions
+            .of_queue(apqn)
+            .is_some_and(|it| it.is_ending())
+    });
+    if !is_over {
+        driver.look_later();
+    }
+    mdev.flush_pin_work();
+    status
+}
+
+/// Addresses of the user go away.
+///
+/// The machine has to let go of them; if AQIC does not help in time, the queue is reset, and if that
+/// does not help either, only the frame is kept. The work unpins the pages: it is waited for, as the
+/// caller wants no pinned page when this returns.
+pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
+    let iovas = iova..=iova.saturating_add(length.saturating_sub(1));
+    let driver = &mdev.driver;
+
+    if mdev.pins_mut(&mut driver.state.lock()).cancel(&iovas) {
+        mdev.begin_pin_work();
+    }
+    let end = |milliseconds| {
+        wait_for(milliseconds, || {
+            let state = &mut *driver.state.lock();
+            let queues = &state.host.queues;
+            let interruptions = &mut state.interruptions;
+            interruptions.step_all(|apqn, it| {
+                let is_due = it.needs.is_of(mdev, &iovas);
+                if is_due {
+                    it.end();
+                }
+                is_due && !queues.is_pending(apqn)
+            });
+            let mut all = interruptions.enabled.values();
+            !all.any(|it| it.needs.is_of(mdev, &iovas) && it.needs.pin.is_some())
+        })
+    };
+    if !end(UNMAP_WAITS_FOR_AQIC) {
+        reset_remaining(mdev, &iovas);
+        if !end(UNMAP_WAITS) {
+            take_pages_back(mdev, &iovas);
+        }
+    }
+
+    let mut is_over = || !driver.state.lock().is_giving_back(mdev, &iovas);
+    while !wait_for(UNMAP_WAITS_FOR_PINS, &mut is_over) && !mdev.is_in_container() {}
+}
+
+/// Begins resets of the queues whose interruptions do not end.
+fn reset_remaining(mdev: &Mdev, iovas: &Iovas) {
+    {
+        let state = &mut *mdev.driver.state.lock();
+        for (raw, interruption) in state.interruptions.enabled.iter() {
+            let apqn = Apqn::from_raw(*raw);
+            if interruption.needs.is_of(mdev, iovas) {
+                state.host.queues.reset_queue_in_place(apqn);
+            }
+        }
+    }
+    mdev.driver.proceed();
+}
+
+/// Gives back to the user the pages of interruptions that the machine has not let go of. Their frames
+/// are kept until it does.
+fn take_pages_back(mdev: &Mdev, iovas: &Iovas) {
+    let mut count = 0u32;
+    for interruption in mdev.driver.state.lock().interruptions.enabled.values_mut() {
+        if interruption.needs.is_of(mdev, iovas) && interruption.needs.pin.is_some() {
+            interruption.end();
+            interruption.needs.is_wanted_back = true;
+            count += 1;
+        }
+    }
+    if count != 0 {
+        mdev.begin_pin_work();
+        mdev.driver.look_later();
+        mdev.driver.debug.frames_kept(count);
+    }
+}
+
+/// Gives back all pages of the user of an mdev, who closes it. Resets of its queues have been waited
+/// for.
+pub(crate) fn release_all(mdev: &Mdev) {
+    {
+        let interruptions = &mut mdev.driver.state.lock().interruptions;
+        interruptions.step_all(|_, it| it.needs.is_of(mdev, &EVERYWHERE));
+    }
+    take_pages_back(mdev, &EVERYWHERE);
+    // VFIO unpins pages of open devices only.
+    mdev.flush_pin_work();
+    while mdev.pins() != 0 {
+        fsleep(Delta::from_millis(1));
+        mdev.flush_pin_work();
+    }
+}
+
+/// The driver gives up a queue that was not reset. Its interruptions end now, or are an orphan's.
+pub(crate) fn leave(driver: &Driver, apqn: Apqn) {
+    wait_for(GUEST_WAITS, || {
+        let interruptions = &mut driver.state.lock().interruptions;
+        interruptions.step_all(|q, _| q == apqn);
+        interruptions.of_queue(apqn).is_none()
+    });
+    if let Some(interruption) = driver.state.lock().interruptions.of_queue(apqn) {
+        interruption.orphan();
+    }
+}
