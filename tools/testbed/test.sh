@@ -109,6 +109,7 @@ lint() {
 }
 
 host() {
+	suite "packages that cannot be had as they are named" "$testbed/enter" "$testbed/fetch-test.sh"
 	cd "$repo/tools"
 	suite "unit and property tests" "$testbed/enter" cargo test -q
 }
