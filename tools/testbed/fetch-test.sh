@@ -118,6 +118,10 @@ together() {
 	fetch app
 	expect fetched "$got" "app_1.0 base_2 lib_1%3a2.0 tool_2.0"
 	says "lib 1:2.0 for 1:1.0+a~b"
+	# No other choice is left to those who install it.
+	expect chosen "$(APT_CONFIG=$archive/root/apt.conf apt-get -qq --print-uris \
+		-o Dir::Cache::Archives=/nonexistent install app | cut -d ' ' -f 2 | sort | paste -sd' ')" \
+		"app_1.0_s390x.deb base_2_s390x.deb lib_1%3a2.0_s390x.deb tool_2.0_s390x.deb"
 }
 
 # Updates come before newer suites, and an older version in a suite before another suite.

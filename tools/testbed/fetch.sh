@@ -11,7 +11,8 @@
 # release, for some architectures. Such a file is struck from the lists, and apt looks for
 # another solution as a whole, first among the suites that it has, then with those of
 # etc/apt/more.list, too. Their order is that of the priorities in etc/apt/preferences.d.
-# What is transient is tried again. A line that begins with "note: " says what was replaced.
+# What is transient is tried again. After an installation the lists name nothing but what is
+# there. A line that begins with "note: " says what was replaced.
 #
 # It runs where the packages are for: in the toolchain root, in one that is in the making, and
 # on the machine itself. So it needs no more than apt, awk and bash.
@@ -205,6 +206,9 @@ for deb in "$archives"/*.deb; do
 	case $rest in *%3a*) rest=${rest#*%3a} ;; esac
 	grep -qFx -e "${package}_$rest" "$work/files" || rm "$deb"
 done
+
+# Whoever installs them has no choice, by whatever solver. An upgrade is not all that is wanted.
+[ "$1" != install ] || stanzas 1
 
 if [ -s "$work/struck" ]; then
 	replaced=() gone=0

@@ -47,10 +47,12 @@ before='
 	APT_CONFIG=$MMDEBSTRAP_APT_CONFIG "$2"/fetch.sh "$1" dist-upgrade
 '
 
-# Run by mmdebstrap before the rest is installed; $1 is the root, with an apt of its own.
+# Run by mmdebstrap before the rest is installed; $1 is the root, with an apt of its own, which
+# need not prefer a suite as a whole.
 # shellcheck disable=SC2016
 rest='
 	set -eu
+	rm -f "$1"/etc/apt/preferences.d/00promoted
 	chroot "$1" env -u APT_CONFIG -u TMPDIR /fetch.sh / install $(echo "$MMDEBSTRAP_INCLUDE" | tr , " ")
 	rm "$1"/fetch.sh
 '
@@ -67,6 +69,7 @@ build() {
 			--aptopt='APT::Install-Recommends "false"' \
 			--aptopt='Acquire::Check-Valid-Until "false"' \
 			--aptopt='Acquire::Languages "none"' \
+			--dpkgopt=force-unsafe-io \
 			--dpkgopt='path-exclude=/usr/share/doc/*' \
 			--dpkgopt='path-exclude=/usr/share/man/*' \
 			--dpkgopt='path-exclude=/usr/share/locale/*' \
