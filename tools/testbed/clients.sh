@@ -39,11 +39,11 @@ build() {
 	mapfile -t packages < <(grep -v -e '^#' -e '^$' "$testbed/clients.packages")
 	say "image: Debian's clients for s390x, about a minute"
 	mkdir "$1/root"
-	unpack_debs "$1/root" "${packages[@]}"
+	progress "$cache/clients.log" "image of the clients" unpack_debs "$1/root" "${packages[@]}"
 	"$testbed/enter" sh -c "$file_system" clients "$1"
 	[ -s "$1/root.ext4" ] || die "the image of the clients is empty"
 }
 
-dir=$(entry "clients-$(key "$testbed/clients.sh" "$testbed/debs.sh" "$testbed/clients.packages" \
-	"$(basename "$root")")" build)
+dir=$(entry "clients-$(key "$testbed/clients.sh" "$testbed/debs.sh" "$testbed/suites.sh" \
+	"$testbed/clients.packages" "$(basename "$root")")" build)
 echo "$dir/root.ext4"

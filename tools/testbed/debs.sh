@@ -4,8 +4,7 @@
 # downloads, with lists and state of its own, and dpkg-deb unpacks.
 #
 # PACKAGE/SUITE comes from a newer suite than the rest, and with it what it needs in a
-# version that the rest does not have, and nothing else. The index of such a suite is
-# signed, but may have expired: mirrors are seen to be weeks behind.
+# version that the rest does not have, and nothing else.
 # shellcheck shell=bash
 
 suite=trixie
@@ -14,31 +13,17 @@ suite=trixie
 # shellcheck disable=SC2016
 unpack='
 	set -eu
-	dir=$1 suite=$2
-	shift 2
-	mirror=$(sed -n "s/^deb \([^ ]*\) $suite .*/\1/p" /etc/apt/sources.list | head -n 1)
+	testbed=$1 dir=$2 suite=$3
+	shift 3
+	. "$testbed/suites.sh"
+	mirror=$(mirror_of "$suite")
 	apt=$(mktemp -d -p "${dir%/*}" apt.XXXXXX)
-	mkdir -p "$apt"/lists/partial "$apt"/archives/partial
-	touch "$apt"/status
-	options="arch=s390x signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
-	echo "deb [$options] $mirror $suite main" >"$apt"/sources.list
-	for newer in $(printf "%s\n" "$@" | sed -n "s,.*/,,p" | sort -u); do
-		echo "deb [$options check-valid-until=no] $mirror $newer main" >>"$apt"/sources.list
-	done
-	get() {
-		apt-get -qq -o APT::Architecture=s390x -o APT::Architectures=s390x \
-			-o Dir::Etc::SourceList="$apt"/sources.list -o Dir::Etc::SourceParts=/dev/null \
-			-o Dir::State::Lists="$apt"/lists -o Dir::State::Status="$apt"/status \
-			-o Dir::Cache="$apt" -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
-			-o APT::Default-Release="$suite" -o APT::Solver::Strict-Pinning=false \
-			-o APT::Install-Recommends=0 "$@"
-	}
-	get update
-	get install --yes --download-only "$@"
+	configure "$apt" "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" "$mirror" "$suite" "$@"
+	APT_CONFIG=$apt/apt.conf "$testbed/fetch.sh" "$apt" install $(printf "%s\n" "$@" | sed s,/.*,,)
 	# As an installed system has them.
 	mkdir -p "$dir"/usr/bin "$dir"/usr/sbin "$dir"/usr/lib "$dir"/usr/lib64
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$dir"
-	for deb in "$apt"/archives/*.deb; do
+	for deb in "$apt"/var/cache/apt/archives/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$dir" --keep-directory-symlink --no-same-owner \
 			--exclude="./usr/share/doc/*" --exclude="./usr/share/info/*" \
 			--exclude="./usr/share/man/*" --exclude="./usr/share/locale/*"
@@ -52,6 +37,5 @@ unpack_debs() {
 	local dir=$1
 	shift
 	# shellcheck disable=SC2154 # that is from lib.sh
-	"$testbed/enter" sh -c "$unpack" debs "$dir" "$suite" "$@" ||
-		die "these could not be fetched from Debian $suite for s390x: $*"
+	"$testbed/enter" sh -c "$unpack" debs "$testbed" "$dir" "$suite" "$@"
 }

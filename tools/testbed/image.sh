@@ -27,10 +27,10 @@ archive='
 build() {
 	say "image: busybox for s390x"
 	mkdir "$1/debs"
-	unpack_debs "$1/debs" busybox-static
+	progress "$cache/image.log" "image" unpack_debs "$1/debs" busybox-static
 	"$testbed/enter" sh -c "$archive" image "$1"
 	[ -s "$1/base.cpio" ] || die "the image is empty"
 }
 
-dir=$(entry "image-$(key "$testbed/image.sh" "$testbed/debs.sh" "$(basename "$root")")" build)
+dir=$(entry "image-$(key "$testbed/image.sh" "$testbed/debs.sh" "$testbed/suites.sh" "$(basename "$root")")" build)
 echo "$dir/base.cpio"

@@ -51,9 +51,10 @@ entry() {
 }
 
 # progress LOG LABEL COMMAND...: run COMMAND with its output in LOG, and show
-# once in a while how many lines it has come along and what the last one is.
+# once in a while how many lines it has come along and what the last one is. Lines
+# that begin with "note: " are shown in any case.
 progress() {
-	local log=$1 label=$2 pid rc=0
+	local log=$1 label=$2 pid rc=0 note
 	shift 2
 	"$@" >"$log" 2>&1 &
 	pid=$!
@@ -66,6 +67,9 @@ progress() {
 	done
 	wait $pid || rc=$?
 	trap - EXIT
+	while read -r note; do
+		say "$label: $note"
+	done < <(sed -n 's/^note: //p' "$log")
 	if [ $rc != 0 ]; then
 		tail -n 40 "$log" >&2
 		die "$label failed; the whole log is $log"

@@ -66,6 +66,17 @@ unsafe_is_documented() {
 	done | diff - <(awk '$1 ~ /\.rs$/ { print $1, $2 }' "$repo/Documentation/unsafe.rst")
 }
 
+# Kbuild deletes whatever has a name like those of its own files. Tried on a copy.
+clean_keeps_sources() {
+	local copy rc=0
+	copy=$(mktemp -d "$cache/clean.XXXXXX")
+	git -C "$repo" ls-files -z | tar -c -C "$repo" --null -T - | tar -x -C "$copy"
+	"$testbed/enter" make -s -C "$copy" KDIR="$kernel" ARCH=s390 clean || rc=1
+	(cd "$copy" && git -C "$repo" ls-files -z | xargs -0 ls -d >/dev/null) || rc=1
+	rm -rf "$copy"
+	return $rc
+}
+
 # All files but those that are data, have no comments, or decide by their contents
 # whether the kernel and the toolchain are built anew.
 every_file_has_a_licence() {
@@ -87,6 +98,7 @@ lint() {
 	check "rustdoc: the module" module RUSTDOC_TOO=1
 	check "unsafe is where Documentation/unsafe.rst says" unsafe_is_documented
 	check "every file names its licence" every_file_has_a_licence
+	check "make clean keeps what is not built" clean_keeps_sources
 	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check
 	cd tools
 	check "clippy: the tools" "$testbed/enter" cargo clippy -q --workspace --all-targets -- -D warnings
@@ -97,6 +109,7 @@ lint() {
 }
 
 host() {
+	suite "packages that cannot be had as they are named" "$testbed/enter" "$testbed/fetch-test.sh"
 	cd "$repo/tools"
 	suite "unit and property tests" "$testbed/enter" cargo test -q
 }

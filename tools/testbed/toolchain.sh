@@ -29,24 +29,53 @@ mirror() {
 		awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
 }
 
+# Run by mmdebstrap before anything is downloaded; $1 is the root, $2 the testbed, $3 the suite.
+# Backports come from wherever mmdebstrap takes the release from. What the root cannot do without
+# is fetched by the apt of this machine, so that what cannot be had is replaced.
+# shellcheck disable=SC2016
+before='
+	set -eu
+	. "$2"/suites.sh
+	etc=$1/etc/apt
+	line=$(sed -n "/^deb .* $3 /p" "$etc"/sources.list | head -n 1)
+	printf "%s\n" "$line" | sed "s/ $3 / $3-backports /" >"$etc"/sources.list.d/backports.list
+	options=$(printf "%s\n" "$line" | sed -n "s/^deb \(\[[^]]*\]\) .*/\1/p")
+	uri=$(printf "%s\n" "$line" | sed "s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/")
+	more_sources "$options" "$uri" "$3" | grep -v " $3-backports " >"$etc"/more.list
+	preferences "$3" "$3-backports" >"$etc"/preferences.d/suites
+	cp "$2"/fetch.sh "$1"/fetch.sh
+	APT_CONFIG=$MMDEBSTRAP_APT_CONFIG "$2"/fetch.sh "$1" dist-upgrade
+'
+
+# Run by mmdebstrap before the rest is installed; $1 is the root, with an apt of its own, which
+# need not prefer a suite as a whole.
+# shellcheck disable=SC2016
+rest='
+	set -eu
+	rm -f "$1"/etc/apt/preferences.d/00promoted
+	chroot "$1" env -u APT_CONFIG -u TMPDIR /fetch.sh / install $(echo "$MMDEBSTRAP_INCLUDE" | tr , " ")
+	rm "$1"/fetch.sh
+'
+
 build() {
 	local root=$1 packages
 	packages=$(grep -v '^#' "$testbed/packages" | paste -sd,)
 	need_host_tools
 	say "toolchain: Debian $suite and backports, about 2.5 GB unpacked"
-	# Backports come from wherever mmdebstrap takes the release from. All goes
-	# in one transaction: two suites in two transactions do not fit together.
-	# shellcheck disable=SC2016,SC2046,SC2329 # the hook and "no mirror" are for mmdebstrap
+	# All goes in one transaction: two suites in two transactions do not fit together.
+	# shellcheck disable=SC2046,SC2329 # "no mirror" is for mmdebstrap
 	make_root() {
 		mmdebstrap --variant=apt --format=tar --include="$packages" \
-			--aptopt="APT::Default-Release \"$suite-backports\"" \
 			--aptopt='APT::Install-Recommends "false"' \
+			--aptopt='Acquire::Check-Valid-Until "false"' \
+			--aptopt='Acquire::Languages "none"' \
+			--dpkgopt=force-unsafe-io \
 			--dpkgopt='path-exclude=/usr/share/doc/*' \
 			--dpkgopt='path-exclude=/usr/share/man/*' \
 			--dpkgopt='path-exclude=/usr/share/locale/*' \
-			--setup-hook='sed -n "s/ '"$suite"' / '"$suite"'-backports /p" "$1"/etc/apt/sources.list \
-				>"$1"/etc/apt/sources.list.d/backports.list' \
-			--skip=cleanup/apt/lists \
+			--setup-hook="sh -c '$before' before \"\$1\" '$testbed' '$suite'" \
+			--skip=update \
+			--essential-hook="sh -c '$rest' rest \"\$1\"" \
 			"$suite" - $(mirror) |
 			tar -x -C "$root" --no-same-owner --exclude='./dev/*'
 	}

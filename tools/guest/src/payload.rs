@@ -12,7 +12,7 @@ use crate::crycb::Commit;
 use crate::memory::Memory;
 
 #[cfg(target_arch = "s390x")]
-std::arch::global_asm!(include_str!("payload.s"));
+std::arch::global_asm!(include_str!("payload.S"));
 
 /// The bytes of the program, and the offsets of its handlers of I/O and program
 /// interruptions.
@@ -31,7 +31,7 @@ fn program() -> (&'static [u8], u64, u64) {
         &raw const payload_end,
     ];
     let offset = |to: *const u8| to.addr() - start.addr();
-    // SAFETY: both symbols are in the section that the assembler makes of payload.s,
+    // SAFETY: both symbols are in the section that the assembler makes of payload.S,
     // which is read-only, and `end` is behind `start` in it.
     let bytes = unsafe { std::slice::from_raw_parts(start, offset(end)) };
     (bytes, offset(io) as u64, offset(exception) as u64)
@@ -63,7 +63,7 @@ const MODE_64: u64 = 0x1_8000_0000;
 const IO: u64 = 1 << 57;
 const WAIT: u64 = 1 << 49;
 
-/// Offsets in a mailbox; payload.s has them as numbers.
+/// Offsets in a mailbox; payload.S has them as numbers.
 mod mailbox {
     pub(super) const SCANS: u64 = 0x00;
     pub(super) const COMMAND: u64 = 0x08;
