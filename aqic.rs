@@ -30,7 +30,10 @@ use kernel::{
         RBTree,
         RBTreeNodeReservation, //
     },
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
     time::{
         delay::fsleep,
         Delta,
@@ -732,13 +735,18 @@ pub(crate) fn release_all(mdev: &Mdev) {
 }
 
 /// The driver gives up a queue that was not reset. Its interruptions end now, or are an orphan's.
-pub(crate) fn leave(driver: &Driver, apqn: Apqn) {
+pub(crate) fn leave(driver: &Arc<Driver>, apqn: Apqn) {
     wait_for(GUEST_WAITS, || {
         let interruptions = &mut driver.state.lock().interruptions;
         interruptions.step_all(|q, _| q == apqn);
         interruptions.of_queue(apqn).is_none()
     });
-    if let Some(interruption) = driver.state.lock().interruptions.of_queue(apqn) {
-        interruption.orphan();
+    let is_left = {
+        let interruptions = &mut driver.state.lock().interruptions;
+        let interruption = interruptions.of_queue(apqn);
+        interruption.map(Interruption::orphan).is_some()
+    };
+    if is_left {
+        driver.look_later();
     }
 }

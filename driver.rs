@@ -110,6 +110,8 @@ pub(crate) struct State {
     scanner: Option<usize>,
     /// When somebody last began to wait for resets of queues that leave the driver.
     release_began: Option<Instant<Monotonic>>,
+    /// A reset has told otherwise than the configuration.
+    is_configuration_doubtful: bool,
     /// No more work: the driver goes.
     stopping: bool,
 }
@@ -171,6 +173,16 @@ impl State {
                 }
             }
             self.mdevs = mdevs;
+        }
+    }
+
+    /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
+    /// back between two scans, of which the bus does not tell.
+    fn ask_about_configuration(&mut self) {
+        if core::mem::take(&mut self.is_configuration_doubtful) && !self.host.is_scanning() {
+            if let Some(info) = pqap::qci() {
+                self.host.reconfigure(info.matrix());
+            }
         }
     }
 
@@ -265,7 +277,6 @@ impl WorkItem<RETRY> for Driver {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.look_at_configuration();
         this.state.lock().host.queues.retry_failed();
         this.proceed();
         this.look_later();
@@ -290,6 +301,7 @@ impl Driver {
             looks: 0,
             scanner: None,
             release_began: None,
+            is_configuration_doubtful: false,
             stopping: false,
         };
         Arc::pin_init(
@@ -317,16 +329,10 @@ impl Driver {
         }
     }
 
-    /// The host configuration may be another one than the driver knows, if the bus has not told.
-    pub(crate) fn look_at_configuration(self: &Arc<Self>) {
-        let Some(info) = pqap::qci() else { return };
-        {
-            let mut state = self.state.lock();
-            if state.host.is_scanning() || *state.host.config() == info.matrix() {
-                return;
-            }
-            state.host.reconfigure(info.matrix());
-        }
+    /// The driver is registered. The bus tells of changes of the configuration from now on, and not of
+    /// those before.
+    pub(crate) fn registered(self: &Arc<Self>) {
+        self.state.lock().is_configuration_doubtful = true;
         self.proceed();
     }
 
@@ -339,6 +345,7 @@ impl Driver {
         }
         let (remain, any_failed) = {
             let state = &mut *self.state.lock();
+            state.ask_about_configuration();
             state.decide();
             let queues = &state.host.queues;
             let any_failed = queues.any_failed() || state.interruptions.any_ending();
@@ -357,24 +364,22 @@ impl Driver {
         let State {
             host,
             interruptions,
+            is_configuration_doubtful,
             ..
         } = state;
-        host.step(
-            apid,
-            &mut pqap::Machine,
-            |apqn, progress, is_news| match progress {
-                Progress::Done | Progress::Failed(NOT_AVAILABLE) => {
-                    // A reset has disabled interruptions.
-                    interruptions.release(apqn);
-                    self.report_end(apqn, progress, is_news);
-                }
-                Progress::Failed(_) => {
+        let config = *host.config();
+        host.step(apid, &mut pqap::Machine, |apqn, progress, is_news| {
+            let is_there = progress != Progress::Failed(NOT_AVAILABLE);
+            *is_configuration_doubtful |= is_there != config.has_queue(apqn);
+            if let Progress::Failed(code) = progress {
+                self.report_failure(apqn, code, is_news);
+                if is_there {
                     interruptions.end(apqn);
-                    self.report_end(apqn, progress, is_news);
+                    return;
                 }
-                Progress::Pending => {}
-            },
-        );
+            }
+            interruptions.release(apqn);
+        });
     }
 
     /// Has all done in a while that can wait, or has to.
@@ -436,8 +441,8 @@ impl Driver {
         }
     }
 
-    fn report_end(&self, apqn: Apqn, progress: Progress, is_news: bool) {
-        if let (Progress::Failed(code), true) = (progress, is_news) {
+    fn report_failure(&self, apqn: Apqn, code: u8, is_news: bool) {
+        if is_news {
             self.debug.reset_failed(apqn, code);
             pr_warn!("reset of queue {apqn} failed with response code {code:02x}: not passed on\n");
         }

@@ -242,10 +242,10 @@ impl<S: Storage> Host<S> {
         self.scanning
     }
 
-    /// The configuration is another one, though the AP bus has not told.
+    /// The configuration may be another one, though the AP bus has not told.
     pub fn reconfigure(&mut self, config: Matrix) {
+        self.reconfigured |= self.config != config;
         self.config = config;
-        self.reconfigured = true;
     }
 
     /// The AP bus has found another configuration, and begins to look at the queues.

@@ -164,7 +164,7 @@ fn wait_until_out_of_reach(driver: &Arc<Driver>, apqn: Apqn) {
 
 /// Resets a queue before the bus may give it to another driver, and ends its interruptions. No guest
 /// has it any more.
-fn release(driver: &Driver, apqn: Apqn) {
+fn release(driver: &Arc<Driver>, apqn: Apqn) {
     let start = Instant::<Monotonic>::now();
     let patience = driver.state.lock().release_patience();
     let mut reset = Reset::default();

@@ -84,8 +84,7 @@ impl kernel::InPlaceModule for VfioAp {
                 _published: module_global::Published::new(driver)?,
                 _matrix_device: matrix_device::MatrixDevice::new(module)?,
                 _queue_driver <- kernel::driver::Registration::new(c"vfio_ap", module),
-                // The bus tells of changes from now on, and not of those before.
-                _: { registered.look_at_configuration() },
+                _: { registered.registered() },
                 _mdev_driver <- mdev::Registration::new(c"vfio_ap_mdev", module),
                 _parent <- mdev::Parent::new(_matrix_device, _mdev_driver.as_ref()),
             }))
