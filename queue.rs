@@ -81,7 +81,14 @@ impl ap_bus::Driver for QueueDriver {
     }
 
     fn bound(queue: &Queue) {
-        queue.driver.state.lock().host.queues.bind(queue.apqn);
+        {
+            let state = &mut *queue.driver.state.lock();
+            if state.is_in_reach(queue.apqn) {
+                state.host.queues.bind_in_reach(queue.apqn);
+            } else {
+                state.host.queues.bind(queue.apqn);
+            }
+        }
         queue.driver.proceed();
         // Whoever binds a queue of an mdev by hand expects it to be there. In a scan, resets go on in
         // parallel.

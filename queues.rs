@@ -431,6 +431,12 @@ impl<S: Storage> Queues<S> {
         });
     }
 
+    /// A queue that was not bound is bound to the driver, and the APCB of a guest names it still, as its
+    /// user holds up the commit that takes it away. The queue is held: the end of the commit resets it.
+    pub fn bind_in_reach(&mut self, apqn: Apqn) {
+        self.change(apqn.apid, |adapter| adapter.bound.insert(apqn.apqi));
+    }
+
     /// A queue is no longer bound to the driver.
     pub fn unbind(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| {
