@@ -145,10 +145,8 @@ impl Mdev {
     /// be carried out, when that was decided for all mdevs.
     pub(crate) fn follow(&self, state: &mut State) -> bool {
         let following = self.masks(state).following(&state.host);
-        if let Some((masks, due)) = following {
-            let shared = self.shared_mut(state);
-            shared.masks = masks;
-            shared.decided = Some(due);
+        if following.is_some() {
+            self.shared_mut(state).decided = following;
         }
         following.is_some()
     }
@@ -297,7 +295,7 @@ impl MatrixMdev {
 
         let new_queues = new.new_queues(&old);
         for queues in new_queues.iter().flatten() {
-            check_not_reserved(mdev, &reservations, queues, &new)?;
+            check_not_reserved(mdev, &reservations, queues)?;
         }
         {
             let state = mdev.driver.state.lock();
@@ -352,21 +350,10 @@ impl MatrixMdev {
 ///
 /// What the driver has, and no mask reserves, is not: the bus is asked about the rest only, as it
 /// looks at all its queues to find one.
-fn check_not_reserved(
-    mdev: &Mdev,
-    reservations: &Reservations,
-    queues: &Product,
-    assigned: &Matrix,
-) -> Result {
+fn check_not_reserved(mdev: &Mdev, reservations: &Reservations, queues: &Product) -> Result {
     let masked = queues.intersect(&ap_bus::reserving_masks(reservations));
-    let unsure = {
-        let mut state = mdev.driver.state.lock();
-        let mut masks = *mdev.masks(&state);
-        let unsure = masks.unsure(queues, assigned, &state.host);
-        mdev.shared_mut(&mut state).masks = masks;
-        unsure
-    };
-    for queues in [masked, unsure].iter().flatten() {
+    let unbound = mdev.driver.state.lock().host.queues.unbound(queues);
+    for queues in [masked, unbound].iter().flatten() {
         for apqn in queues.queues() {
             if ap_bus::is_reserved(reservations, apqn)? {
                 return Err(EADDRNOTAVAIL);

@@ -24,7 +24,6 @@ use crate::{
         Mask, //
     },
     queues::{
-        Complete,
         Instructions,
         Progress,
         Queues,
@@ -322,12 +321,8 @@ impl<S: Storage> Host<S> {
 
     /// What a guest may have of what is assigned to it: the one rule.
     pub fn permitted(&self, assigned: &Matrix) -> Matrix {
-        self.permitted_knowing(assigned, &Complete::default())
-    }
-
-    fn permitted_knowing(&self, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
-        matrix.apm = self.queues.complete(matrix.apm, matrix.aqm, known).apm;
+        matrix.apm = self.queues.complete(matrix.apm, matrix.aqm);
         matrix
     }
 
@@ -359,16 +354,14 @@ impl<S: Storage> Host<S> {
     /// the host configuration no longer has until the end of the scan: the machine gives a guest only
     /// what is in both, and the bus makes no queue of it before the next scan. A queue that somebody
     /// else than the bus unbinds is an exception, as it can have another driver at once.
-    fn kept(&self, has: &Matrix, assigned: &Matrix, known: &Complete) -> Matrix {
+    fn kept(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
         let mut matrix = has.intersect(assigned);
         if !self.scanning && !self.settling {
             matrix = matrix.intersect(&self.config);
         }
         let there = matrix.apm & self.config.apm;
-        let complete = self
-            .queues
-            .complete(there, matrix.aqm & self.config.aqm, known);
-        matrix.apm = matrix.apm - (there - complete.apm) - self.withdrawn;
+        let complete = self.queues.complete(there, matrix.aqm & self.config.aqm);
+        matrix.apm = matrix.apm - (there - complete) - self.withdrawn;
         matrix
     }
 }
@@ -418,9 +411,6 @@ pub struct Masks {
     pub committing: Option<Matrix>,
     /// Who uses the mdev.
     pub user: User,
-    /// Remembered for what is assigned and in the host configuration. Makes no difference but to the
-    /// cost of a decision.
-    pub known: Complete,
 }
 
 /// What somebody does to an mdev.
@@ -462,10 +452,16 @@ impl Masks {
 
     /// The commit is over. Returns the queues that the guest cannot reach any more.
     pub fn end_commit(&mut self) -> Lost {
-        match self.committing.take() {
-            Some(apcb) => Lost::new(core::mem::replace(&mut self.apcb, apcb), apcb),
-            None => Lost::NOTHING,
+        let Some(apcb) = self.committing.take() else {
+            return Lost::NOTHING;
+        };
+        let lost = Lost::new(self.apcb, apcb);
+        self.apcb = apcb;
+        if self.due == apcb {
+            // What was not granted any more, and is again, has no queues: those would be held.
+            self.granted = apcb;
         }
+        lost
     }
 
     /// Returns true if the APCB is what it has to be.
@@ -497,78 +493,35 @@ impl Masks {
             Change::Close => self.user = User::Nobody,
         }
         // Whoever opens or assigns in a scan wants to see that done now.
-        self.refresh(host, host.is_being_reset(&self.assigned))
-    }
-
-    /// What becomes of the masks by what has changed at the host since the last call of
-    /// [`Host::forget_changes`], and what the APCB of the guest has to be then, if that concerns
-    /// them.
-    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<(Self, Matrix)> {
-        let changed = host.queues.changed();
-        let is_concerned = host.reconfigured
-            || !changed.is_empty()
-                && (self.assigned.apm.intersects(changed) || self.known.is_of_any(changed));
-        is_concerned.then(|| {
-            let mut masks = *self;
-            let due = masks.reconsider(host);
-            (masks, due)
-        })
+        self.apcb_for(host, host.is_being_reset(&self.assigned))
     }
 
     /// Returns what the APCB of the guest has to be by what is so now.
-    pub fn reconsider<S: Storage>(&mut self, host: &Host<S>) -> Matrix {
-        self.refresh(host, host.is_unsettled(&self.assigned))
+    pub fn reconsider<S: Storage>(&self, host: &Host<S>) -> Matrix {
+        self.apcb_for(host, host.is_unsettled(&self.assigned))
     }
 
-    /// Those of some queues that are about to be assigned, among others, of which it is not sure
-    /// that the driver has them: each adapter with all domains.
-    ///
-    /// What that takes is remembered for the assignment.
-    pub fn unsure<S: Storage>(
-        &mut self,
-        queues: &Product,
-        assigned: &Matrix,
-        host: &Host<S>,
-    ) -> Option<Product> {
-        self.remember(assigned, host);
-        let rest = if queues.aqm.is_subset(&host.config.aqm) {
-            queues.apm - self.known.apm
-        } else {
-            queues.apm
-        };
-        let rest = Product::new(rest, queues.aqm)?;
-        Product::new(host.queues.partly_unbound(&rest), rest.aqm)
+    /// Returns what the APCB of the guest has to be now, if what has changed at the host since the last
+    /// call of [`Host::forget_changes`] concerns it.
+    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Matrix> {
+        let is_concerned = host.reconfigured || self.assigned.apm.intersects(host.queues.changed());
+        is_concerned.then(|| self.reconsider(host))
     }
 
-    /// Remembers what is so now; returns what the APCB of the guest has to be. As long as things are
-    /// `unsettled`, the guest gets nothing new.
-    fn refresh<S: Storage>(&mut self, host: &Host<S>, unsettled: bool) -> Matrix {
-        let assigned = self.assigned;
-        self.remember(&assigned, host);
+    /// What the APCB of the guest has to be. As long as things are `unsettled`, the guest gets nothing
+    /// new.
+    fn apcb_for<S: Storage>(&self, host: &Host<S>, unsettled: bool) -> Matrix {
         match self.user {
             User::Nobody | User::Leaving => Matrix::EMPTY,
-            User::Guest if unsettled => host.kept(&self.granted, &assigned, &self.known),
-            User::Guest => Matrix {
-                apm: self.known.apm,
-                aqm: self.known.aqm,
-                adm: assigned.adm & host.config.adm,
-            },
+            User::Guest if unsettled => host.kept(&self.granted, &self.assigned),
+            User::Guest => host.permitted(&self.assigned),
         }
-    }
-
-    /// Decisions cost less from now on.
-    fn remember<S: Storage>(&mut self, assigned: &Matrix, host: &Host<S>) {
-        let (apm, aqm) = (
-            assigned.apm & host.config.apm,
-            assigned.aqm & host.config.aqm,
-        );
-        self.known = host.queues.complete(apm, aqm, &self.known);
     }
 
     /// What the guest has, or what a guest would have if there were one.
     pub fn visible<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
-            User::Nobody => host.permitted_knowing(&self.assigned, &self.known),
+            User::Nobody => host.permitted(&self.assigned),
             User::Guest | User::Leaving => self.granted,
         }
     }
@@ -622,18 +575,6 @@ impl Lost {
             apids: concerned.iter(),
             lost: *self,
         }
-    }
-
-    /// The same the other way round: for each domain the adapters that lose their queue with it.
-    pub fn columns(&self) -> impl Iterator<Item = (Apqi, Mask<Apid>)> + '_ {
-        let Self { before, after } = self;
-        before.aqm.iter().map(|apqi| {
-            if after.aqm.contains(apqi) {
-                (apqi, before.apm - after.apm)
-            } else {
-                (apqi, before.apm)
-            }
-        })
     }
 }
 

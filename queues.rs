@@ -3,9 +3,8 @@
 //! The queues that are bound to the driver, and their resets.
 //!
 //! Owns what is known of each queue, as one row of 256 bits per adapter and property: so an adapter
-//! is judged by a few operations on words, however many queues there are, and a new domain is so as
-//! well. Owns also the rules of a reset: when a queue may be passed on, when to look again, when to
-//! ask again.
+//! is judged by a few operations on words, however many queues there are. Owns also the rules of a
+//! reset: when a queue may be passed on, when to look again, when to ask again.
 //!
 //! A queue that is bound is in one of these states:
 //!
@@ -127,7 +126,7 @@ impl Reset {
 /// All sets are subsets of `bound`, and those that tell more of pending resets are subsets of
 /// `pending`. No queue is both failed and usable, or failed and pending.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-struct Adapter {
+pub struct Entry {
     bound: Mask<Apqi>,
     usable: Mask<Apqi>,
     pending: Mask<Apqi>,
@@ -142,9 +141,9 @@ struct Adapter {
     told: Mask<Apqi>,
 }
 
-impl Adapter {
+impl Entry {
     /// No queue of the adapter is bound.
-    const NONE: Self = Self {
+    pub const NONE: Self = Self {
         bound: Mask::EMPTY,
         usable: Mask::EMPTY,
         pending: Mask::EMPTY,
@@ -194,30 +193,8 @@ impl Adapter {
     }
 }
 
-/// What is known by one number: of the adapter, and of the domain.
-///
-/// # Invariants
-///
-/// An adapter is among those of a domain if and only if that domain is among the usable ones of the
-/// adapter.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub struct Entry {
-    adapter: Adapter,
-    /// The adapters with which the domain is usable: the same by columns, so that a new domain is
-    /// judged at once for all adapters.
-    usable_with: Mask<Apid>,
-}
-
-impl Entry {
-    /// No queue is bound.
-    pub const NONE: Self = Self {
-        adapter: Adapter::NONE,
-        usable_with: Mask::EMPTY,
-    };
-}
-
-/// Where the state of the queues is kept: an entry at the place of its number, up to the greatest
-/// number that a queue has had.
+/// Where the state of the queues is kept: an entry for each adapter, at the place of its number, up to
+/// the greatest one that a bound queue has had.
 pub trait Storage: DerefMut<Target = [Entry]> {}
 
 impl<S: DerefMut<Target = [Entry]>> Storage for S {}
@@ -231,27 +208,6 @@ pub struct Missing {
     pub unfinished: Mask<Apqi>,
     /// The reset failed.
     pub failed: Mask<Apqi>,
-}
-
-/// The adapters of which all queues in some domains can be passed on, as that was at some time.
-///
-/// Whoever decides the same again and again remembers it: then a decision costs as much as has
-/// changed since, and not as much as there is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Complete {
-    /// The adapters that it is known of.
-    of: Mask<Apid>,
-    /// The domains.
-    pub aqm: Mask<Apqi>,
-    /// The adapters that are complete.
-    pub apm: Mask<Apid>,
-}
-
-impl Complete {
-    /// Whether it says something of one of these adapters.
-    pub fn is_of_any(&self, apm: &Mask<Apid>) -> bool {
-        self.of.intersects(apm)
-    }
 }
 
 /// The state of all queues.
@@ -283,26 +239,21 @@ impl<S: Storage> Queues<S> {
         apqn: Apqn,
         mut grow: impl FnMut(&mut S) -> Result<(), E>,
     ) -> Result<(), E> {
-        let greatest = apqn.apid.0.max(apqn.apqi.0);
-        while self.entries.len() <= usize::from(greatest) {
+        while self.entries.len() <= usize::from(apqn.apid.0) {
             grow(&mut self.entries)?;
         }
         Ok(())
     }
 
-    fn entry(&self, number: u8) -> &Entry {
+    fn adapter(&self, apid: Apid) -> &Entry {
         self.entries
-            .get(usize::from(number))
+            .get(usize::from(apid.0))
             .unwrap_or(&Entry::NONE)
     }
 
-    fn adapter(&self, apid: Apid) -> &Adapter {
-        &self.entry(apid.0).adapter
-    }
-
     /// Changes one adapter, if there is room for it, and takes note of that.
-    fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Adapter)) {
-        if let Some(Entry { adapter, .. }) = self.entries.get_mut(usize::from(apid.0)) {
+    fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Entry)) {
+        if let Some(adapter) = self.entries.get_mut(usize::from(apid.0)) {
             change(adapter);
             let is_busy = !adapter.pending.is_empty();
             self.note_change(apid, is_busy);
@@ -320,13 +271,6 @@ impl<S: Storage> Queues<S> {
         self.changed.insert(apid);
     }
 
-    /// Changes the adapters with which a domain is usable.
-    fn change_domain(&mut self, apqi: Apqi, change: impl FnOnce(&mut Mask<Apid>)) {
-        if let Some(Entry { usable_with, .. }) = self.entries.get_mut(usize::from(apqi.0)) {
-            change(usable_with);
-        }
-    }
-
     /// The domains of an adapter whose queues may be passed to a guest.
     pub fn usable(&self, apid: Apid) -> Mask<Apqi> {
         self.adapter(apid).usable
@@ -334,45 +278,8 @@ impl<S: Storage> Queues<S> {
 
     /// Those of the adapters `apm` of which all queues with the domains `aqm` may be passed to a
     /// guest; without any domains, these are all of them.
-    ///
-    /// `known` is what this function has returned before, for whatever adapters and domains, if
-    /// nothing that concerns them has been forgotten by [`Self::forget_changes`] since; or the
-    /// default value. It makes no difference but to the cost.
-    pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>, known: &Complete) -> Complete {
-        let (unknown, kept) = if known.of == apm && known.aqm == aqm {
-            let changed = apm & self.changed;
-            if changed.is_empty() {
-                return *known;
-            }
-            (changed, known.apm - changed)
-        } else {
-            let unchanged = known.of - self.changed;
-            let mut kept = known.apm & unchanged & apm;
-            let mut unknown = apm - unchanged;
-            if known.aqm != aqm {
-                // What was not complete is not so either if there are more domains.
-                if !known.aqm.is_subset(&aqm) {
-                    unknown = apm - kept;
-                }
-                for apqi in (aqm - known.aqm).iter() {
-                    kept = kept & self.entry(apqi.0).usable_with;
-                }
-            }
-            if unknown.is_empty() {
-                return Complete {
-                    of: apm,
-                    aqm,
-                    apm: kept,
-                };
-            }
-            (unknown, kept)
-        };
-        let complete = unknown.filter(|apid| aqm.is_subset(&self.adapter(apid).usable));
-        Complete {
-            of: apm,
-            aqm,
-            apm: kept | complete,
-        }
+    pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Mask<Apid> {
+        apm.filter(|apid| aqm.is_subset(&self.adapter(apid).usable))
     }
 
     /// The adapters that have changed since the last call of [`Self::forget_changes`].
@@ -388,7 +295,7 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    /// Everybody who remembers a [`Complete`] that the last changes concern has asked again since.
+    /// Everybody whom the last changes concern has looked at the queues since.
     pub fn forget_changes(&mut self) {
         self.changed = Mask::EMPTY;
     }
@@ -404,10 +311,11 @@ impl<S: Storage> Queues<S> {
         adapter.usable - adapter.pending
     }
 
-    /// The adapters of which some of these queues is not bound.
-    pub fn partly_unbound(&self, queues: &Product) -> Mask<Apid> {
-        let unbound = |apid| !queues.aqm.is_subset(&self.adapter(apid).bound);
-        queues.apm.filter(unbound)
+    /// Those of some queues of which it is not sure that they are bound: each adapter that has one
+    /// which is not, with all domains.
+    pub fn unbound(&self, queues: &Product) -> Option<Product> {
+        let is_unbound = |apid| !queues.aqm.is_subset(&self.adapter(apid).bound);
+        Product::new(queues.apm.filter(is_unbound), queues.aqm)
     }
 
     /// What is the matter with the queues of an adapter with these domains; [`None`] if nothing is.
@@ -444,7 +352,6 @@ impl<S: Storage> Queues<S> {
             adapter.bound.remove(apqn.apqi);
             adapter.told.remove(apqn.apqi);
         });
-        self.change_domain(apqn.apqi, |usable_with| usable_with.remove(apqn.apid));
     }
 
     /// Queues are about to be taken from a guest: from now on nobody may get them. Returns how many
@@ -454,9 +361,6 @@ impl<S: Storage> Queues<S> {
         for (apid, row) in lost.rows() {
             self.change(apid, |adapter| adapter.clear(row));
             count += row.len();
-        }
-        for (apqi, column) in lost.columns() {
-            self.change_domain(apqi, |usable_with| *usable_with = *usable_with - column);
         }
         count
     }
@@ -545,14 +449,10 @@ impl<S: Storage> Queues<S> {
                     adapter.accepted.set(apqi, reset.accepted);
                     continue;
                 }
-                Progress::Done => {
-                    adapter.usable.insert(apqi);
-                    self.change_domain(apqi, |usable_with| usable_with.insert(apid));
-                }
+                Progress::Done => adapter.usable.insert(apqi),
                 Progress::Failed(_) => {
                     adapter.usable.remove(apqi);
                     adapter.failed.insert(apqi);
-                    self.change_domain(apqi, |usable_with| usable_with.remove(apid));
                 }
             }
             ended.insert(apqi);

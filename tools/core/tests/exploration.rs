@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Change, Host, Masks, Matrix, Unbinding, User},
-    queues::{response, Complete, Entry, Instructions, Progress, Queues},
+    queues::{response, Entry, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
 
@@ -242,17 +242,14 @@ impl<'a> World<'a> {
             hardware.0 = None;
             if !self.host.is_to_be_followed() {
                 for masks in self.mdevs {
-                    assert_eq!(due(masks, &self.host), masks.granted);
+                    assert_eq!(masks.reconsider(&self.host), masks.granted);
                 }
                 return;
             }
-            let mut behind = [None; 2];
-            for (masks, behind) in self.mdevs.iter_mut().zip(&mut behind) {
-                *behind = follow(masks, &self.host);
-            }
+            let due = self.mdevs.map(|masks| masks.following(&self.host));
             self.host.forget_changes();
-            for (n, behind) in behind.into_iter().enumerate() {
-                if let Some(due) = behind {
+            for (n, due) in due.into_iter().enumerate() {
+                if let Some(due) = due {
                     self.settle(n, due);
                 }
             }
@@ -291,19 +288,6 @@ impl<'a> World<'a> {
             mdevs: self.mdevs,
         }
     }
-}
-
-fn follow(masks: &mut Masks, host: &Host<&mut [Entry]>) -> Option<Matrix> {
-    masks.following(host).map(|(following, due)| {
-        *masks = following;
-        due
-    })
-}
-
-/// What is due if nothing is assigned anew, and nothing was remembered.
-fn due(mut masks: Masks, host: &Host<&mut [Entry]>) -> Matrix {
-    masks.known = Complete::default();
-    masks.reconsider(host)
 }
 
 fn queue(q: u8) -> Apqn {

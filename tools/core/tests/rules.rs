@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Change, Host, Masks, Matrix, Product, Unbinding, User},
-    queues::{response, Complete, Entry, Instructions, Progress, Queues},
+    queues::{response, Entry, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
 
@@ -93,14 +93,14 @@ impl World {
         }
     }
 
-    /// Whether a queue is reserved for the host is asked for all that the driver may not have.
-    fn look_for_unsure(&mut self, n: usize, assigned: &Matrix) {
+    /// Whether a queue is reserved for the host is asked for all that the driver does not have.
+    fn look_for_unbound(&self, n: usize, assigned: &Matrix) {
         let old = self.mdevs[n].assigned;
         for product in assigned.new_queues(&old).into_iter().flatten() {
-            let unsure = self.mdevs[n].unsure(&product, assigned, &self.host);
+            let unbound = self.host.queues.unbound(&product);
             for apqn in product.queues() {
-                let is_unsure = unsure.is_some_and(|unsure| unsure.apm.contains(apqn.apid));
-                assert!(is_unsure || self.bound.contains(&apqn.to_raw()));
+                let is_asked = unbound.is_some_and(|unbound| unbound.apm.contains(apqn.apid));
+                assert!(is_asked || self.bound.contains(&apqn.to_raw()));
             }
         }
     }
@@ -180,9 +180,9 @@ impl World {
                 self.dirty.remove(&apqn(a, q).to_raw());
                 self.hardware.resetting.remove(&apqn(a, q).to_raw());
             }
-            Event::Refuse(n, assigned) => self.look_for_unsure(n, &assigned),
+            Event::Refuse(n, assigned) => self.look_for_unbound(n, &assigned),
             Event::Assign(n, assigned) => {
-                self.look_for_unsure(n, &assigned);
+                self.look_for_unbound(n, &assigned);
                 if !share(&assigned, &self.mdevs[1 - n].assigned) {
                     self.update(n, &Change::Assign(assigned));
                 }
@@ -200,7 +200,7 @@ impl World {
     /// Those whom the last changes concern follow them.
     fn follow(&mut self) {
         while self.host.is_to_be_followed() {
-            let decided = [0, 1].map(|n| self.follow_now(n));
+            let decided = self.mdevs.map(|mdev| mdev.following(&self.host));
             self.host.forget_changes();
             for (n, due) in decided.into_iter().enumerate() {
                 if let Some(due) = due {
@@ -210,14 +210,8 @@ impl World {
         }
         // For the others they make no difference.
         for mdev in self.mdevs {
-            assert_eq!(due(mdev, &self.host), mdev.due);
+            assert_eq!(mdev.reconsider(&self.host), mdev.due);
         }
-    }
-
-    fn follow_now(&mut self, n: usize) -> Option<Matrix> {
-        let (following, due) = self.mdevs[n].following(&self.host)?;
-        self.mdevs[n] = following;
-        Some(due)
     }
 
     /// A reset that takes too long is no longer waited for.
@@ -239,13 +233,6 @@ impl World {
             }
             assert!(queues(&mdev.granted).iter().all(|q| mdev.may_reach(*q)));
             assert!(mdev.user == User::Guest || mdev.granted == Matrix::EMPTY);
-            // What is remembered makes no difference.
-            let forgetful = Masks {
-                known: Complete::default(),
-                ..*mdev
-            };
-            assert_eq!(due(*mdev, &self.host), due(forgetful, &self.host));
-            assert_eq!(mdev.visible(&self.host), forgetful.visible(&self.host));
         }
         // A queue that nobody has, and that somebody has used, is not to be had without a reset.
         for raw in &self.dirty {
@@ -266,11 +253,6 @@ impl World {
         }
         assert!(self.host.queues.busy().is_empty());
     }
-}
-
-/// What is due by what is so now.
-fn due(mut mdev: Masks, host: &Host<Vec<Entry>>) -> Matrix {
-    mdev.reconsider(host)
 }
 
 /// Returns true if there is a queue in both.
@@ -546,13 +528,10 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
-/// Whichever of the two numbers is the greater: by its row and by its column.
 #[test]
 fn there_is_room_for_each_queue() {
     let mut queues = Queues::new(Vec::new());
     for apqn in [apqn(3, 0), apqn(0, 200), apqn(255, 255)] {
-        let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
-        assert_eq!(queues.make_room(apqn, |_| Err(())), Err(()));
         let grow = |entries: &mut Vec<Entry>| {
             entries.push(Entry::NONE);
             Ok::<(), ()>(())
@@ -561,13 +540,12 @@ fn there_is_room_for_each_queue() {
         assert_eq!(queues.make_room(apqn, |_| Err(())), Ok(()));
         queues.bind(apqn);
         queues.step(apqn.apid, &mut Hardware::default(), |_, _, _| {});
-        // A domain is added to none, and then the adapter is looked at anew.
-        let without = queues.complete(apm, Mask::EMPTY, &Complete::default());
-        assert_eq!(without.apm, apm);
-        queues.forget_changes();
-        assert_eq!(queues.complete(apm, aqm, &without).apm, apm);
-        assert_eq!(queues.complete(apm, aqm, &Complete::default()).apm, apm);
+        let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
+        assert_eq!(queues.complete(apm, aqm), apm);
         let next = Mask::only(Apqi(apqn.apqi.0 ^ 1));
-        assert_eq!(queues.complete(apm, aqm | next, &without).apm, Mask::EMPTY);
+        assert_eq!(queues.complete(apm, aqm | next), Mask::EMPTY);
     }
+    let too_large = Apqn::new(Apid(255), Apqi(0));
+    let mut empty = Queues::new(Vec::new());
+    assert_eq!(empty.make_room(too_large, |_| Err(())), Err(()));
 }
