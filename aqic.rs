@@ -299,6 +299,8 @@ pub(crate) struct Pins {
     candidate: Candidate,
     /// The page that the work is pinning or unpinning.
     in_hand: Option<u64>,
+    /// How many tasks take addresses away in which there were pages: no page is pinned meanwhile.
+    unmapping: u32,
 }
 
 /// What the work of an mdev has to do next.
@@ -520,7 +522,20 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
         page: vfio::page_of(nib),
         is_protected: vcpu.is_protected(),
     };
-    mdev.pins_mut(&mut driver.state.lock()).candidate = candidate;
+    let mut candidate = Some(candidate);
+    wait_for(GUEST_WAITS, || {
+        let mut state = driver.state.lock();
+        let pins = mdev.pins_mut(&mut state);
+        if pins.unmapping == 0 {
+            if let Some(candidate) = candidate.take() {
+                pins.candidate = candidate;
+            }
+        }
+        candidate.is_none()
+    });
+    if candidate.is_some() {
+        return Status::with_code(response::BUSY);
+    }
     mdev.flush_pin_work();
 
     let mut prepared = Some(Prepared { node, slot, gisc });
@@ -651,14 +666,35 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
 ///
 /// The machine has to let go of them; if AQIC does not help in time, the queue is reset, and if that
 /// does not help either, only the frame is kept. The work unpins the pages: it is waited for, as the
-/// caller wants no pinned page when this returns.
+/// caller wants no pinned page when this returns, nor until it has come to its end. A container stops
+/// the host if it finds one ten times. The guest could see to that, by enabling interruptions again and
+/// again; so it cannot until the task that takes the addresses away has returned to user space.
 pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
     let iovas = iova..=iova.saturating_add(length.saturating_sub(1));
     let driver = &mdev.driver;
 
-    if mdev.pins_mut(&mut driver.state.lock()).cancel(&iovas) {
-        mdev.begin_pin_work();
+    {
+        let state = &mut *driver.state.lock();
+        let any = state.is_giving_back(mdev, &iovas);
+        if mdev.pins_mut(state).cancel(&iovas) {
+            mdev.begin_pin_work();
+        }
+        if !any {
+            return;
+        }
+        mdev.pins_mut(state).unmapping += 1;
     }
+    let barred = ARef::from(mdev);
+    let unbar = move || {
+        let mut state = barred.driver.state.lock();
+        barred.pins_mut(&mut state).unmapping -= 1;
+    };
+    if work::on_return_to_user(unbar).is_err() {
+        // It is not one who takes memory away while the guest runs.
+        let mut state = driver.state.lock();
+        mdev.pins_mut(&mut state).unmapping -= 1;
+    }
+
     let end = |milliseconds| {
         wait_for(milliseconds, || {
             let state = &mut *driver.state.lock();
