@@ -10,9 +10,10 @@
 #                machine  scan  count_from_zero  zapqs
 #   mdevs        mdev  remove_mdev  assign  unassign  attr
 #                matrix  guest_matrix  control_domains
-#   guests       vm_open  vm  vm_close  masks  commits
-#   expecting    expect  expect_error  expect_commits  fail  skip
-#                dmesg_has  if_c  if_rust
+#   guests       vm_open  vm  vm_close  masks  commits  response  pins
+#                enabled_for_guests
+#   expecting    expect  expect_error  expect_commits  ends_within  fail  skip
+#                dmesg_has  if_c  if_rust  wait_until
 #
 # Those for programs from Debian are in lib-clients.sh.
 
@@ -177,10 +178,39 @@ wait_until() {
 	fail "in vain: $_what"
 }
 
+# enabled_for_guests: how many queues have interruptions enabled in the machine that are for guests.
+enabled_for_guests() { machine show | grep -c 'enabled: nib=.* gisa=' || :; }
+
+# nothing_pinned: no page is pinned.
+nothing_pinned() { [ "$(pins)" = 0 ]; }
+
+# under_way QUEUE: a reset of it was begun, since the counters were reset.
+under_way() { [ "$(machine counters "$1" zapq)" != 0 ]; }
+
+# ends_within SECONDS WHAT PID: the process is gone by then.
+ends_within() {
+	_limit=$1 _whose=$2 _process=$3
+	_began=$(seconds)
+	while ! _gone "$_process"; do
+		[ $(($(seconds) - _began)) -le $((_limit + 1)) ] || {
+			fail "$_whose has not ended within $_limit s"
+			return 1
+		}
+		usleep 10000
+	done
+	echo "ok: $_whose has ended within $_limit s"
+}
+
 # asleep PID: in the kernel, where no signal would wake it.
 asleep() {
 	read -r _stat <"/proc/$1/stat"
 	case $_stat in *") D "*) return 0 ;; *) return 1 ;; esac
+}
+
+# driver_of QUEUE: the driver that it is bound to.
+driver_of() {
+	_link=$(readlink "$ap/devices/$1/driver") || _link=none
+	echo "${_link##*/}"
 }
 
 # scan: have the AP bus look at its host configuration; when this returns, a scan
@@ -373,6 +403,14 @@ _gone() {
 	! _are_several "/proc/$1"/task/*
 }
 _are_several() { [ $# -gt 1 ]; }
+
+# response NAME COMMAND...: what the guest gets, the response code alone, as in rc=00.
+response() {
+	_guest=$1
+	shift
+	_said=$(vm "$_guest" guest "$@") || return
+	echo "${_said%% *}"
+}
 
 # masks NAME: what KVM last put into the guest's CRYCB.
 masks() { vm "$1" masks; }
