@@ -12,7 +12,6 @@
 
 use kernel::{
     alloc::KVVec,
-    debugfs::Dir,
     fmt,
     impl_has_delayed_work,
     new_condvar,
@@ -41,6 +40,7 @@ use kernel::{
 
 use crate::{
     debug_feature::DebugFeature,
+    debugfs::Dir,
     guest::MatrixMdev,
     interrupts::Interruptions,
     mask::Apqn,

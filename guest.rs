@@ -6,7 +6,6 @@
 //! queues change hands: first nobody may get them, then the guest loses them, then they are reset.
 
 use kernel::{
-    debugfs::File,
     new_mutex,
     prelude::*,
     sync::{
@@ -28,6 +27,7 @@ use crate::{
         Reservations, //
     },
     attributes,
+    debugfs::File,
     driver::{
         Driver,
         Mdev,
@@ -72,7 +72,7 @@ pub(crate) struct Session {
     /// Signalled when the AP configuration of the guest has changed.
     pub(crate) config_changed: Option<EventFd>,
     /// As long as the mdev can be used.
-    report: Option<Pin<KBox<File<Report>>>>,
+    report: Option<File<Report>>,
 }
 
 /// What is protected by the lock of [`State`].

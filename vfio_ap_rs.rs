@@ -10,8 +10,8 @@
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
 //!   [`interrupts`], [`attributes`], [`ioctl`], [`report`];
 //! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
-//!   [`delayed_work`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`],
-//!   [`pqap`], [`sysfs`], [`vfio`].
+//!   [`debugfs`], [`delayed_work`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`],
+//!   [`module_global`], [`pqap`], [`sysfs`], [`vfio`].
 
 use kernel::{
     prelude::*,
@@ -22,6 +22,7 @@ mod ap_bus;
 mod attributes;
 mod bindings;
 mod debug_feature;
+mod debugfs;
 mod delayed_work;
 mod driver;
 mod eventfd;
