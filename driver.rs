@@ -14,7 +14,6 @@
 
 use kernel::{
     alloc::KVVec,
-    debugfs::Dir,
     fmt,
     impl_has_delayed_work,
     new_delayed_work,
@@ -45,6 +44,7 @@ use crate::{
         MdevId, //
     },
     debug_feature::DebugFeature,
+    debugfs::Dir,
     guest::MatrixMdev,
     mask::{
         Apid,

@@ -6,7 +6,6 @@
 //! queues change hands: first nobody may get them, then the guest loses them, then they are reset.
 
 use kernel::{
-    debugfs::File,
     new_mutex,
     new_work,
     prelude::*,
@@ -40,6 +39,7 @@ use crate::{
         PIN_WORK, //
     },
     attributes,
+    debugfs::File,
     driver::{
         Driver,
         Mdev,
@@ -116,7 +116,7 @@ pub(crate) struct MatrixMdev {
     pub(crate) aqic: Mutex<()>,
     /// As long as the mdev can be used.
     #[pin]
-    report: Mutex<Option<Pin<KBox<File<Report>>>>>,
+    report: Mutex<Option<File<Report>>>,
     #[pin]
     commit_work: Work<Mdev, COMMIT_WORK>,
     #[pin]

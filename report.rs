@@ -7,12 +7,7 @@
 use core::fmt;
 
 use kernel::{
-    debugfs::{
-        Dir,
-        File,
-        Writer, //
-    },
-    prelude::*,
+    debugfs::Writer,
     sync::aref::ARef,
     time::{
         Instant,
@@ -21,6 +16,10 @@ use kernel::{
 };
 
 use crate::{
+    debugfs::{
+        Dir,
+        File, //
+    },
     driver::Mdev,
     mask::Mask,
     matrix::{
@@ -59,9 +58,9 @@ impl Report {
     /// Makes the file, which is there until it is dropped.
     ///
     /// Nothing depends on it: that there is no memory for it is not an error.
-    pub(crate) fn publish(dir: &Dir, mdev: &ARef<Mdev>) -> Option<Pin<KBox<File<Self>>>> {
-        let file = dir.read_only_file(mdev.parent().name(), Self(mdev.clone()));
-        KBox::pin_init(file, GFP_KERNEL).ok()
+    pub(crate) fn publish(dir: &Dir, mdev: &ARef<Mdev>) -> Option<File<Self>> {
+        dir.read_only_file(mdev.parent().name(), Self(mdev.clone()))
+            .ok()
     }
 }
 

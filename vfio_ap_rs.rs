@@ -10,8 +10,8 @@
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
 //!   [`aqic`], [`attributes`], [`ioctl`], [`report`];
 //! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
-//!   [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`], [`pqap`], [`sysfs`], [`vfio`],
-//!   [`work`].
+//!   [`debugfs`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`], [`pqap`],
+//!   [`sysfs`], [`vfio`], [`work`].
 
 use kernel::{
     prelude::*,
@@ -23,6 +23,7 @@ mod aqic;
 mod attributes;
 mod bindings;
 mod debug_feature;
+mod debugfs;
 mod driver;
 mod eventfd;
 mod guest;
