@@ -279,7 +279,6 @@ impl WorkItem<RETRY> for Driver {
     fn run(this: Arc<Self>) {
         this.state.lock().host.queues.retry_failed();
         this.proceed();
-        this.look_later();
     }
 }
 
