@@ -48,7 +48,8 @@ use crate::{
     guest::MatrixMdev,
     mask::{
         Apid,
-        Apqn, //
+        Apqn,
+        Mask, //
     },
     matrix::{
         Host,
@@ -64,6 +65,7 @@ use crate::{
         Progress,
         Queues, //
     },
+    users::Users,
     vfio,
     work, //
 };
@@ -76,6 +78,9 @@ const LOOK_INTERVAL: u32 = 20;
 
 /// Looks between two calls of [`Queues::grow_old`]: a reset is overdue after one to two seconds.
 const LOOKS_PER_AGE: u32 = 50;
+
+/// How many mdevs there is room for when there is the first one.
+const SLOTS_AT_FIRST: usize = 64;
 
 /// Time after which resets that failed are tried again, in milliseconds.
 const RETRY_INTERVAL: u32 = 5_000;
@@ -103,7 +108,10 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     /// What the machine needs for the interruptions that it may make.
     pub(crate) interruptions: Interruptions,
-    mdevs: KVec<ARef<Mdev>>,
+    /// By slots; those without one are free.
+    mdevs: KVVec<Option<ARef<Mdev>>>,
+    /// Which mdevs have an adapter assigned, or in the reach of their guest.
+    users: Users<KVVec<u64>>,
     last_mdev: MdevId,
     looks: u32,
     /// The task that scans the bus, from the announcement of a change to the end.
@@ -118,8 +126,19 @@ pub(crate) struct State {
 
 impl State {
     /// All mdevs.
-    pub(crate) fn mdevs(&self) -> &[ARef<Mdev>] {
-        &self.mdevs
+    pub(crate) fn mdevs(&self) -> impl Iterator<Item = &ARef<Mdev>> {
+        self.mdevs.iter().flatten()
+    }
+
+    /// The mdevs that have to do with one of these adapters.
+    pub(crate) fn mdevs_of(&self, apm: Mask<Apid>) -> impl Iterator<Item = &ARef<Mdev>> {
+        let slots = self.users.of(apm);
+        slots.filter_map(|slot| self.mdevs.get(slot)?.as_ref())
+    }
+
+    /// The adapters that an mdev has to do with were `old`, and are `new` from now on.
+    pub(crate) fn note_use(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
+        self.users.change(slot, old, new);
     }
 
     /// A number for a new mdev. There is none 0.
@@ -128,32 +147,42 @@ impl State {
         self.last_mdev
     }
 
-    /// Makes an mdev known.
-    pub(crate) fn add_mdev(&mut self, mdev: ARef<Mdev>) -> Result {
-        self.mdevs.push(mdev, GFP_KERNEL)?;
-        Ok(())
+    /// Makes an mdev known. Returns false if there is no room.
+    fn try_add_mdev(&mut self, mdev: &ARef<Mdev>) -> bool {
+        let Some(slot) = self.mdevs.iter().position(Option::is_none) else {
+            return false;
+        };
+        self.mdevs[slot] = Some(mdev.clone());
+        mdev.set_slot(self, slot);
+        true
     }
 
     /// Forgets an mdev.
     pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
-        let i = self.mdevs.iter().position(|m| core::ptr::eq(&**m, mdev))?;
-        self.mdevs.remove(i).ok()
+        let is_it =
+            |it: &Option<ARef<Mdev>>| it.as_ref().is_some_and(|it| core::ptr::eq(&**it, mdev));
+        let slot = self.mdevs.iter().position(is_it)?;
+        let adapters = mdev.masks(self).adapters();
+        self.note_use(slot, &adapters, &Mask::EMPTY);
+        self.mdevs[slot].take()
     }
 
     /// The masks of the mdev that a queue is assigned to.
     pub(crate) fn owner(&self, apqn: Apqn) -> Option<&Masks> {
-        self.all_masks()
+        self.mdevs_of(Mask::only(apqn.apid))
+            .map(|mdev| mdev.masks(self))
             .find(|masks| masks.assigned.has_queue(apqn))
     }
 
     /// The masks of all mdevs.
     pub(crate) fn all_masks(&self) -> impl Iterator<Item = &Masks> {
-        self.mdevs.iter().map(|mdev| mdev.masks(self))
+        self.mdevs().map(|mdev| mdev.masks(self))
     }
 
     /// Returns true if a guest may be able to use a queue.
     pub(crate) fn is_in_reach(&self, apqn: Apqn) -> bool {
-        self.all_masks().any(|masks| masks.may_reach(apqn))
+        self.mdevs_of(Mask::only(apqn.apid))
+            .any(|mdev| mdev.masks(self).may_reach(apqn))
     }
 
     /// Decides what each guest has to have, as far as that may have changed, and has the work of its
@@ -161,19 +190,29 @@ impl State {
     fn decide(&mut self) {
         // Who loses queues changes what others are decided by.
         while self.host.is_to_be_followed() {
-            let mdevs = core::mem::take(&mut self.mdevs);
-            let mut concerned = false;
-            for mdev in &mdevs {
-                concerned |= mdev.follow(self);
-            }
+            let concerned = (!self.host.is_reconfigured()).then(|| *self.host.queues.changed());
+            self.for_each(concerned, |mdev, state| mdev.follow(state));
             self.host.forget_changes();
-            if concerned {
-                for mdev in &mdevs {
-                    mdev.carry_out(self);
-                }
-            }
-            self.mdevs = mdevs;
+            self.for_each(concerned, |mdev, state| {
+                mdev.carry_out(state);
+            });
         }
+    }
+
+    /// Does something to the mdevs that have to do with one of these adapters; with [`None`], to all.
+    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: impl Fn(&Mdev, &mut Self)) {
+        let mdevs = core::mem::take(&mut self.mdevs);
+        match apm {
+            None => mdevs.iter().flatten().for_each(|mdev| act(mdev, self)),
+            Some(apm) => {
+                let users = core::mem::replace(&mut self.users, Users::new(KVVec::new()));
+                for mdev in users.of(apm).filter_map(|slot| mdevs.get(slot)?.as_ref()) {
+                    act(mdev, self);
+                }
+                self.users = users;
+            }
+        }
+        self.mdevs = mdevs;
     }
 
     /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
@@ -295,7 +334,8 @@ impl Driver {
             host: Host::new(config, Queues::new(KVVec::new())),
             limits,
             interruptions: Interruptions::new(),
-            mdevs: KVec::new(),
+            mdevs: KVVec::new(),
+            users: Users::new(KVVec::new()),
             last_mdev: 0,
             looks: 0,
             scanner: None,
@@ -313,6 +353,58 @@ impl Driver {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Makes an mdev known.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn add_mdev(&self, mdev: &ARef<Mdev>) -> Result {
+        loop {
+            let slots = {
+                let mut state = self.state.lock();
+                if state.try_add_mdev(mdev) {
+                    return Ok(());
+                }
+                state.mdevs.len()
+            };
+            // Nothing is allocated under the lock.
+            let more = (2 * slots).max(SLOTS_AT_FIRST);
+            let words = Users::<KVVec<u64>>::words_for(more);
+            let words = KVVec::from_elem(0, words, GFP_KERNEL)?;
+            let mut room = KVVec::with_capacity(more, GFP_KERNEL)?;
+            let old = {
+                let mut state = self.state.lock();
+                if state.mdevs.len() != slots {
+                    continue;
+                }
+                let mut taken = state.mdevs.drain_all();
+                while room.push_within_capacity(taken.next().flatten()).is_ok() {}
+                drop(taken);
+                core::mem::swap(&mut state.mdevs, &mut room);
+                state.users.grow(words)
+            };
+            drop((room, old));
+        }
+    }
+
+    /// Makes room for a queue.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn make_room(&self, apqn: Apqn) -> Result {
+        loop {
+            if self.state.lock().host.queues.has_room(apqn) {
+                return Ok(());
+            }
+            // Nothing is allocated under the lock.
+            let entries = usize::from(apqn.apid.0) + 1;
+            let entries = KVVec::from_elem(Entry::NONE, entries, GFP_KERNEL)?;
+            let old = self.state.lock().host.queues.move_to(entries);
+            drop(old);
+        }
     }
 
     /// The driver goes: ends its work. There are no queues and no mdevs any more.

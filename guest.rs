@@ -88,6 +88,8 @@ pub(crate) struct EventFds {
 #[derive(Default)]
 struct Shared {
     masks: Masks,
+    /// See [`State::note_use`].
+    slot: usize,
     /// What the APCB has to be, decided just now.
     decided: Option<Matrix>,
     /// How many queues the guest is to lose by the next commit.
@@ -141,14 +143,30 @@ impl WorkItem<COMMIT_WORK> for Mdev {
 }
 
 impl Mdev {
-    /// Decides by what has changed at the host. Returns true if that concerns the mdev; then it has to
-    /// be carried out, when that was decided for all mdevs.
-    pub(crate) fn follow(&self, state: &mut State) -> bool {
+    /// Decides by what has changed at the host, if that concerns the mdev. It is to be carried out when
+    /// that was decided for all mdevs.
+    pub(crate) fn follow(&self, state: &mut State) {
         let following = self.masks(state).following(&state.host);
         if following.is_some() {
             self.shared_mut(state).decided = following;
         }
-        following.is_some()
+    }
+
+    /// The driver has it in this slot.
+    pub(crate) fn set_slot(&self, state: &mut State, slot: usize) {
+        self.shared_mut(state).slot = slot;
+    }
+
+    /// Changes the masks; sees to it that events find the mdev by its adapters.
+    fn change_masks<R>(&self, state: &mut State, change: impl FnOnce(&mut Masks) -> R) -> R {
+        let Shared { masks, slot, .. } = self.shared_mut(state);
+        let (slot, old) = (*slot, masks.adapters());
+        let result = change(masks);
+        let new = masks.adapters();
+        if new != old {
+            state.note_use(slot, &old, &new);
+        }
+        result
     }
 
     /// Nobody may get what the guest is to lose, from now on; and the work of the mdev has to commit
@@ -218,9 +236,8 @@ impl MatrixMdev {
             state.host.queues.retry_failed_of(apid, assigned.aqm);
         }
         let due = masks.change(change, &state.host);
-        let shared = mdev.shared_mut(state);
-        shared.masks = masks;
-        shared.decided = Some(due);
+        mdev.change_masks(state, |it| *it = masks);
+        mdev.shared_mut(state).decided = Some(due);
         mdev.carry_out(state)
     }
 
@@ -228,11 +245,11 @@ impl MatrixMdev {
     fn commit(mdev: &Mdev, machine: &Option<Hook<ARef<Mdev>>>) {
         loop {
             let (due, is_used) = {
-                let mut state = mdev.driver.state.lock();
-                let shared = mdev.shared_mut(&mut state);
-                let Some(due) = shared.masks.begin_commit() else {
+                let state = &mut *mdev.driver.state.lock();
+                let Some(due) = mdev.change_masks(state, Masks::begin_commit) else {
                     return;
                 };
+                let shared = mdev.shared_mut(state);
                 let losing = core::mem::take(&mut shared.losing);
                 shared.history.add(&due, losing);
                 (due, shared.masks.user != User::Nobody)
@@ -249,10 +266,9 @@ impl MatrixMdev {
             }
             mdev.driver.debug.committed(&due);
             let lost = {
-                let mut state = mdev.driver.state.lock();
-                let shared = mdev.shared_mut(&mut state);
-                shared.unannounced = true;
-                shared.masks.end_commit()
+                let state = &mut *mdev.driver.state.lock();
+                mdev.shared_mut(state).unannounced = true;
+                mdev.change_masks(state, Masks::end_commit)
             };
             mdev.driver.reset_lost(&lost);
         }
@@ -363,48 +379,55 @@ fn check_not_reserved(mdev: &Mdev, reservations: &Reservations, queues: &Product
     Ok(())
 }
 
+/// Refuses queues that are assigned to other mdevs, and names those.
 fn check_not_shared(mdev: &Mdev, state: &State, queues: &Product) -> Result {
-    for other in state.mdevs() {
+    let mut named = 0;
+    let mut result = Ok(());
+    for other in state.mdevs_of(queues.apm) {
         if core::ptr::eq(&**other, mdev) {
             continue;
         }
         if let Some(shared) = queues.intersect(&other.masks(state).assigned) {
-            for apqn in shared.queues().take(NAMED_QUEUES) {
+            result = Err(EADDRINUSE);
+            for apqn in shared.queues().take(NAMED_QUEUES - named) {
+                named += 1;
                 dev_warn!(
                     mdev.parent(),
                     "Userspace may not assign queue {apqn} to mdev: already assigned to {}\n",
                     other.parent().name()
                 );
             }
-            return Err(EADDRINUSE);
         }
     }
-    Ok(())
+    result
 }
 
-/// Refuses to reserve queues that are assigned to an mdev, or that a guest has not lost yet.
+/// Refuses to reserve queues that are assigned to mdevs, and names those; or that a guest has not lost
+/// yet.
 ///
 /// # Errors
 ///
 /// `EADDRINUSE` if one is.
 pub(crate) fn check_not_assigned(state: &State, queues: &Product) -> Result {
-    for mdev in state.mdevs() {
-        if mdev.masks(state).may_reach_any(queues) {
-            return Err(EADDRINUSE);
+    let mut named = 0;
+    let mut result = Ok(());
+    for mdev in state.mdevs_of(queues.apm) {
+        let masks = mdev.masks(state);
+        if masks.may_reach_any(queues) {
+            result = Err(EADDRINUSE);
         }
-    }
-    for mdev in state.mdevs() {
-        if let Some(assigned) = queues.intersect(&mdev.masks(state).assigned) {
-            for apqn in assigned.queues().take(NAMED_QUEUES) {
+        if let Some(assigned) = queues.intersect(&masks.assigned) {
+            result = Err(EADDRINUSE);
+            for apqn in assigned.queues().take(NAMED_QUEUES - named) {
+                named += 1;
                 dev_warn!(
                     mdev.parent(),
                     "Can not reserve queue {apqn} for host driver: in use by mdev\n"
                 );
             }
-            return Err(EADDRINUSE);
         }
     }
-    Ok(())
+    result
 }
 
 impl vfio::Driver for MatrixMdev {
@@ -496,7 +519,7 @@ impl mdev::Driver for MatrixMdev {
     }
 
     fn created(mdev: &ARef<Mdev>) -> Result {
-        mdev.driver.state.lock().add_mdev(mdev.clone())?;
+        mdev.driver.add_mdev(mdev)?;
         *mdev.report.lock() = Report::publish(&mdev.driver.reports, mdev);
         Ok(())
     }

@@ -312,6 +312,11 @@ impl<S: Storage> Host<S> {
         self.reconfigured || self.lost || !self.scanning && !self.queues.changed().is_empty()
     }
 
+    /// Returns true if the last changes may concern every mdev.
+    pub fn is_reconfigured(&self) -> bool {
+        self.reconfigured
+    }
+
     /// All [`Masks`] have followed the last changes.
     pub fn forget_changes(&mut self) {
         self.reconfigured = false;
@@ -467,6 +472,12 @@ impl Masks {
     /// Returns true if the APCB is what it has to be.
     pub fn is_committed(&self) -> bool {
         self.committing.is_none() && self.due == self.apcb
+    }
+
+    /// The adapters that the mdev has to do with: assigned, or in the reach of its guest.
+    pub fn adapters(&self) -> Mask<Apid> {
+        let committing = self.committing.map_or(Mask::EMPTY, |to| to.apm);
+        self.assigned.apm | self.apcb.apm | committing
     }
 
     /// Returns true if an APCB may name the queue: that before the commit which is under way, or that

@@ -45,7 +45,6 @@ use crate::{
     },
     queues::{
         response::NOT_AVAILABLE,
-        Entry,
         Progress,
         Reset, //
     },
@@ -71,12 +70,7 @@ impl ap_bus::Driver for QueueDriver {
     fn prepare(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
         let driver = module_global::get().ok_or(ENODEV)?;
         let apqn = queue.apqn();
-        driver
-            .state
-            .lock()
-            .host
-            .queues
-            .make_room(apqn, |entries| entries.push(Entry::NONE, GFP_KERNEL))?;
+        driver.make_room(apqn)?;
         Ok(Queue { apqn, driver })
     }
 

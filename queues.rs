@@ -229,20 +229,21 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    /// Makes room for a queue: calls `grow`, which adds an [`Entry::NONE`], until there is.
-    ///
-    /// # Errors
-    ///
-    /// Those of `grow`.
-    pub fn make_room<E>(
-        &mut self,
-        apqn: Apqn,
-        mut grow: impl FnMut(&mut S) -> Result<(), E>,
-    ) -> Result<(), E> {
-        while self.entries.len() <= usize::from(apqn.apid.0) {
-            grow(&mut self.entries)?;
+    /// Returns true if there is room for a queue.
+    pub fn has_room(&self, apqn: Apqn) -> bool {
+        usize::from(apqn.apid.0) < self.entries.len()
+    }
+
+    /// Moves all to other entries, which have nothing but [`Entry::NONE`], if these are more. Returns
+    /// those that are not needed any more.
+    pub fn move_to(&mut self, mut entries: S) -> S {
+        match entries.get_mut(..self.entries.len()) {
+            Some(place) => {
+                place.copy_from_slice(&self.entries);
+                core::mem::replace(&mut self.entries, entries)
+            }
+            None => entries,
         }
-        Ok(())
     }
 
     fn adapter(&self, apid: Apid) -> &Entry {
@@ -330,7 +331,7 @@ impl<S: Storage> Queues<S> {
         })
     }
 
-    /// A queue that was not bound is bound to the driver, after [`Self::make_room`] for it. Whoever
+    /// A queue that was not bound is bound to the driver, if there is room for it ([`Self::has_room`]). Whoever
     /// had it before, it is reset first.
     pub fn bind(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| {

@@ -6,7 +6,7 @@
 //! away again. Where to read on:
 //!
 //! - the functional core, without any dependency on the kernel: [`interrupts`], [`mask`], [`matrix`],
-//!   [`queues`], [`text`];
+//!   [`queues`], [`text`], [`users`];
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
 //!   [`aqic`], [`attributes`], [`ioctl`], [`report`];
 //! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
@@ -41,6 +41,7 @@ pub mod queues;
 mod report;
 mod sysfs;
 pub mod text;
+pub mod users;
 mod vfio;
 mod work;
 

@@ -16,3 +16,5 @@ pub mod queues;
 pub mod specification;
 #[path = "../../../text.rs"]
 pub mod text;
+#[path = "../../../users.rs"]
+pub mod users;
