@@ -201,6 +201,12 @@ ends_within() {
 	echo "ok: $_whose has ended within $_limit s"
 }
 
+# still_scans PID: the process that has the bus scan is not through. A debug kernel is too slow for what
+# is done in a scan: it shows nothing about scans then.
+still_scans() {
+	! _gone "$1" || [ -e /sys/kernel/debug/kmemleak ] || fail "the scan was over too early to show anything"
+}
+
 # asleep PID: in the kernel, where no signal would wake it.
 asleep() {
 	read -r _stat <"/proc/$1/stat"
