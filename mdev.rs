@@ -109,12 +109,14 @@ impl<T: Driver> Registration<T> {
     extern "C" fn probe(mdev: *mut b::mdev_device) -> ffi::c_int {
         from_result(|| {
             // SAFETY: The device is valid, and `remove` comes before it goes away.
-            let (dev, device) = unsafe {
+            let (dev, new) = unsafe {
                 let dev = &raw mut (*mdev).dev;
-                (dev, vfio::Device::<T>::new(dev)?)
+                (dev, vfio::NewDevice::<T>::new(dev)?)
             };
+            let device = new.device().clone();
             T::created(&device)?;
-            let registration = vfio::Registration::new(device.clone())
+            let registration = new
+                .register()
                 .and_then(|registration| Ok(KBox::new(registration, GFP_KERNEL)?))
                 .inspect_err(|_| T::removed(&device))?;
             // SAFETY: The device is valid.
