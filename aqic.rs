@@ -668,7 +668,7 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
 /// does not help either, only the frame is kept. The work unpins the pages: it is waited for, as the
 /// caller wants no pinned page when this returns, nor until it has come to its end. A container stops
 /// the host if it finds one ten times. The guest could see to that, by enabling interruptions again and
-/// again; so it cannot until the task that takes the addresses away has returned to user space.
+/// again; so it cannot until the system call is over that takes the addresses away.
 pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
     let iovas = iova..=iova.saturating_add(length.saturating_sub(1));
     let driver = &mdev.driver;
@@ -689,8 +689,8 @@ pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
         let mut state = barred.driver.state.lock();
         barred.pins_mut(&mut state).unmapping -= 1;
     };
-    if work::on_return_to_user(unbar).is_err() {
-        // It is not one who takes memory away while the guest runs.
+    if work::after_system_call(unbar).is_err() {
+        // Without memory nobody can be kept from pinning.
         let mut state = driver.state.lock();
         mdev.pins_mut(&mut state).unmapping -= 1;
     }

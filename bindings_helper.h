@@ -3,6 +3,7 @@
  * The headers that bindings are made from; see bindgen_parameters for what is
  * taken out of them.
  */
+#include <linux/anon_inodes.h>
 #include <linux/hrtimer_types.h>
 #include <linux/iommu.h>
 #include <linux/module.h>

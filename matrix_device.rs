@@ -5,7 +5,10 @@
 //! Owns the root device `vfio_ap`, the bus `matrix`, the device `matrix` on it with its attribute,
 //! and the driver `vfio_ap` that the device is bound to: what mdevctl and libvirt look for.
 
-use core::ptr::NonNull;
+use core::{
+    mem::offset_of,
+    ptr::NonNull, //
+};
 
 use kernel::{
     bindings,
@@ -14,12 +17,21 @@ use kernel::{
         to_result, //
     },
     fmt::Write,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        ordering::Full,
+        Atomic, //
+    },
+    types::Opaque, //
 };
 
-use crate::sysfs::{
-    self,
-    CStatic, //
+use crate::{
+    kobject,
+    mdev,
+    sysfs::{
+        self,
+        CStatic, //
+    }, //
 };
 
 static BUS: CStatic<bindings::bus_type> = CStatic::new({
@@ -60,22 +72,27 @@ impl sysfs::Attribute for Features {
     }
 }
 
-/// The devices, the bus and the driver, until this is dropped.
+/// The devices, the bus and the driver, until this is dropped; and data that the device `matrix` has
+/// in its hands until its release.
 ///
 /// The fields are dropped in this order.
-pub(crate) struct MatrixDevice {
+pub(crate) struct MatrixDevice<D> {
     _driver: DriverRegistration,
-    device: Matrix,
+    device: Matrix<D>,
     _bus: BusRegistration,
     _root: Root,
 }
 
-impl MatrixDevice {
-    /// Makes all of them known.
-    pub(crate) fn new(module: &'static ThisModule) -> Result<Self> {
+impl<D: Send + Sync + 'static> MatrixDevice<D> {
+    /// Makes all of them known. This can be done once as long as the module is loaded.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it was done before. Others as the driver core has them.
+    pub(crate) fn new(module: &'static ThisModule, data: impl PinInit<D>) -> Result<Self> {
         let root = Root::new(module)?;
         let bus = BusRegistration::new()?;
-        let device = Matrix::new(&root, &bus)?;
+        let device = Matrix::new(&root, &bus, data)?;
         let driver = DriverRegistration::new(&bus)?;
         Ok(Self {
             _driver: driver,
@@ -84,10 +101,18 @@ impl MatrixDevice {
             _root: root,
         })
     }
+}
 
-    /// The device `matrix`, which is valid until this is dropped.
-    pub(crate) fn as_raw(&self) -> *mut bindings::device {
-        self.device.0.as_ptr()
+// SAFETY: The device is registered as long as this exists. The data is pinned in the allocation of
+// the device, which `Matrix::release` frees.
+unsafe impl<T: mdev::Driver> mdev::ParentDevice<T> for MatrixDevice<mdev::ParentData<T>> {
+    fn as_raw(&self) -> *mut bindings::device {
+        self.device.raw()
+    }
+
+    fn data(&self) -> &mdev::ParentData<T> {
+        // SAFETY: By the type invariant of `Matrix`.
+        unsafe { &self.device.0.as_ref().data }
     }
 }
 
@@ -119,10 +144,15 @@ impl Drop for Root {
 /// The registration of the bus, until this is dropped.
 struct BusRegistration(());
 
+/// `BUS` has been registered: the driver core does not take the same memory again.
+static BUS_TAKEN: Atomic<bool> = Atomic::new(false);
+
 impl BusRegistration {
     fn new() -> Result<Self> {
-        // SAFETY: `BUS` is initialised. It is not registered: there is one module, with one
-        // `MatrixDevice`.
+        if BUS_TAKEN.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: `BUS` is initialised. It was not registered before.
         to_result(unsafe { bindings::bus_register(BUS.get()) })?;
         Ok(Self(()))
     }
@@ -140,7 +170,8 @@ struct DriverRegistration(());
 
 impl DriverRegistration {
     fn new(_bus: &BusRegistration) -> Result<Self> {
-        // SAFETY: `DRIVER` is initialised and its bus registered.
+        // SAFETY: `DRIVER` is initialised and its bus registered. It was not registered before, as
+        // there is one `BusRegistration`, for which `MatrixDevice` calls this once.
         to_result(unsafe { bindings::driver_register(DRIVER.get()) })?;
         Ok(Self(()))
     }
@@ -153,22 +184,53 @@ impl Drop for DriverRegistration {
     }
 }
 
+/// The device `matrix` with data, in one allocation.
+#[repr(C)]
+#[pin_data]
+struct Allocation<D> {
+    /// First, so that a pointer to it is a pointer to all.
+    #[pin]
+    raw: Opaque<bindings::device>,
+    #[pin]
+    data: D,
+}
+
 /// The device `matrix`, until this is dropped.
-struct Matrix(NonNull<bindings::device>);
+///
+/// # Invariants
+///
+/// The allocation is initialised and pinned, the device in it is registered, and a reference to it is
+/// ours.
+struct Matrix<D>(NonNull<Allocation<D>>);
 
 // SAFETY: Devices have their own locks.
-unsafe impl Send for Matrix {}
+unsafe impl<D: Send + Sync> Send for Matrix<D> {}
 // SAFETY: As above.
-unsafe impl Sync for Matrix {}
+unsafe impl<D: Send + Sync> Sync for Matrix<D> {}
 
-impl Matrix {
-    fn new(root: &Root, _bus: &BusRegistration) -> Result<Self> {
-        let device = KBox::into_raw(KBox::<bindings::device>::init(
-            pin_init::init_zeroed(),
+impl<D> Matrix<D> {
+    fn raw(&self) -> *mut bindings::device {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }.raw.get()
+    }
+
+    fn new(root: &Root, _bus: &BusRegistration, data: impl PinInit<D>) -> Result<Self> {
+        const { assert!(offset_of!(Allocation<D>, raw) == 0) };
+        let allocation = KBox::pin_init(
+            pin_init!(Allocation {
+                raw <- Opaque::ffi_init(|slot: *mut bindings::device| {
+                    // SAFETY: The slot can be written to.
+                    unsafe { slot.write_bytes(0, 1) }
+                }),
+                data <- data,
+            }),
             GFP_KERNEL,
-        )?);
-        // SAFETY: The memory is zeroed, as a device has to be, and belongs to the device from
-        // `device_initialize` on.
+        )?;
+        // SAFETY: Nothing is moved.
+        let allocation = KBox::into_raw(unsafe { Pin::into_inner_unchecked(allocation) });
+        let device = allocation.cast::<bindings::device>();
+        // SAFETY: The memory of the device is zeroed, as it has to be, and belongs to the device
+        // from `device_initialize` on.
         unsafe {
             (*device).parent = root.0.as_ptr();
             (*device).bus = BUS.get();
@@ -184,19 +246,27 @@ impl Matrix {
                 bindings::put_device(device);
                 return Err(error);
             }
-            Ok(Self(NonNull::new_unchecked(device)))
+            // INVARIANT: All is done.
+            Ok(Self(NonNull::new_unchecked(allocation)))
         }
     }
 
     extern "C" fn release(device: *mut bindings::device) {
-        // SAFETY: It came out of a box, and nobody has it any more.
-        drop(unsafe { KBox::from_raw(device) });
+        // SAFETY: It came out of a pinned box, and nobody has it any more.
+        drop(unsafe { Pin::new_unchecked(KBox::from_raw(device.cast::<Allocation<D>>())) });
     }
 }
 
-impl Drop for Matrix {
+impl<D> Drop for Matrix<D> {
     fn drop(&mut self) {
-        // SAFETY: Added by `new`.
-        unsafe { bindings::device_unregister(self.0.as_ptr()) }
+        let device = self.raw();
+        // SAFETY: Registered, with a reference that is ours, by the type invariant. When the device
+        // is out of sysfs and of the lists of the driver core, nobody finds it any more.
+        //
+        // `release` is code of this module, and must not be called when that has gone.
+        unsafe {
+            bindings::device_del(device);
+            kobject::put_last(&raw mut (*device).kobj);
+        }
     }
 }

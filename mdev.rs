@@ -17,7 +17,14 @@ use kernel::{
     },
     ffi,
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::Full,
+            Atomic, //
+        },
+        Arc, //
+    },
     types::{
         ForeignOwnable,
         Opaque, //
@@ -26,7 +33,7 @@ use kernel::{
 
 use crate::{
     bindings as b,
-    matrix_device::MatrixDevice,
+    kobject,
     sysfs,
     vfio, //
 };
@@ -109,12 +116,14 @@ impl<T: Driver> Registration<T> {
     extern "C" fn probe(mdev: *mut b::mdev_device) -> ffi::c_int {
         from_result(|| {
             // SAFETY: The device is valid, and `remove` comes before it goes away.
-            let (dev, device) = unsafe {
+            let (dev, new) = unsafe {
                 let dev = &raw mut (*mdev).dev;
-                (dev, vfio::Device::<T>::new(dev)?)
+                (dev, vfio::NewDevice::<T>::new(dev)?)
             };
+            let device = new.device().clone();
             T::created(&device)?;
-            let registration = vfio::Registration::new(device.clone())
+            let registration = new
+                .register()
                 .and_then(|registration| Ok(KBox::new(registration, GFP_KERNEL)?))
                 .inspect_err(|_| T::removed(&device))?;
             // SAFETY: The device is valid.
@@ -141,9 +150,15 @@ impl<T: Driver> PinnedDrop for Registration<T> {
     }
 }
 
-/// A parent of mediated devices of one type, until this is dropped.
-#[pin_data(PinnedDrop)]
-pub(crate) struct Parent<T: Driver> {
+/// What the core of mdev keeps for a parent of mediated devices of one type.
+///
+/// The core uses it when it releases a mediated device, and when it releases the type, which is
+/// after that. Both may be after the parent was unregistered. But the type has a reference to the
+/// parent's device, so this is in the hands of that device, until its release.
+#[pin_data]
+pub(crate) struct ParentData<T> {
+    /// It belongs to a [`Parent`], or has done so.
+    taken: Atomic<bool>,
     #[pin]
     kind: Opaque<b::mdev_type>,
     /// What the parent wants as an array of types.
@@ -151,24 +166,19 @@ pub(crate) struct Parent<T: Driver> {
     kinds: Opaque<*mut b::mdev_type>,
     #[pin]
     parent: Opaque<b::mdev_parent>,
-    _driver: PhantomData<T>,
+    _driver: PhantomData<fn() -> T>,
 }
 
-// SAFETY: Nothing can be done with a shared reference.
-unsafe impl<T: Driver> Sync for Parent<T> {}
-// SAFETY: It can be unregistered from any thread.
-unsafe impl<T: Driver> Send for Parent<T> {}
+// SAFETY: The core of mdev has its own locks, and `taken` is atomic.
+unsafe impl<T> Send for ParentData<T> {}
+// SAFETY: As above.
+unsafe impl<T> Sync for ParentData<T> {}
 
-impl<T: Driver> Parent<T> {
-    /// Makes the device `matrix` a parent.
-    ///
-    /// Both have to outlive this.
-    pub(crate) fn new(
-        dev: &MatrixDevice,
-        driver: Pin<&Registration<T>>,
-    ) -> impl PinInit<Self, Error> {
-        let (dev, driver) = (dev.as_raw(), driver.driver.get());
-        try_pin_init!(&this in Self {
+impl<T: Driver> ParentData<T> {
+    /// The data of a device that is not a parent yet.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(&this in Self {
+            taken: Atomic::new(false),
             kind <- Opaque::ffi_init(|slot: *mut b::mdev_type| {
                 let mut kind: b::mdev_type = pin_init::zeroed();
                 kind.sysfs_name = T::TYPE_NAME.as_char_ptr();
@@ -180,30 +190,96 @@ impl<T: Driver> Parent<T> {
                 // SAFETY: The slot can be written to, and `kind` stays where it is.
                 unsafe { slot.write((*this.as_ptr()).kind.get()) }
             }),
-            parent <- Opaque::try_ffi_init(move |slot: *mut b::mdev_parent| {
-                // SAFETY: The slot can be written to; the array has one element; the caller sees to
-                // it that device and driver stay.
-                unsafe {
-                    slot.write(pin_init::zeroed());
-                    to_result(b::mdev_register_parent(
-                        slot,
-                        dev,
-                        driver,
-                        (*this.as_ptr()).kinds.get(),
-                        1,
-                    ))
-                }
+            parent <- Opaque::ffi_init(|slot: *mut b::mdev_parent| {
+                // SAFETY: The slot can be written to.
+                unsafe { slot.write(pin_init::zeroed()) }
             }),
             _driver: PhantomData,
         })
     }
 }
 
+/// A device that can be a parent.
+///
+/// # Safety
+///
+/// - `as_raw` must return a device that is registered as long as `self` exists.
+/// - `data` must return what is in the hands of that device: it must not move, nor be dropped,
+///   before the device is released.
+pub(crate) unsafe trait ParentDevice<T: Driver>: Send + Sync {
+    /// The device.
+    fn as_raw(&self) -> *mut bindings::device;
+
+    /// What the device has in its hands.
+    fn data(&self) -> &ParentData<T>;
+}
+
+/// A parent of mediated devices, and the driver for them, until this is dropped.
+///
+/// # Invariants
+///
+/// The data of `device` is that of a registered parent, whose driver is `driver`; and a reference to
+/// its type is ours.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Parent<T: Driver, D: ParentDevice<T>> {
+    /// Goes before `device` does.
+    #[pin]
+    driver: Registration<T>,
+    device: Arc<D>,
+}
+
+impl<T: Driver, D: ParentDevice<T>> Parent<T, D> {
+    /// Registers the driver, and makes a device the parent of mediated devices.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the device is a parent already, or has been one. Others as the driver core has
+    /// them.
+    pub(crate) fn new(
+        name: &'static CStr,
+        module: &'static ThisModule,
+        device: Arc<D>,
+    ) -> impl PinInit<Self, Error> {
+        // INVARIANT: `register` sees to it.
+        try_pin_init!(Self {
+            driver <- Registration::new(name, module),
+            device: Self::register(driver.as_ref(), device)?,
+        })
+    }
+
+    fn register(driver: Pin<&Registration<T>>, device: Arc<D>) -> Result<Arc<D>> {
+        let data = device.data();
+        if data.taken.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: The device is registered, and the data stays until its release, as
+        // `ParentDevice` promises. The data is used for the first time. The array has one element.
+        // The driver is registered, and goes after the parent has been unregistered. The type is
+        // valid when the parent has been registered.
+        unsafe {
+            to_result(b::mdev_register_parent(
+                data.parent.get(),
+                device.as_raw(),
+                driver.driver.get(),
+                data.kinds.get(),
+                1,
+            ))?;
+            bindings::kobject_get(&raw mut (*data.kind.get()).kobj);
+        }
+        Ok(device)
+    }
+}
+
 #[pinned_drop]
-impl<T: Driver> PinnedDrop for Parent<T> {
-    /// Removes all mediated devices.
+impl<T: Driver, D: ParentDevice<T>> PinnedDrop for Parent<T, D> {
+    /// Removes all mediated devices, and waits until they are released.
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered by `new`.
-        unsafe { b::mdev_unregister_parent(self.parent.get()) }
+        let data = self.device.data();
+        // SAFETY: By the type invariant. Each mediated device has a reference to the type, and no
+        // more are made. So when ours is the last, the core does not need the driver any more.
+        unsafe {
+            b::mdev_unregister_parent(data.parent.get());
+            kobject::put_last(&raw mut (*data.kind.get()).kobj);
+        }
     }
 }

@@ -9,10 +9,7 @@
 
 use core::{
     marker::PhantomData,
-    mem::{
-        offset_of,
-        size_of, //
-    },
+    mem::offset_of,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -38,7 +35,8 @@ use kernel::{
             Atomic,
             Relaxed,
             Release, //
-        }, //
+        },
+        Refcount, //
     },
     types::Opaque,
     uaccess::UserPtr,
@@ -55,12 +53,21 @@ use crate::{
 
 /// A `struct vfio_device` and the driver's data, in one allocation that the VFIO core owns.
 ///
+/// The VFIO core gives its last reference back when it likes: the module may have been unloaded by
+/// then, as who has the character device open, and no virtual machine, holds no count of the module.
+/// So the core must find nothing of the module in the allocation. The references of Rust code have a
+/// count of their own, `inner` goes with the last of them, and `ops` lives as long as `raw`.
+///
 /// # Invariants
 ///
-/// `raw` is first. Both are initialised, and pinned, as long as the count of `raw` is not zero.
+/// - `raw` is first. It is initialised, and refers to `ops`, which has no `release`.
+/// - As long as `references` is not zero, `inner` is initialised and pinned, and Rust code owns one
+///   count of `raw`.
 #[repr(C)]
 pub(crate) struct Device<T: Driver> {
     raw: Opaque<b::vfio_device>,
+    ops: b::vfio_device_ops,
+    references: Refcount,
     inner: Inner<T>,
 }
 
@@ -70,6 +77,8 @@ struct Inner<T> {
     pins: Atomic<u32>,
     #[pin]
     data: T,
+    /// What the device was made for.
+    parent: ARef<device::Device>,
 }
 
 // SAFETY: The C part has its own locks; `Driver` requires the rest to be `Send + Sync`.
@@ -77,16 +86,23 @@ unsafe impl<T: Driver> Send for Device<T> {}
 // SAFETY: As above.
 unsafe impl<T: Driver> Sync for Device<T> {}
 
-// SAFETY: The count is that of the embedded `struct device`.
+// SAFETY: By the type invariant, the device stays as long as `references` is not zero.
 unsafe impl<T: Driver> AlwaysRefCounted for Device<T> {
     fn inc_ref(&self) {
-        // SAFETY: A reference proves that the count is not zero.
-        unsafe { bindings::get_device(&raw mut (*self.raw.get()).device) };
+        self.references.inc();
     }
 
     unsafe fn dec_ref(obj: NonNull<Self>) {
+        let device = obj.as_ptr();
         // SAFETY: The caller owns a count.
-        unsafe { bindings::put_device(&raw mut (*obj.as_ref().raw.get()).device) };
+        if unsafe { (*device).references.dec_and_test() } {
+            // SAFETY: It was the last count, so nobody refers to `inner` any more. The count of
+            // `raw` is ours by the type invariant. The memory may be gone after that.
+            unsafe {
+                core::ptr::drop_in_place(&raw mut (*device).inner);
+                bindings::put_device(&raw mut (*(*device).raw.get()).device);
+            }
+        }
     }
 }
 
@@ -125,10 +141,9 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
 struct Callbacks<T>(PhantomData<T>);
 
 impl<T: Driver> Callbacks<T> {
+    /// What is copied to each device.
     const OPS: &'static b::vfio_device_ops = &b::vfio_device_ops {
         name: kernel::str::as_char_ptr_in_const_context(T::NAME).cast_mut(),
-        init: Some(Self::init),
-        release: Some(Self::release),
         open_device: Some(Self::open_device),
         close_device: Some(Self::close_device),
         ioctl: Some(Self::ioctl),
@@ -143,32 +158,13 @@ impl<T: Driver> Callbacks<T> {
 
     /// # Safety
     ///
-    /// `raw` must be a device that [`Device::new`] has made, after `init` and before `release`.
+    /// `raw` must be a device that [`NewDevice::new`] has made, and be registered.
     unsafe fn device<'a>(raw: *mut b::vfio_device) -> &'a Device<T> {
-        // SAFETY: By the safety requirement and the type invariant of `Device`.
+        // SAFETY: By the safety requirement: `Registration` has a reference to it.
         unsafe { &*raw.cast() }
     }
 
     // What the VFIO core promises to its callbacks is documented for `struct vfio_device_ops`.
-
-    extern "C" fn init(raw: *mut b::vfio_device) -> ffi::c_int {
-        let slot = raw.cast::<Device<T>>();
-        from_result(|| {
-            let inner = try_pin_init!(Inner {
-                pins: Atomic::new(0),
-                data <- T::new(),
-            }? Error);
-            // SAFETY: The allocation is of the size of `Device<T>`, pinned, and its rest is not
-            // initialised.
-            unsafe { pin_init::raw_try_init(&raw mut (*slot).inner, inner)? };
-            Ok(0)
-        })
-    }
-
-    extern "C" fn release(raw: *mut b::vfio_device) {
-        // SAFETY: The count is zero; the core frees the memory after this.
-        unsafe { core::ptr::drop_in_place(&raw mut (*raw.cast::<Device<T>>()).inner) };
-    }
 
     extern "C" fn open_device(raw: *mut b::vfio_device) -> ffi::c_int {
         // SAFETY: The device is registered; the core keeps the VM while the device is open.
@@ -207,28 +203,77 @@ impl<T: Driver> Callbacks<T> {
     }
 }
 
-impl<T: Driver> Device<T> {
-    /// Makes a device, without making it known.
+/// A device that users do not know yet.
+pub(crate) struct NewDevice<T: Driver>(ARef<Device<T>>);
+
+impl<T: Driver> NewDevice<T> {
+    /// Makes a device.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and those of [`Driver::new`].
     ///
     /// # Safety
     ///
-    /// `parent` must be valid, and stay so until the device is unregistered.
-    pub(crate) unsafe fn new(parent: *mut bindings::device) -> Result<ARef<Self>> {
-        const { assert!(offset_of!(Self, raw) == 0) };
-        // SAFETY: By the safety requirement; the operations are static.
-        let raw = from_err_ptr(unsafe {
-            b::_vfio_alloc_device(size_of::<Self>(), parent, Callbacks::<T>::OPS)
-        })?;
-        let device = NonNull::new(raw.cast()).ok_or(ENOMEM)?;
-        // SAFETY: Initialised by `init`, and a count is ours.
-        Ok(unsafe { ARef::from_raw(device) })
+    /// `parent` must be valid, and stay in sysfs until the device is unregistered.
+    pub(crate) unsafe fn new(parent: *mut bindings::device) -> Result<Self> {
+        const {
+            assert!(offset_of!(Device<T>, raw) == 0);
+            // What the VFIO core allocates by.
+            assert!(align_of::<Device<T>>() <= bindings::ARCH_KMALLOC_MINALIGN);
+        }
+        let ops = Callbacks::<T>::OPS;
+        // SAFETY: By the safety requirement. Until the device has its own, the operations are the
+        // static ones, of which nothing is called here.
+        let raw =
+            from_err_ptr(unsafe { b::_vfio_alloc_device(size_of::<Device<T>>(), parent, ops) })?;
+        let inner = try_pin_init!(Inner {
+            pins: Atomic::new(0),
+            data <- T::new(),
+            // SAFETY: Valid by the safety requirement.
+            parent: unsafe { device::Device::get_device(parent) },
+        }? Error);
+        let device = raw.cast::<Device<T>>();
+        // SAFETY: The allocation has the size of `Device<T>`, and nobody else knows it. Its rest is
+        // zeroed, and not initialised.
+        unsafe {
+            (&raw mut (*device).ops).write(*ops);
+            (*raw).ops = &raw const (*device).ops;
+            (&raw mut (*device).references).write(Refcount::new(1));
+            if let Err(error) = pin_init::raw_try_init(&raw mut (*device).inner, inner) {
+                bindings::put_device(&raw mut (*raw).device);
+                return Err(error);
+            }
+        }
+        let device = NonNull::new(device).ok_or(ENOMEM)?;
+        // INVARIANT: `references` is 1, and the count of `raw` is the one that it was made with.
+        // SAFETY: All is initialised, and the count is ours.
+        Ok(Self(unsafe { ARef::from_raw(device) }))
     }
 
+    /// The device.
+    pub(crate) fn device(&self) -> &ARef<Device<T>> {
+        &self.0
+    }
+
+    /// Makes it known to users.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and others as the driver core has them.
+    pub(crate) fn register(self) -> Result<Registration<T>> {
+        // SAFETY: Initialised. It has not been registered before: this takes a `NewDevice`, and
+        // there is one for each device.
+        to_result(unsafe { b::vfio_register_emulated_iommu_dev(self.0.raw.get()) })?;
+        // INVARIANT: Just registered.
+        Ok(Registration(self.0))
+    }
+}
+
+impl<T: Driver> Device<T> {
     /// The device that this one was made for.
     pub(crate) fn parent(&self) -> &device::Device {
-        // SAFETY: By the safety requirement of `new`. A user keeps the device registered, and all
-        // others are done with it before `mdev::Driver::removed` is.
-        unsafe { device::Device::from_raw((*self.raw.get()).dev) }
+        &self.inner.parent
     }
 
     /// How many pages are pinned, or are just being so, or were until just now.
@@ -251,7 +296,8 @@ impl<T: Driver> Device<T> {
     /// a variable of the event with its value.
     pub(crate) fn announce_change(&self, what: &'static CStr) {
         let mut variables = [what.as_char_ptr().cast_mut(), core::ptr::null_mut()];
-        // SAFETY: The device is valid, as for `parent`. The list ends with NULL, and is only read.
+        // SAFETY: `dev` is the parent, to which we have a reference. The list ends with NULL, and is
+        // only read.
         //
         // An event that is lost for want of memory is not an error of what it tells about.
         unsafe {
@@ -451,16 +497,13 @@ unsafe impl<T: EmbedsWork<ID>, const ID: u64> HasWork<Self, ID> for Device<T> {
 }
 
 /// A device that users can open, until this is dropped.
+///
+/// # Invariants
+///
+/// The device is registered.
 pub(crate) struct Registration<T: Driver>(ARef<Device<T>>);
 
 impl<T: Driver> Registration<T> {
-    /// Makes a device known to users.
-    pub(crate) fn new(device: ARef<Device<T>>) -> Result<Self> {
-        // SAFETY: Initialised, and not registered as there is no other way to do so.
-        to_result(unsafe { b::vfio_register_emulated_iommu_dev(device.raw.get()) })?;
-        Ok(Self(device))
-    }
-
     /// The device.
     pub(crate) fn device(&self) -> &ARef<Device<T>> {
         &self.0
@@ -470,7 +513,7 @@ impl<T: Driver> Registration<T> {
 impl<T: Driver> Drop for Registration<T> {
     /// Waits until there is no user any more, and asks for that by [`Driver::request`].
     fn drop(&mut self) {
-        // SAFETY: Registered by `new`.
+        // SAFETY: By the type invariant.
         unsafe { b::vfio_unregister_group_dev(self.0.raw.get()) }
     }
 }

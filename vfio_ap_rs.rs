@@ -10,8 +10,8 @@
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
 //!   [`aqic`], [`attributes`], [`ioctl`], [`report`];
 //! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
-//!   [`debugfs`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`], [`pqap`],
-//!   [`sysfs`], [`vfio`], [`work`].
+//!   [`debugfs`], [`eventfd`], [`kobject`], [`kvm`], [`matrix_device`], [`mdev`],
+//!   [`module_global`], [`pqap`], [`sysfs`], [`vfio`], [`work`].
 
 use kernel::{
     prelude::*,
@@ -29,6 +29,7 @@ mod eventfd;
 mod guest;
 pub mod interrupts;
 mod ioctl;
+mod kobject;
 mod kvm;
 pub mod mask;
 pub mod matrix;
@@ -55,18 +56,18 @@ module! {
     license: "GPL",
 }
 
+type MatrixDevice = matrix_device::MatrixDevice<mdev::ParentData<guest::MatrixMdev>>;
+
 /// All that is registered, in the order in which it goes away.
 #[pin_data]
 struct VfioAp {
-    /// No more mdevs: the last users have gone.
+    /// No more mdevs, nor a driver for them: the last users have gone.
     #[pin]
-    _parent: mdev::Parent<guest::MatrixMdev>,
-    #[pin]
-    _mdev_driver: mdev::Registration<guest::MatrixMdev>,
+    _parent: mdev::Parent<guest::MatrixMdev, MatrixDevice>,
     /// No more queues: they have been reset, and go to the host's drivers.
     #[pin]
     _queue_driver: kernel::driver::Registration<ap_bus::Adapter<queue::QueueDriver>>,
-    _matrix_device: matrix_device::MatrixDevice,
+    _matrix_device: Arc<MatrixDevice>,
     /// Nobody is left to call: no callback without context, no delayed work.
     _published: module_global::Published,
     _work: PendingWork,
@@ -84,11 +85,13 @@ impl kernel::InPlaceModule for VfioAp {
             Ok(try_pin_init!(Self {
                 _work: PendingWork(driver.clone()),
                 _published: module_global::Published::new(driver)?,
-                _matrix_device: matrix_device::MatrixDevice::new(module)?,
+                _matrix_device: Arc::new(
+                    MatrixDevice::new(module, mdev::ParentData::new())?,
+                    GFP_KERNEL
+                )?,
                 _queue_driver <- kernel::driver::Registration::new(c"vfio_ap", module),
                 _: { registered.registered() },
-                _mdev_driver <- mdev::Registration::new(c"vfio_ap_mdev", module),
-                _parent <- mdev::Parent::new(_matrix_device, _mdev_driver.as_ref()),
+                _parent <- mdev::Parent::new(c"vfio_ap_mdev", module, _matrix_device.clone()),
             }))
         })
     }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel crate does not have yet: an end to work, a wait for it, and work of a task.
+//! What the kernel crate does not have yet: an end to work, a wait for it, and what is done
+//! after a system call.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
+use core::marker::PhantomData;
+
 use kernel::{
     bindings,
-    error::to_result,
+    error::from_err_ptr,
+    ffi,
     prelude::*,
     sync::{
         aref::{
@@ -15,14 +19,16 @@ use kernel::{
         },
         Arc, //
     },
-    task::Task,
     workqueue::{
         HasDelayedWork,
         HasWork,
         Work,
         WorkItem, //
-    }, //
+    },
+    ModuleMetadata, //
 };
+
+use crate::bindings as b;
 
 /// Takes delayed work off its queue, or waits for its end if it is running. It may queue itself again
 /// until this returns, and must not be queued by anybody else.
@@ -74,50 +80,53 @@ fn raw_work<T: HasWork<T, ID>, const ID: u64>(item: &T) -> *mut bindings::work_s
     unsafe { Work::raw_get(T::raw_get_work(core::ptr::from_ref(item).cast_mut())) }
 }
 
-/// What runs when a task returns to user space.
-#[repr(C)]
-struct OnReturn<F> {
-    /// First, so that a pointer to it is a pointer to all.
-    head: bindings::callback_head,
-    run: F,
-}
-
-/// Has `run` called when the current task returns to user space, or ends.
+/// Has `run` called when the current task has left the system call that it is in.
 ///
-/// C header: [`include/linux/task_work.h`](srctree/include/linux/task_work.h)
+/// The last reference to a file is given back by a task on its way to user space, so a file is made,
+/// and given back: its operations keep the module until they have returned.
+///
+/// C header: [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
 ///
 /// # Errors
 ///
-/// `ESRCH` if the task never returns: it is one of the kernel's, or is ending. `ENOMEM`. Then `run` is
-/// not called.
-pub(crate) fn on_return_to_user<F: FnOnce() + Send + 'static>(run: F) -> Result {
-    extern "C" fn call<F: FnOnce()>(head: *mut bindings::callback_head) {
-        // SAFETY: The head is the first field of what came out of a box, and is called once.
-        let it = unsafe { KBox::from_raw(head.cast::<OnReturn<F>>()) };
-        (KBox::into_inner(it).run)();
-    }
-
-    // SAFETY: The current task is valid. Only the task itself sets the flags that are asked for.
-    let flags = unsafe { (*Task::current_raw()).flags };
-    if flags & bindings::PF_KTHREAD != 0 {
-        return Err(ESRCH);
-    }
-    let head = bindings::callback_head {
-        next: core::ptr::null_mut(),
-        func: Some(call::<F>),
-    };
-    let it = KBox::into_raw(KBox::new(OnReturn { head, run }, GFP_KERNEL)?);
-    // SAFETY: The task is the current one. The head is valid until it is called.
-    let added = to_result(unsafe {
-        bindings::task_work_add(
-            Task::current_raw(),
-            it.cast(),
-            bindings::task_work_notify_mode_TWA_RESUME,
+/// `ENOMEM`, or `ENFILE` if there are too many files. Then `run` is not called.
+pub(crate) fn after_system_call<F: FnOnce() + Send + 'static>(run: F) -> Result {
+    let run = KBox::into_raw(KBox::new(run, GFP_KERNEL)?);
+    // SAFETY: The name is a string. The operations are static, and take `run` over.
+    let file = from_err_ptr(unsafe {
+        b::anon_inode_getfile(
+            c"[vfio_ap]".as_char_ptr(),
+            Operations::<F>::TABLE,
+            run.cast(),
+            0,
         )
     });
-    if added.is_err() {
-        // SAFETY: It came out of a box just now, and nobody else has it.
-        drop(unsafe { KBox::from_raw(it) });
+    match file {
+        // SAFETY: The one reference is ours.
+        Ok(file) => unsafe { bindings::fput(file) },
+        Err(error) => {
+            // SAFETY: It came out of a box just now, and nobody else has it.
+            drop(unsafe { KBox::from_raw(run) });
+            return Err(error);
+        }
     }
-    added
+    Ok(())
+}
+
+/// The operations of a file that does something when it goes.
+struct Operations<F>(PhantomData<F>);
+
+impl<F: FnOnce() + Send + 'static> Operations<F> {
+    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
+        owner: <crate::LocalModule as ModuleMetadata>::THIS_MODULE.as_ptr(),
+        release: Some(Self::release),
+        ..pin_init::zeroed()
+    };
+
+    extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
+        // SAFETY: The file was made with it, and is released once.
+        let run = unsafe { KBox::from_raw((*file).private_data.cast::<F>()) };
+        KBox::into_inner(run)();
+        0
+    }
 }
