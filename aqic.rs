@@ -17,11 +17,7 @@
 //! the hands of the work ([`Pins::in_hand`]), a [`Candidate`], an interruption
 //! ([`Interruptions::enabled`]), or on its way back ([`Interruptions::released`]).
 
-use core::ops::{
-    Deref,
-    DerefMut,
-    RangeInclusive, //
-};
+use core::ops::RangeInclusive;
 
 use kernel::{
     page::PAGE_SIZE,
@@ -67,7 +63,8 @@ use crate::{
     pqap::{
         self,
         AqicRequest,
-        Status, //
+        Status,
+        Target, //
     },
     queues::response,
     vfio::{
@@ -93,43 +90,40 @@ const UNMAP_WAITS_FOR_PINS: i64 = 10_000;
 /// A number for each mdev, which no other one has ever had.
 pub(crate) type MdevId = u32;
 
-/// What the machine needs for the interruptions of one queue.
-pub(crate) struct Needs {
+/// Whose interruptions they are, and what the machine does not know of.
+struct Owner {
     mdev: MdevId,
     /// The address of the page that the user has for it.
     page: u64,
-    _gisc: Gisc,
-    _frame: Frame,
     /// The user has not got the page back yet.
     pin: Option<PinnedPage<MatrixMdev>>,
     /// He wants it back.
     is_wanted_back: bool,
+    /// A place in [`Interruptions::released`]: nothing can be allocated then.
+    slot: RBTreeNodeReservation<u64, Released>,
 }
 
-/// The same, with a place among those that are released: nothing can be allocated then.
-struct Held {
-    needs: Needs,
-    slot: RBTreeNodeReservation<u64, Needs>,
+/// Interruptions of one queue that the machine knows of.
+type Enabled = Interruption<Target, Owner>;
+
+/// What interruptions have needed that are over. The pin goes last: who waits for it may give up the
+/// virtual machine then.
+pub(crate) struct Released {
+    _target: Target,
+    mdev: MdevId,
+    page: u64,
+    pin: Option<PinnedPage<MatrixMdev>>,
 }
 
-impl Deref for Held {
-    type Target = Needs;
-
-    fn deref(&self) -> &Needs {
-        &self.needs
-    }
+/// Returns true if an mdev is the one with this number, and the page overlaps these addresses of its
+/// user.
+fn is_of(id: MdevId, page: u64, mdev: &Mdev, iovas: &Iovas) -> bool {
+    id == mdev.id && overlaps(page, iovas)
 }
 
-impl DerefMut for Held {
-    fn deref_mut(&mut self) -> &mut Needs {
-        &mut self.needs
-    }
-}
-
-impl Needs {
-    /// Returns true if they are those of an mdev, and the page overlaps these addresses of its user.
-    fn is_of(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
-        self.mdev == mdev.id && overlaps(self.page, iovas)
+impl Owner {
+    fn is(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
+        is_of(self.mdev, self.page, mdev, iovas)
     }
 }
 
@@ -146,9 +140,9 @@ fn overlaps(page: u64, iovas: &Iovas) -> bool {
 /// All interruptions of guests that the machine may make, and what they have needed.
 pub(crate) struct Interruptions {
     /// By APQN.
-    enabled: RBTree<u16, Interruption<Held>>,
+    enabled: RBTree<u16, Enabled>,
     /// What the machine does not need any more: by mdev, the oldest first.
-    released: RBTree<u64, Needs>,
+    released: RBTree<u64, Released>,
     releases: u32,
 }
 
@@ -161,23 +155,33 @@ impl Interruptions {
         }
     }
 
-    /// The machine has let go of the queue. What it needed goes to the work of the mdev.
+    /// The machine has let go of the queue, as its reset is over or it is gone.
     pub(crate) fn release(&mut self, apqn: Apqn) {
         if let Some(interruption) = self.enabled.remove(&apqn.to_raw()) {
             self.give_back(interruption);
         }
     }
 
-    fn give_back(&mut self, interruption: Interruption<Held>) {
-        let Held { needs, slot } = interruption.needs;
-        if let Some(pin) = &needs.pin {
+    /// The machine has let go. What it needed goes to the work of the mdev; what is not pinned any more
+    /// goes to that of the driver.
+    fn give_back(&mut self, mut interruption: Enabled) {
+        interruption.over();
+        let Some((target, owner)) = interruption.into_parts() else {
+            return;
+        };
+        if let Some(pin) = &owner.pin {
             pin.device().begin_pin_work();
         }
-        // What is not pinned any more is dropped by the driver's own work.
-        let mdev = needs.pin.as_ref().map_or(0, |_| needs.mdev);
+        let mdev = owner.pin.as_ref().map_or(0, |_| owner.mdev);
         let key = released_key(mdev, self.releases);
         self.releases = self.releases.wrapping_add(1);
-        self.released.insert(slot.into_node(key, needs));
+        let released = Released {
+            _target: target,
+            mdev: owner.mdev,
+            page: owner.page,
+            pin: owner.pin,
+        };
+        self.released.insert(owner.slot.into_node(key, released));
     }
 
     /// The reset of a queue has failed: interruptions have to end in another way.
@@ -195,7 +199,7 @@ impl Interruptions {
     }
 
     /// Takes one step for each that `is_due`.
-    fn step_all(&mut self, mut is_due: impl FnMut(Apqn, &mut Interruption<Held>) -> bool) {
+    fn step_all(&mut self, mut is_due: impl FnMut(Apqn, &mut Enabled) -> bool) {
         let mut next = self.enabled.cursor_front_mut();
         while let Some(mut cursor) = next {
             let (raw, interruption) = cursor.current_mut();
@@ -214,39 +218,48 @@ impl Interruptions {
     }
 
     /// What nobody has pinned any more and the machine has let go of, one at a time.
-    pub(crate) fn take_unpinned(&mut self) -> Option<Needs> {
+    pub(crate) fn take_unpinned(&mut self) -> Option<Released> {
         self.take_released(0)
     }
 
     /// What the work of an mdev has to unpin next of that which interruptions have needed.
     fn next_to_unpin(&mut self, mdev: &Mdev) -> Option<Job> {
-        if let Some(needs) = self.take_released(mdev.id) {
-            return Some(Job::Unpin(needs));
+        if let Some(released) = self.take_released(mdev.id) {
+            return Some(Job::Drop(released));
         }
-        let mut wanted = self
-            .enabled
-            .values_mut()
-            .filter(|it| it.needs.mdev == mdev.id && it.needs.is_wanted_back);
-        wanted.find_map(|it| Some(Job::UnpinPage(it.needs.pin.take()?)))
+        let owners = self.enabled.values_mut().map(|it| &mut it.owner);
+        let mut wanted = owners.filter(|it| it.mdev == mdev.id && it.is_wanted_back);
+        wanted.find_map(|it| Some(Job::Unpin(it.pin.take()?)))
     }
 
-    fn take_released(&mut self, mdev: MdevId) -> Option<Needs> {
+    fn take_released(&mut self, mdev: MdevId) -> Option<Released> {
         let first = self.released.cursor_lower_bound(&released_key(mdev, 0))?;
         let key = *first.current().0;
         ((key >> 32) as u32 == mdev).then(|| self.released.remove(&key))?
     }
 
     /// The interruptions of a queue.
-    fn of_queue(&mut self, apqn: Apqn) -> Option<&mut Interruption<Held>> {
+    fn of_queue(&mut self, apqn: Apqn) -> Option<&mut Enabled> {
         self.enabled.get_mut(&apqn.to_raw())
     }
 
     /// Returns for how many queues an mdev has interruptions, and for how many of them its user has the
     /// page back already.
     pub(crate) fn count(&self, mdev: &Mdev) -> (usize, usize) {
-        let of_mdev = || self.enabled.values().filter(|it| it.needs.mdev == mdev.id);
-        let given_back = of_mdev().filter(|it| it.needs.pin.is_none());
+        let owners = || self.enabled.values().map(|it| &it.owner);
+        let of_mdev = || owners().filter(|owner| owner.mdev == mdev.id);
+        let given_back = of_mdev().filter(|owner| owner.pin.is_none());
         (of_mdev().count(), given_back.count())
+    }
+
+    /// Returns true if a page of an mdev in these addresses is pinned.
+    fn any_pinned(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
+        let owners = self.enabled.values().map(|it| &it.owner);
+        let mut released = self.released.values().filter(|it| it.pin.is_some());
+        owners
+            .filter(|it| it.pin.is_some())
+            .any(|it| it.is(mdev, iovas))
+            || released.any(|it| is_of(it.mdev, it.page, mdev, iovas))
     }
 
     /// Returns true if some interruptions have to end, and have not.
@@ -258,12 +271,8 @@ impl Interruptions {
     ///
     /// To be called when the driver goes: nobody is left who could see the machine let go.
     pub(crate) fn forget_all(&mut self) -> usize {
-        let mut count = 0;
-        while let Some(cursor) = self.enabled.cursor_front_mut() {
-            let (_, node) = cursor.remove_current();
-            core::mem::forget(node.to_key_value());
-            count += 1;
-        }
+        let count = self.enabled.keys().count();
+        self.enabled = RBTree::new();
         count
     }
 }
@@ -305,8 +314,8 @@ pub(crate) struct Pins {
 
 /// What the work of an mdev has to do next.
 enum Job {
-    Unpin(Needs),
-    UnpinPage(PinnedPage<MatrixMdev>),
+    Drop(Released),
+    Unpin(PinnedPage<MatrixMdev>),
     Discard(PinnedPage<MatrixMdev>, Frame),
     Pin { page: u64, is_protected: bool },
 }
@@ -314,8 +323,8 @@ enum Job {
 impl Job {
     fn page(&self) -> u64 {
         match self {
-            Self::Unpin(needs) => needs.page,
-            Self::UnpinPage(pin) | Self::Discard(pin, _) => pin.iova(),
+            Self::Drop(released) => released.page,
+            Self::Unpin(pin) | Self::Discard(pin, _) => pin.iova(),
             Self::Pin { page, .. } => *page,
         }
     }
@@ -334,20 +343,12 @@ impl State {
     /// Returns true if a page of an mdev in these addresses is pinned that is for nothing, or is about
     /// to be.
     fn is_giving_back(&mut self, mdev: &Mdev, iovas: &Iovas) -> bool {
-        let interruptions = &self.interruptions;
-        let kept = interruptions
-            .enabled
-            .values()
-            .any(|it| it.needs.is_of(mdev, iovas) && it.needs.pin.is_some());
-        let released = interruptions
-            .released
-            .values()
-            .any(|needs| needs.is_of(mdev, iovas) && needs.pin.is_some());
+        let any = self.interruptions.any_pinned(mdev, iovas);
         let pins = mdev.pins_mut(self);
         let in_hand = pins.in_hand.is_some_and(|page| overlaps(page, iovas));
         let unwanted = matches!(&pins.candidate, Candidate::Unwanted(pin, _)
             | Candidate::Pinned(pin, _) if overlaps(pin.iova(), iovas));
-        kept || released || in_hand || unwanted
+        any || in_hand || unwanted
     }
 }
 
@@ -422,11 +423,11 @@ impl WorkItem<PIN_WORK> for Mdev {
             let job = driver.state.lock().next_job(&mdev);
             let pinned = match job {
                 None => return,
-                Some(Job::Unpin(needs)) => {
-                    drop(needs);
+                Some(Job::Drop(released)) => {
+                    drop(released);
                     None
                 }
-                Some(Job::UnpinPage(pin)) => {
+                Some(Job::Unpin(pin)) => {
                     drop(pin);
                     None
                 }
@@ -551,8 +552,8 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
 
 /// What has to be there before interruptions can be enabled, besides the page.
 struct Prepared {
-    node: RBTreeNodeReservation<u16, Interruption<Held>>,
-    slot: RBTreeNodeReservation<u64, Needs>,
+    node: RBTreeNodeReservation<u16, Enabled>,
+    slot: RBTreeNodeReservation<u64, Released>,
     gisc: Gisc,
 }
 
@@ -564,31 +565,36 @@ fn enable_candidate(mdev: &Mdev, apqn: Apqn, nib: u64, prepared: &mut Option<Pre
     if let Some(status) = refusal(driver, state, mdev, apqn) {
         return status;
     }
-    let pins = mdev.pins_mut(state);
-    let (Candidate::Pinned(_, frame), Some(it)) = (&pins.candidate, &prepared) else {
-        return Status::with_code(response::INVALID_ADDRESS);
-    };
-    let status = pqap::enable_interruptions(apqn, frame, nib, &it.gisc);
-    if status.code() != response::NORMAL {
-        return status;
-    }
-    if let (Candidate::Pinned(pin, frame), Some(Prepared { node, slot, gisc })) =
-        (core::mem::take(&mut pins.candidate), prepared.take())
-    {
-        let needs = Needs {
-            mdev: mdev.id,
-            page: pin.iova(),
-            _gisc: gisc,
-            _frame: frame,
-            pin: Some(pin),
-            is_wanted_back: false,
+    let candidate = &mut mdev.pins_mut(state).candidate;
+    let (pin, frame, Prepared { node, slot, gisc }) =
+        match (core::mem::take(candidate), prepared.take()) {
+            (Candidate::Pinned(pin, frame), Some(prepared)) => (pin, frame, prepared),
+            (other, left) => {
+                (*candidate, *prepared) = (other, left);
+                return Status::with_code(response::INVALID_ADDRESS);
+            }
         };
-        let new = Interruption::enabled(Held { needs, slot });
+    let owner = Owner {
+        mdev: mdev.id,
+        page: pin.iova(),
+        pin: Some(pin),
+        is_wanted_back: false,
+        slot,
+    };
+    let mut new = Interruption::new(Target { gisc, frame, nib }, owner);
+    let status = pqap::enable_interruptions(apqn, &mut new);
+    if status.code() == response::NORMAL {
         let enabled = &mut state.interruptions.enabled;
         let old = enabled.insert(node.into_node(apqn.to_raw(), new));
         if let Some(old) = old {
             state.interruptions.give_back(old.to_key_value().1);
         }
+    } else if let Some((Target { gisc, frame, .. }, owner)) = new.into_parts() {
+        if let Some(pin) = owner.pin {
+            *candidate = Candidate::Pinned(pin, frame);
+        }
+        let slot = owner.slot;
+        *prepared = Some(Prepared { node, slot, gisc });
     }
     status
 }
@@ -701,14 +707,14 @@ pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
             let queues = &state.host.queues;
             let interruptions = &mut state.interruptions;
             interruptions.step_all(|apqn, it| {
-                let is_due = it.needs.is_of(mdev, &iovas);
+                let is_due = it.owner.is(mdev, &iovas);
                 if is_due {
                     it.end();
                 }
                 is_due && !queues.is_pending(apqn)
             });
             let mut all = interruptions.enabled.values();
-            !all.any(|it| it.needs.is_of(mdev, &iovas) && it.needs.pin.is_some())
+            !all.any(|it| it.owner.is(mdev, &iovas) && it.owner.pin.is_some())
         })
     };
     if !end(UNMAP_WAITS_FOR_AQIC) {
@@ -728,7 +734,7 @@ fn reset_remaining(mdev: &Mdev, iovas: &Iovas) {
         let state = &mut *mdev.driver.state.lock();
         for (raw, interruption) in state.interruptions.enabled.iter() {
             let apqn = Apqn::from_raw(*raw);
-            if interruption.needs.is_of(mdev, iovas) {
+            if interruption.owner.is(mdev, iovas) {
                 state.host.queues.reset_queue_in_place(apqn);
             }
         }
@@ -741,9 +747,9 @@ fn reset_remaining(mdev: &Mdev, iovas: &Iovas) {
 fn take_pages_back(mdev: &Mdev, iovas: &Iovas) {
     let mut count = 0u32;
     for interruption in mdev.driver.state.lock().interruptions.enabled.values_mut() {
-        if interruption.needs.is_of(mdev, iovas) && interruption.needs.pin.is_some() {
+        if interruption.owner.is(mdev, iovas) && interruption.owner.pin.is_some() {
             interruption.end();
-            interruption.needs.is_wanted_back = true;
+            interruption.owner.is_wanted_back = true;
             count += 1;
         }
     }
@@ -759,7 +765,7 @@ fn take_pages_back(mdev: &Mdev, iovas: &Iovas) {
 pub(crate) fn release_all(mdev: &Mdev) {
     {
         let interruptions = &mut mdev.driver.state.lock().interruptions;
-        interruptions.step_all(|_, it| it.needs.is_of(mdev, &EVERYWHERE));
+        interruptions.step_all(|_, it| it.owner.is(mdev, &EVERYWHERE));
     }
     take_pages_back(mdev, &EVERYWHERE);
     // VFIO unpins pages of open devices only.

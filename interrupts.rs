@@ -26,6 +26,8 @@
 //!
 //! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
 
+use core::mem::ManuallyDrop;
+
 use crate::{
     mask::Apqn,
     queues::response::*, //
@@ -71,31 +73,53 @@ pub fn refusal(facts: Facts) -> Option<u8> {
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Phase {
+    Candidate,
     Enabling,
     On,
     Disabling,
+    Over,
 }
 
-/// The interruptions of one queue, since the machine has accepted AQIC(enable). They own `N`, which is
-/// all that the machine needs for them.
+/// The interruptions of one queue. They own `T`, which the machine writes to, and are told from others
+/// by `owner`.
+///
+/// What the machine may write to cannot be had back: it is lost if this is dropped too early.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Interruption<N> {
-    /// What the machine needs.
-    pub needs: N,
+pub struct Interruption<T, O> {
+    /// Whose they are.
+    pub owner: O,
+    target: ManuallyDrop<T>,
     phase: Phase,
     ending: bool,
     orphan: bool,
 }
 
-impl<N> Interruption<N> {
-    /// The machine has just accepted AQIC(enable).
-    pub fn enabled(needs: N) -> Self {
+impl<T, O> Interruption<T, O> {
+    /// The machine does not know of them yet.
+    pub fn new(target: T, owner: O) -> Self {
         Self {
-            needs,
-            phase: Phase::Enabling,
+            owner,
+            target: ManuallyDrop::new(target),
+            phase: Phase::Candidate,
             ending: false,
             orphan: false,
         }
+    }
+
+    /// What the machine writes to.
+    pub fn target(&self) -> &T {
+        &self.target
+    }
+
+    /// The machine has accepted AQIC(enable): it may write from now on.
+    pub fn accepted(&mut self) {
+        self.phase = Phase::Enabling;
+    }
+
+    /// Gives back what the machine does not need: [`None`] if it may write to that still.
+    pub fn into_parts(self) -> Option<(T, O)> {
+        let is_free = matches!(self.phase, Phase::Candidate | Phase::Over);
+        is_free.then(|| (ManuallyDrop::into_inner(self.target), self.owner))
     }
 
     /// The interruptions have to end.
@@ -114,11 +138,6 @@ impl<N> Interruption<N> {
         self.orphan = true;
     }
 
-    /// Returns true if the driver has the queue no longer.
-    pub fn is_orphan(&self) -> bool {
-        self.orphan
-    }
-
     /// The machine has answered AQIC(disable) with `code`, on behalf of the guest or of the driver.
     pub fn answered(&mut self, code: u8) {
         if matches!(code, NORMAL | OTHERWISE_CHANGED) {
@@ -127,22 +146,29 @@ impl<N> Interruption<N> {
         }
     }
 
+    /// The machine has let go, as the driver has seen the end of a reset, or that the queue is gone; or
+    /// has accepted AQIC(enable) for others.
+    pub fn over(&mut self) {
+        self.phase = Phase::Over;
+    }
+
     /// Takes the end of the interruptions as far as possible without waiting. Returns true if the
-    /// machine has let go: what it needed can be given back.
+    /// machine has let go.
     pub fn step(&mut self, apqn: Apqn, machine: &mut impl Control) -> bool {
-        if !self.orphan && self.phase != Phase::Disabling {
+        if !self.orphan && matches!(self.phase, Phase::Enabling | Phase::On) {
             let code = machine.disable(apqn);
             self.answered(code);
         }
         match machine.test(apqn) {
-            (NORMAL, false) => return self.phase != Phase::Enabling,
+            // It is not known yet what the machine makes of AQIC(enable).
+            (NORMAL, false) if self.phase == Phase::Enabling => {}
             // The machine resets what comes back.
-            (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => return true,
+            (NORMAL, false) | (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => self.over(),
             (NORMAL, true) | (RESET_IN_PROGRESS, _) if self.phase == Phase::Enabling => {
                 self.phase = Phase::On;
             }
             _ => {}
         }
-        false
+        self.phase == Phase::Over
     }
 }

@@ -14,7 +14,10 @@ use kernel::{
 };
 
 use crate::{
-    interrupts,
+    interrupts::{
+        self,
+        Interruption, //
+    },
     kvm::Gisc,
     mask::{
         Apqn,
@@ -93,23 +96,38 @@ pub(crate) fn zapq(apqn: Apqn) -> Status {
     pqap(ZAPQ, apqn, 0, 0)
 }
 
-/// PQAP(AQIC): enables interruptions of a queue for a guest.
+/// What a queue writes to when it interrupts a guest.
+pub(crate) struct Target {
+    /// The registration of a subclass of the guest. Interruptions become pending for it in the guest
+    /// interruption state area.
+    pub(crate) gisc: Gisc,
+    /// The frame of the page that has the notification indicator byte.
+    pub(crate) frame: Frame,
+    /// The address that the guest has for the byte.
+    pub(crate) nib: u64,
+}
+
+/// PQAP(AQIC): enables interruptions of a queue for a guest. Layout: `union ap_qirq_ctrl`.
 ///
-/// The notification indicator byte is at the offset of the guest's address `nib` in `frame`.
-/// Interruptions become pending for the subclass of the guest in its interruption state area; that of
-/// the host is for alerts if the guest does not run. Layout: `union ap_qirq_ctrl`.
-///
-/// If the machine accepts that, it writes to both until interruptions are seen to be off: they have to
-/// be kept until then. See [`crate::interrupts`].
-pub(crate) fn enable_interruptions(apqn: Apqn, frame: &Frame, nib: u64, gisc: &Gisc) -> Status {
+/// If the machine accepts that, it writes to the target of `interruption`, which keeps it until the
+/// machine was seen to have let go.
+pub(crate) fn enable_interruptions<O>(
+    apqn: Apqn,
+    interruption: &mut Interruption<Target, O>,
+) -> Status {
     const GISA_ORIGIN: u64 = 0x7fff_fff0;
 
+    let Target { gisc, frame, nib } = interruption.target();
     let address = frame.address() + nib % PAGE_SIZE as u64;
     let control = INTERRUPTIONS
         | u64::from(gisc.guest_isc() & 7) << 40
         | gisc.gisa() & GISA_ORIGIN
         | u64::from(gisc.host_isc() & 7);
-    pqap(AQIC, apqn, control, address)
+    let status = pqap(AQIC, apqn, control, address);
+    if status.code() == queues::response::NORMAL {
+        interruption.accepted();
+    }
+    status
 }
 
 /// PQAP(AQIC): disables interruptions of a queue.
