@@ -207,15 +207,14 @@ fn prepare(
     nib: u64,
     isc: u8,
 ) -> Result<(PinnedPage<MatrixMdev>, Gisc)> {
-    let kvm = vcpu.kvm();
-    if nib == 0 || !kvm.has_memory_at(nib) {
+    if nib == 0 || !vcpu.has_memory_at(nib) {
         return Err(EINVAL);
     }
     let page = PinnedPage::new(mdev, nib)?;
     if vcpu.is_protected() {
         page.ensure_shared()?;
     }
-    Ok((page, Gisc::register(kvm, isc)?))
+    Ok((page, Gisc::register(vcpu, isc)?))
 }
 
 fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
