@@ -126,7 +126,7 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
         // SAFETY: Attributes that are in the groups of a driver exist while a device is bound. By
         // the type invariant, this one is that of a static of this type.
         let (device, this) = unsafe { (A::Device::from_device(dev), &*attr.cast::<Self>()) };
-        // SAFETY: sysfs gives a page.
+        // SAFETY: sysfs gives a page, which is zeroed.
         let page = unsafe { core::slice::from_raw_parts_mut(buf, PAGE_SIZE) };
         let mut page = Page::new(page);
         from_result(|| {
@@ -180,8 +180,11 @@ impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
             let dev = kernel::container_of!(kobj, bindings::device, kobj);
             (A::Device::from_device(dev), &*attr.cast::<Self>())
         };
-        // SAFETY: sysfs gives `count` bytes.
-        let out = unsafe { core::slice::from_raw_parts_mut(buf, count) };
+        // SAFETY: sysfs gives `count` bytes, which are not initialised.
+        let out = unsafe {
+            buf.write_bytes(0, count);
+            core::slice::from_raw_parts_mut(buf, count)
+        };
         usize::try_from(offset).map_or(0, |offset| this.attribute.read(device, offset, out))
             as isize
     }
