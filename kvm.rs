@@ -215,7 +215,7 @@ impl Vcpu<'_> {
             (*self.0.as_ptr())
                 .arch
                 .sie_block
-                .byte_add(b::VFIO_AP_RS_SIE_ECA)
+                .byte_add(b::layouts::KVM_SIE_BLOCK_ECA)
                 .cast::<u32>()
                 .read()
         };
