@@ -105,7 +105,7 @@ pub(crate) trait Driver {
     type Data: Send + Sync + 'static;
 
     /// The attributes of a bound queue.
-    fn attributes() -> &'static sysfs::Groups;
+    fn attributes() -> &'static sysfs::Groups<QueueData<Self::Data>>;
 
     /// Prepares the data for a queue that is being bound. The last step that may fail.
     fn prepare(queue: &Queue<device::Core<'_>>) -> Result<Self::Data>;

@@ -58,7 +58,7 @@ pub(crate) struct QueueDriver;
 impl ap_bus::Driver for QueueDriver {
     type Data = Queue;
 
-    fn attributes() -> &'static sysfs::Groups {
+    fn attributes() -> &'static sysfs::Groups<QueueData<Queue>> {
         &ATTRIBUTES
     }
 
@@ -159,7 +159,7 @@ fn reset_before_release(apqn: Apqn) {
 }
 
 sysfs::attribute_groups! {
-    static ATTRIBUTES = { text: { c"status": Status = Status, }, long: {}, };
+    static ATTRIBUTES: QueueData<Queue> = { text: { c"status": Status = Status, }, long: {}, };
 }
 
 /// Whether an mdev has the queue, and a guest.
