@@ -105,7 +105,7 @@ pub(crate) trait Driver {
     type Data: Send + Sync + 'static;
 
     /// The attributes of a bound queue.
-    fn attributes() -> &'static sysfs::Groups;
+    fn attributes() -> &'static sysfs::Groups<QueueData<Self::Data>>;
 
     /// Prepares the data for a queue that is being bound. The last step that may fail.
     fn prepare(queue: &Queue<device::Core<'_>>) -> Result<Self::Data>;
@@ -248,8 +248,14 @@ fn config(info: &b::ap_config_info) -> &ConfigInfo {
     unsafe { &*core::ptr::from_ref(info).cast() }
 }
 
-/// Proof that what is reserved for the host's own drivers does not change.
-pub(crate) type Reservations = Guard<'static, (), MutexBackend>;
+/// Proof that what is reserved for the host's own drivers does not change, as long as this exists.
+///
+/// # Invariants
+///
+/// The guard is that of `ap_attr_mutex`.
+pub(crate) struct Reservations {
+    _guard: Guard<'static, (), MutexBackend>,
+}
 
 /// Keeps `apmask` and `aqmask` as they are.
 ///
@@ -258,13 +264,17 @@ pub(crate) fn lock_reservations() -> Reservations {
     // SAFETY: A mutex of the bus, which is built in or pinned by this module's use of it.
     let mutex: &'static Lock<(), MutexBackend> =
         unsafe { Lock::from_raw(&raw mut b::ap_attr_mutex) };
-    mutex.lock()
+    // INVARIANT: As seen here.
+    Reservations {
+        _guard: mutex.lock(),
+    }
 }
 
 /// `apmask` and `aqmask`, which reserve the queues of these adapters and domains for the host's own
 /// drivers, unless a queue has a `driver_override`.
 pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
-    // SAFETY: Masks of 256 bits each; the caller has the lock that protects them.
+    // SAFETY: Masks of 256 bits each; the caller has the lock that protects them, by the type
+    // invariant of `Reservations`.
     unsafe {
         Matrix {
             apm: Mask::from_words(*(&raw const b::ap_perms.apm).cast()),
@@ -279,7 +289,7 @@ pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
 /// The bus can be asked for a whole product of masks, too, but then looks at all 256 domains for each
 /// adapter.
 pub(crate) fn is_reserved(_reservations: &Reservations, apqn: Apqn) -> Result<bool> {
-    // SAFETY: Takes any numbers; the caller has the lock.
+    // SAFETY: Takes any numbers; the caller has the lock, as in `reserving_masks`.
     let reserved = unsafe { b::ap_owned_by_def_drv(apqn.apid.0.into(), apqn.apqi.0.into()) };
     to_result(reserved)?;
     Ok(reserved != 0)

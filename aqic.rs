@@ -516,7 +516,7 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
     if nib == 0 || !vcpu.has_memory_at(nib) {
         return Status::with_code(response::INVALID_ADDRESS);
     }
-    let Ok(gisc) = Gisc::register(vcpu.kvm(), isc) else {
+    let Ok(gisc) = Gisc::register(vcpu, isc) else {
         return Status::with_code(response::INVALID_ADDRESS);
     };
     let candidate = Candidate::Wanted {

@@ -37,7 +37,7 @@ use crate::{
 };
 
 sysfs::attribute_groups! {
-    pub(crate) static MDEV = {
+    pub(crate) static MDEV: Mdev = {
         text: {
             c"assign_adapter": Assign = Assign(Adapter, true),
             c"unassign_adapter": Assign = Assign(Adapter, false),

@@ -18,6 +18,3 @@
 #include <asm/uv.h>
 #include "ap_bus.h"
 #include "helpers.h"
-
-/* bindgen has no representation for what is packed and aligned at once. */
-const size_t VFIO_AP_RS_SIE_ECA = offsetof(struct kvm_s390_sie_block, eca);

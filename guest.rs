@@ -514,7 +514,7 @@ impl mdev::Driver for MatrixMdev {
     /// As many as there are queues.
     const MAX_INSTANCES: u32 = 65536;
 
-    fn attributes() -> &'static sysfs::Groups {
+    fn attributes() -> &'static sysfs::Groups<Mdev> {
         &attributes::MDEV
     }
 

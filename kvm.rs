@@ -109,23 +109,38 @@ pub(crate) struct Gisc {
     kvm: Kvm,
     guest_isc: u8,
     host_isc: u8,
+    gisa: u64,
 }
 
 impl Gisc {
-    /// Registers a subclass.
+    /// Registers a subclass of the VM of a vCPU.
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the VM has no guest interruption state area.
-    pub(crate) fn register(kvm: Kvm, guest_isc: u8) -> Result<Self> {
-        // SAFETY: Valid by the type invariant.
+    /// `ENODEV` if the VM has no guest interruption state area, `ERANGE` if there is no such
+    /// subclass.
+    pub(crate) fn register(vcpu: &Vcpu<'_>, guest_isc: u8) -> Result<Self> {
+        // When a guest becomes a protected one, KVM clears AIV in each vCPU, with its mutex held,
+        // and takes the area away after that. So it stays during this call.
+        if !vcpu.has_adapter_interruptions() {
+            return Err(ENODEV);
+        }
+        let kvm = vcpu.kvm();
+        // SAFETY: Valid by the type invariant of `Kvm`.
         let isc = unsafe { b::kvm_s390_gisc_register(kvm.0.as_ptr(), guest_isc.into()) };
         to_result(isc)?;
+        // SAFETY: As above. There is an area, as a subclass could be registered. Its memory is that
+        // of the VM: it stays, at the same place, if the area is taken away.
+        let gisa = unsafe {
+            let origin = (*kvm.0.as_ptr()).arch.gisa_int.origin;
+            b::vfio_ap_virt_to_phys(origin.cast())
+        };
         // INVARIANT: Registered just now.
         Ok(Self {
             kvm,
             guest_isc,
             host_isc: isc as u8,
+            gisa,
         })
     }
 
@@ -139,14 +154,10 @@ impl Gisc {
         self.host_isc
     }
 
-    /// The absolute address of the guest interruption state area.
+    /// The absolute address of the guest interruption state area. Its memory lives as long as the
+    /// VM does, so as long as this does.
     pub(crate) fn gisa(&self) -> u64 {
-        // SAFETY: Valid by the type invariant; there is an area, as a subclass could be registered,
-        // and it does not move.
-        unsafe {
-            let origin = (*self.kvm.0.as_ptr()).arch.gisa_int.origin;
-            b::vfio_ap_virt_to_phys(origin.cast())
-        }
+        self.gisa
     }
 }
 
@@ -161,28 +172,40 @@ impl Drop for Gisc {
 ///
 /// # Invariants
 ///
-/// It is valid, and loaded by the current thread, which holds its mutex.
+/// It is valid, and loaded by the current thread, which holds its mutex, and `kvm->srcu` for
+/// reading.
 pub(crate) struct Vcpu<'a>(NonNull<b::kvm_vcpu>, PhantomData<&'a ()>);
 
 impl Vcpu<'_> {
     /// The VM.
-    pub(crate) fn kvm(&self) -> Kvm {
+    fn kvm(&self) -> Kvm {
         // SAFETY: By the type invariant. A VM exists as long as its vCPUs do.
         unsafe { Kvm::get(NonNull::new_unchecked((*self.0.as_ptr()).kvm)) }
     }
 
-    /// Returns true if a guest address is that of memory.
+    /// Whether a guest address is that of memory.
     pub(crate) fn has_memory_at(&self, address: u64) -> bool {
-        // SAFETY: Valid by the type invariant. KVM keeps the memory slots while it handles an
-        // intercepted instruction.
+        // SAFETY: By the type invariant: the memory slots are protected by `kvm->srcu`.
         unsafe { b::kvm_s390_is_gpa_in_memslot((*self.0.as_ptr()).kvm, address) }
     }
 
-    /// General registers 0 to 2.
+    /// The general registers, which user space has mapped, and may write to at any time.
+    fn registers(&self) -> *mut [u64; 16] {
+        // SAFETY: By the type invariant. This only computes an address.
+        unsafe { &raw mut (*(*self.0.as_ptr()).run).s.regs.gprs }
+    }
+
+    /// General registers 0 to 2, as they are now.
     pub(crate) fn gprs(&self) -> [u64; 3] {
-        // SAFETY: By the type invariant.
-        let gprs = unsafe { (*(*self.0.as_ptr()).run).s.regs.gprs };
-        [gprs[0], gprs[1], gprs[2]]
+        let registers = self.registers().cast::<u64>();
+        // SAFETY: There are 16 of them, in the memory of the vCPU.
+        core::array::from_fn(|i| unsafe { registers.add(i).read_volatile() })
+    }
+
+    /// Sets general register 1.
+    fn set_gpr1(&self, value: u64) {
+        // SAFETY: As for `gprs`.
+        unsafe { self.registers().cast::<u64>().add(1).write_volatile(value) }
     }
 
     /// Whether interruptions of adapters can be made pending in the guest's state area.
@@ -192,7 +215,7 @@ impl Vcpu<'_> {
             (*self.0.as_ptr())
                 .arch
                 .sie_block
-                .byte_add(b::VFIO_AP_RS_SIE_ECA)
+                .byte_add(b::layouts::KVM_SIE_BLOCK_ECA)
                 .cast::<u32>()
                 .read()
         };
@@ -241,15 +264,15 @@ where
     ///
     /// `EPERM` if the VM has one already.
     pub(crate) fn install(kvm: Kvm, handler: H) -> Result<Self> {
-        let mut hooked = KBox::pin(
+        let hooked = KBox::pin(
             Hooked {
                 hook: Some(Self::callback),
                 handler,
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: Nothing is moved.
-        let hook = unsafe { &raw mut hooked.as_mut().get_unchecked_mut().hook };
+        // A pointer to all of it, as `callback` makes one to the handler of this one. KVM only reads.
+        let hook = core::ptr::from_ref(&*hooked).cast_mut().cast();
         let old = replace_hook(&kvm, |old| if old.is_null() { hook } else { old });
         if !old.is_null() {
             return Err(EPERM);
@@ -264,15 +287,19 @@ where
     extern "C" fn callback(vcpu: *mut b::kvm_vcpu) -> ffi::c_int {
         // SAFETY: The vCPU is valid. The hook is ours, as it led to here, and `Hook` does not go
         // away while KVM holds the semaphore.
-        let hooked = unsafe { &*(*(*vcpu).kvm).arch.crypto.pqap_hook.cast::<Hooked<H>>() };
-        let Some(valid) = NonNull::new(vcpu) else {
-            return -(bindings::EOPNOTSUPP as ffi::c_int);
+        let (hooked, vcpu) = unsafe {
+            (
+                &*(*(*vcpu).kvm).arch.crypto.pqap_hook.cast::<Hooked<H>>(),
+                NonNull::new_unchecked(vcpu),
+            )
         };
-        // INVARIANT: KVM calls the hook for a vCPU that the current thread has loaded.
-        match hooked.handler.pqap(&Vcpu(valid, PhantomData)) {
+        // INVARIANT: KVM calls the hook for a vCPU that the current thread runs, in the handling of
+        // an intercepted instruction.
+        let vcpu = Vcpu(vcpu, PhantomData);
+        match hooked.handler.pqap(&vcpu) {
             Some(status) => {
-                // SAFETY: As above. KVM derives the condition code from the register.
-                unsafe { (*(*vcpu).run).s.regs.gprs[1] = status.word().into() };
+                // KVM derives the condition code from the register.
+                vcpu.set_gpr1(status.word().into());
                 0
             }
             None => -(bindings::EOPNOTSUPP as ffi::c_int),

@@ -19,8 +19,8 @@ use kernel::{
     fmt::Write,
     prelude::*,
     sync::atomic::{
-        ordering::Full,
-        Atomic, //
+        Atomic,
+        Full, //
     },
     types::Opaque, //
 };
@@ -50,7 +50,7 @@ static DRIVER: CStatic<bindings::device_driver> = CStatic::new({
 });
 
 sysfs::attribute_groups! {
-    static ATTRIBUTES = { text: { c"features": Features = Features, }, long: {}, };
+    static ATTRIBUTES: Features = { text: { c"features": Features = Features, }, long: {}, };
 }
 
 /// What the driver can do, for mdevctl.

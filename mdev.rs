@@ -20,8 +20,8 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
-            ordering::Full,
-            Atomic, //
+            Atomic,
+            Full, //
         },
         Arc, //
     },
@@ -53,7 +53,7 @@ pub(crate) trait Driver: vfio::Driver {
     const MAX_INSTANCES: u32;
 
     /// The attributes of a device.
-    fn attributes() -> &'static sysfs::Groups;
+    fn attributes() -> &'static sysfs::Groups<vfio::Device<Self>>;
 
     /// A device was created, which users cannot open yet.
     fn created(device: &ARef<vfio::Device<Self>>) -> Result;

@@ -10,8 +10,10 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::Full,
-            Atomic, //
+            Acquire,
+            Atomic,
+            Full,
+            Release, //
         },
         Arc, //
     }, //
@@ -20,25 +22,33 @@ use kernel::{
 use crate::driver::Driver;
 
 kernel::sync::global_lock! {
-    // SAFETY: `Published::new` initialises it, once. `get` is called by callbacks of what is
-    // registered after that.
+    // SAFETY: `Published::new` initialises it, once. `get` does not use it before `READY` says so.
     unsafe(uninit) static DRIVER: Mutex<Option<Arc<Driver>>> = None;
 }
 
-static INITIALISED: Atomic<bool> = Atomic::new(false);
+/// Somebody initialises `DRIVER`, or has done so.
+static TAKEN: Atomic<bool> = Atomic::new(false);
+
+/// `DRIVER` is initialised.
+static READY: Atomic<bool> = Atomic::new(false);
 
 /// The object can be found until this is dropped.
 pub(crate) struct Published(());
 
 impl Published {
-    /// Publishes the object.
+    /// Publishes the object. This can be done once as long as the module is loaded.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it was done before.
     pub(crate) fn new(driver: Arc<Driver>) -> Result<Self> {
-        if INITIALISED.xchg(true, Full) {
+        if TAKEN.xchg(true, Full) {
             return Err(EBUSY);
         }
         // SAFETY: Not called before, as seen above.
         unsafe { DRIVER.init() };
         *DRIVER.lock() = Some(driver);
+        READY.store(true, Release);
         Ok(Self(()))
     }
 }
@@ -51,10 +61,8 @@ impl Drop for Published {
 }
 
 /// The object, if there is one.
-///
-/// Must not be called before [`Published::new`].
 pub(crate) fn get() -> Option<Arc<Driver>> {
-    if INITIALISED.load(kernel::sync::atomic::ordering::Acquire) {
+    if READY.load(Acquire) {
         DRIVER.lock().clone()
     } else {
         None

@@ -63,7 +63,7 @@ pub(crate) struct QueueDriver;
 impl ap_bus::Driver for QueueDriver {
     type Data = Queue;
 
-    fn attributes() -> &'static sysfs::Groups {
+    fn attributes() -> &'static sysfs::Groups<QueueData<Queue>> {
         &ATTRIBUTES
     }
 
@@ -201,7 +201,7 @@ fn release(driver: &Arc<Driver>, apqn: Apqn) {
 }
 
 sysfs::attribute_groups! {
-    static ATTRIBUTES = { text: { c"status": Status = Status, }, long: {}, };
+    static ATTRIBUTES: QueueData<Queue> = { text: { c"status": Status = Status, }, long: {}, };
 }
 
 /// Whether an mdev has the queue, and a guest.

@@ -10,7 +10,11 @@
 //!
 //! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-use core::cell::UnsafeCell;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::offset_of, //
+};
 
 use kernel::{
     bindings,
@@ -126,7 +130,7 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
         // SAFETY: Attributes that are in the groups of a driver exist while a device is bound. By
         // the type invariant, this one is that of a static of this type.
         let (device, this) = unsafe { (A::Device::from_device(dev), &*attr.cast::<Self>()) };
-        // SAFETY: sysfs gives a page.
+        // SAFETY: sysfs gives a page, which is zeroed.
         let page = unsafe { core::slice::from_raw_parts_mut(buf, PAGE_SIZE) };
         let mut page = Page::new(page);
         from_result(|| {
@@ -180,57 +184,150 @@ impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
             let dev = kernel::container_of!(kobj, bindings::device, kobj);
             (A::Device::from_device(dev), &*attr.cast::<Self>())
         };
-        // SAFETY: sysfs gives `count` bytes.
-        let out = unsafe { core::slice::from_raw_parts_mut(buf, count) };
+        // SAFETY: sysfs gives `count` bytes, which are not initialised.
+        let out = unsafe {
+            buf.write_bytes(0, count);
+            core::slice::from_raw_parts_mut(buf, count)
+        };
         usize::try_from(offset).map_or(0, |offset| this.attribute.read(device, offset, out))
             as isize
     }
 }
 
-/// A NULL-terminated list of groups, as drivers have it.
-pub(crate) type Groups = CStatic<[*const bindings::attribute_group; 2]>;
+/// A text attribute of devices with a `D` behind them.
+#[repr(transparent)]
+pub(crate) struct Text<D>(*mut bindings::attribute, PhantomData<fn(&D)>);
+
+impl<D> Text<D> {
+    /// Makes an attribute an element of a [`List`].
+    pub(crate) const fn new<A: Attribute<Device = D>>(
+        attribute: &'static Static<bindings::device_attribute, A>,
+    ) -> Self {
+        // The generic attribute is the first member.
+        const { assert!(offset_of!(bindings::device_attribute, attr) == 0) };
+        Self(attribute.get().cast(), PhantomData)
+    }
+}
+
+/// An attribute of any length, of devices with a `D` behind them.
+#[repr(transparent)]
+pub(crate) struct Long<D>(*const bindings::bin_attribute, PhantomData<fn(&D)>);
+
+impl<D> Long<D> {
+    /// Makes an attribute an element of a [`List`].
+    pub(crate) const fn new<A: LongAttribute<Device = D>>(
+        attribute: &'static Static<bindings::bin_attribute, A>,
+    ) -> Self {
+        Self(attribute.get().cast_const(), PhantomData)
+    }
+}
+
+/// Pointers as C code wants them: with NULL behind the last one.
+#[repr(C)]
+pub(crate) struct List<P, const N: usize> {
+    _elements: [P; N],
+    _end: *const (),
+}
+
+// SAFETY: The pointers are those of statics that C code may use from any thread.
+unsafe impl<P, const N: usize> Sync for List<P, N> {}
+
+impl<P, const N: usize> List<P, N> {
+    /// The list of these.
+    pub(crate) const fn new(elements: [P; N]) -> Self {
+        const { assert!(size_of::<P>() == size_of::<*const ()>()) };
+        Self {
+            _elements: elements,
+            _end: core::ptr::null(),
+        }
+    }
+
+    const fn get(&'static self) -> *const P {
+        core::ptr::from_ref(self).cast()
+    }
+}
+
+/// A group of attributes of devices with a `D` behind them.
+pub(crate) struct Group<D> {
+    raw: CStatic<bindings::attribute_group>,
+    device: PhantomData<fn(&D)>,
+}
+
+impl<D> Group<D> {
+    /// The group of these attributes.
+    pub(crate) const fn new<const N: usize, const M: usize>(
+        text: &'static List<Text<D>, N>,
+        long: &'static List<Long<D>, M>,
+    ) -> Self {
+        let mut raw: bindings::attribute_group = pin_init::zeroed();
+        raw.__bindgen_anon_2.attrs = text.get().cast_mut().cast();
+        raw.bin_attrs = long.get().cast();
+        Self {
+            raw: CStatic::new(raw),
+            device: PhantomData,
+        }
+    }
+}
+
+/// A list of groups, as drivers have it, whose attributes all are for devices with a `D` behind
+/// them: attributes of other devices do not build.
+pub(crate) struct Groups<D> {
+    list: List<*const bindings::attribute_group, 1>,
+    device: PhantomData<fn(&D)>,
+}
+
+impl<D> Groups<D> {
+    /// The list of one group.
+    pub(crate) const fn new(group: &'static Group<D>) -> Self {
+        Self {
+            list: List::new([group.raw.get().cast_const()]),
+            device: PhantomData,
+        }
+    }
+
+    /// The list, for `dev_groups` of a driver whose devices have a `D` behind them.
+    pub(crate) const fn get(&'static self) -> *mut *const bindings::attribute_group {
+        self.list.get().cast_mut()
+    }
+}
 
 /// Defines a static [`Groups`] with one group of attributes, each with the name of its file, its
-/// type and its value.
+/// type and its value. All are attributes of the same type of device data.
 macro_rules! attribute_groups {
     {
-        $vis:vis static $name:ident = {
+        $vis:vis static $name:ident: $device:ty = {
             text: { $($text:literal: $text_type:ty = $text_value:expr,)* },
             long: { $($long:literal: $long_type:ty = $long_value:expr,)* },
         };
     } => {
-        $vis static $name: $crate::sysfs::Groups = {
-            static TEXT: $crate::sysfs::CStatic<
-                [*mut kernel::bindings::attribute; <[&CStr]>::len(&[$($text),*]) + 1]
-            > = $crate::sysfs::CStatic::new([
+        $vis static $name: $crate::sysfs::Groups<$device> = {
+            static TEXT: $crate::sysfs::List<
+                $crate::sysfs::Text<$device>,
+                { <[&CStr]>::len(&[$($text),*]) },
+            > = $crate::sysfs::List::new([
                 $({
                     static A: $crate::sysfs::Static<
                         kernel::bindings::device_attribute,
                         $text_type,
                     > = $crate::sysfs::Static::text($text, $text_value);
-                    A.get().cast()
+                    $crate::sysfs::Text::new(&A)
                 },)*
-                ::core::ptr::null_mut(),
             ]);
-            static LONG: $crate::sysfs::CStatic<
-                [*const kernel::bindings::bin_attribute; <[&CStr]>::len(&[$($long),*]) + 1]
-            > = $crate::sysfs::CStatic::new([
+            static LONG: $crate::sysfs::List<
+                $crate::sysfs::Long<$device>,
+                { <[&CStr]>::len(&[$($long),*]) },
+            > = $crate::sysfs::List::new([
                 $({
                     static A: $crate::sysfs::Static<
                         kernel::bindings::bin_attribute,
                         $long_type,
                     > = $crate::sysfs::Static::long($long, $long_value);
-                    A.get().cast_const()
+                    $crate::sysfs::Long::new(&A)
                 },)*
-                ::core::ptr::null(),
             ]);
-            static GROUP: $crate::sysfs::CStatic<kernel::bindings::attribute_group> = {
-                let mut group: kernel::bindings::attribute_group = pin_init::zeroed();
-                group.__bindgen_anon_2.attrs = TEXT.get().cast();
-                group.bin_attrs = LONG.get().cast();
-                $crate::sysfs::CStatic::new(group)
-            };
-            $crate::sysfs::CStatic::new([GROUP.get().cast_const(), ::core::ptr::null()])
+            static GROUP: $crate::sysfs::Group<$device> =
+                $crate::sysfs::Group::new(&TEXT, &LONG);
+            $crate::sysfs::Groups::new(&GROUP)
         };
     };
 }

@@ -11,7 +11,7 @@ cd "$repo"
 (
 	flock 9
 	for file in Kbuild Makefile ./*.rs ./*.[ch] bindgen_parameters tools/testbed/check-kdir.sh; do
-		[ "$file" != ./bindings_generated.rs ] && [[ $file != *.mod.c ]] || continue
+		[[ $file != *_generated.rs ]] && [[ $file != *.mod.c ]] || continue
 		# Unchanged ones keep their times, so that make has nothing to do.
 		cmp -s "$file" "$dir/$file" || install -D "$file" "$dir/$file"
 	done
