@@ -126,7 +126,11 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
         Ok((nib, gisc)) => {
             let (address, gisa) = (nib.address(), gisc.gisa());
             let (guest_isc, host_isc) = (gisc.guest_isc(), gisc.host_isc());
-            let execute = || pqap::enable_interruptions(apqn, address, gisa, guest_isc, host_isc);
+            // SAFETY: The page is pinned, and the subclass registered, as long as there is an
+            // `Interruption`. `execute_for_guest` puts that into the table if this succeeds. The
+            // documentation of this module says when it leaves the table.
+            let execute =
+                || unsafe { pqap::enable_interruptions(apqn, address, gisa, guest_isc, host_isc) };
             let mut new = Some(slot.into_node(apqn.to_raw(), Interruption { nib, _gisc: gisc }));
             let status = execute_for_guest(mdev, apqn, &execute, &mut new);
             if status.code() == response::OTHERWISE_CHANGED && take_from_host(mdev, apqn) {

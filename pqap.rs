@@ -92,7 +92,13 @@ pub(crate) fn zapq(apqn: Apqn) -> Status {
 /// `nib` is the absolute address of the notification indicator byte; `gisa` that of the guest
 /// interruption state area, in which interruptions become pending for `guest_isc`; `host_isc` is the
 /// subclass of the alert if the guest does not run. Layout: `union ap_qirq_ctrl`.
-pub(crate) fn enable_interruptions(
+///
+/// # Safety
+///
+/// From now on the machine may write to the byte at `nib` and to the area at `gisa`, at any time,
+/// until it says that interruptions are disabled or that the queue has been reset. Until then the
+/// page of the one and the area must stay where they are, and be for this use.
+pub(crate) unsafe fn enable_interruptions(
     apqn: Apqn,
     nib: u64,
     gisa: u64,

@@ -9,9 +9,9 @@
 //!   [`text`];
 //! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
 //!   [`interrupts`], [`attributes`], [`ioctl`], [`report`];
-//! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
-//!   [`debugfs`], [`delayed_work`], [`eventfd`], [`kobject`], [`kvm`], [`matrix_device`],
-//!   [`mdev`], [`module_global`], [`pqap`], [`sysfs`], [`vfio`].
+//! - the abstractions, which hold all the `unsafe` but one line of [`interrupts`]: [`ap_bus`],
+//!   [`debug_feature`], [`debugfs`], [`delayed_work`], [`eventfd`], [`kobject`], [`kvm`],
+//!   [`matrix_device`], [`mdev`], [`module_global`], [`pqap`], [`sysfs`], [`vfio`].
 
 use kernel::{
     prelude::*,
