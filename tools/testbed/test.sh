@@ -96,6 +96,7 @@ lint() {
 	check "the module builds without warnings" module
 	check "clippy: the module" module CLIPPY=1
 	check "rustdoc: the module" module RUSTDOC_TOO=1
+	check "safe code that would break memory does not build" "$testbed/misuse.sh"
 	check "unsafe is where Documentation/unsafe.rst says" unsafe_is_documented
 	check "every file names its licence" every_file_has_a_licence
 	check "make clean keeps what is not built" clean_keeps_sources
