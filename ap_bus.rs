@@ -5,7 +5,16 @@
 //! Owns the registration of a driver for queues and the callbacks of the bus; asks the bus who may
 //! have a queue. Knows nothing about what the driver does with its queues.
 //!
+//! This is the face of what is of s390: [`pqap`] has the instruction, [`kvm`] the side of a virtual
+//! machine, [`debug_feature`] the debug feature, [`matrix_device`] the device that is the parent of
+//! mdevs.
+//!
 //! C header: `drivers/s390/crypto/ap_bus.h`, which is private to that directory.
+
+pub(crate) mod debug_feature;
+pub(crate) mod kvm;
+pub(crate) mod matrix_device;
+pub(crate) mod pqap;
 
 use core::{
     marker::PhantomData,
@@ -35,16 +44,18 @@ use kernel::{
 };
 
 use crate::{
+    ap_bus::pqap::ConfigInfo,
     bindings as b,
-    mask::{
-        Apid,
-        Apqi,
-        Apqn,
-        Mask, //
-    },
-    matrix::Matrix,
-    pqap::ConfigInfo,
-    sysfs, //
+    linux::sysfs,
+    matrix::{
+        mask::{
+            Apid,
+            Apqi,
+            Apqn,
+            Mask, //
+        },
+        Matrix, //
+    }, //
 };
 
 /// A queue on the bus.

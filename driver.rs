@@ -12,6 +12,14 @@
 //! Nothing here waits for hardware but [`Driver::wait_while`], which holds no lock.
 //! See `Documentation/locking.rst` for the order of locks.
 
+pub(crate) mod aqic;
+mod attributes;
+pub(crate) mod guest;
+mod ioctl;
+pub(crate) mod module_global;
+pub(crate) mod queue;
+mod report;
+
 use kernel::{
     alloc::KVVec,
     fmt,
@@ -39,35 +47,41 @@ use kernel::{
 };
 
 use crate::{
-    aqic::{
-        Interruptions,
-        MdevId, //
+    ap_bus::{
+        debug_feature::DebugFeature,
+        pqap, //
     },
-    debug_feature::DebugFeature,
-    debugfs::Dir,
-    guest::MatrixMdev,
-    mask::{
-        Apid,
-        Apqn,
-        Mask, //
+    driver::{
+        aqic::{
+            Interruptions,
+            MdevId, //
+        },
+        guest::MatrixMdev, //
+    },
+    linux::{
+        debugfs::Dir,
+        vfio,
+        work, //
     },
     matrix::{
+        mask::{
+            Apid,
+            Apqn,
+            Mask, //
+        },
+        queues::{
+            response::NOT_AVAILABLE,
+            Entry,
+            Progress,
+            Queues, //
+        },
+        users::Users,
         Host,
         Limits,
         Lost,
         Masks,
         Matrix, //
-    },
-    pqap,
-    queues::{
-        response::NOT_AVAILABLE,
-        Entry,
-        Progress,
-        Queues, //
-    },
-    users::Users,
-    vfio,
-    work, //
+    }, //
 };
 
 /// A mediated device.
@@ -274,7 +288,7 @@ pub(crate) struct Driver {
     retry: DelayedWork<Driver, RETRY>,
     /// For those who look for the reason of something.
     pub(crate) debug: DebugFeature,
-    /// Where each mdev has its [`Report`](crate::report::Report).
+    /// Where each mdev has its [`Report`](crate::driver::report::Report).
     pub(crate) reports: Dir,
 }
 

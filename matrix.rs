@@ -13,22 +13,39 @@
 //! queue that it must not have can only be kept from it by taking away the whole adapter or the
 //! whole domain; here it is always the adapter, which is a piece of hardware that one can point at.
 //!
-//! Part of the functional core: pure, without any dependency on the kernel.
+//! This is the face of the functional core, which is pure and depends on nothing: [`mask`] has the
+//! numbers and sets of the architecture, [`queues`] the states of queues and the rules of a reset,
+//! [`interrupts`] how interruptions end, [`users`] which mdevs have to do with which adapter, and
+//! [`text`] the formats of the attributes.
+
+// The paths are for `tools/core`, which takes this file from elsewhere.
+#[path = "matrix/interrupts.rs"]
+pub mod interrupts;
+#[path = "matrix/mask.rs"]
+pub mod mask;
+#[path = "matrix/queues.rs"]
+pub mod queues;
+#[path = "matrix/text.rs"]
+pub mod text;
+#[path = "matrix/users.rs"]
+pub mod users;
 
 use crate::{
-    mask::{
-        Apid,
-        Apqi,
-        Apqn,
-        Ids,
-        Mask, //
-    },
-    queues::{
-        Instructions,
-        Progress,
-        Queues,
-        Storage, //
-    },
+    matrix::{
+        mask::{
+            Apid,
+            Apqi,
+            Apqn,
+            Ids,
+            Mask, //
+        },
+        queues::{
+            Instructions,
+            Progress,
+            Queues,
+            Storage, //
+        }, //
+    }, //
 };
 
 /// Adapters, usage domains and control domains: of the host, assigned to an mdev, or in an APCB.

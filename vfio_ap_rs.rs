@@ -5,13 +5,12 @@
 //! The whole life of the driver is on this page: what is registered, in which order, and how it goes
 //! away again. Where to read on:
 //!
-//! - the functional core, without any dependency on the kernel: [`interrupts`], [`mask`], [`matrix`],
-//!   [`queues`], [`text`], [`users`];
-//! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
-//!   [`aqic`], [`attributes`], [`ioctl`], [`report`];
-//! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
-//!   [`debugfs`], [`eventfd`], [`kobject`], [`kvm`], [`matrix_device`], [`mdev`],
-//!   [`module_global`], [`pqap`], [`sysfs`], [`vfio`], [`work`].
+//! - [`matrix`]: the functional core, without any dependency on the kernel;
+//! - [`linux`]: abstractions of the kernel's interfaces that know nothing of AP;
+//! - [`ap_bus`]: those of s390, among them the AP instructions;
+//! - [`driver`]: what the driver does, by safe code.
+//!
+//! Each of these rooms imports from those above it only. All `unsafe` is in the second and the third.
 
 use kernel::{
     prelude::*,
@@ -19,32 +18,21 @@ use kernel::{
 };
 
 mod ap_bus;
-mod aqic;
-mod attributes;
 mod bindings;
-mod debug_feature;
-mod debugfs;
 mod driver;
-mod eventfd;
-mod guest;
-pub mod interrupts;
-mod ioctl;
-mod kobject;
-mod kvm;
-pub mod mask;
+mod linux;
 pub mod matrix;
-mod matrix_device;
-mod mdev;
-mod module_global;
-mod pqap;
-mod queue;
-pub mod queues;
-mod report;
-mod sysfs;
-pub mod text;
-pub mod users;
-mod vfio;
-mod work;
+
+use ap_bus::{
+    matrix_device,
+    pqap, //
+};
+use driver::{
+    guest,
+    module_global,
+    queue, //
+};
+use linux::mdev;
 
 module! {
     type: VfioAp,

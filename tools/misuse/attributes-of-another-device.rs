@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // A driver for queues that gives them the attributes of mdevs: what is behind a queue would be taken
 // for an mdev.
-// appended to: queue.rs
+// appended to: driver/queue.rs
 // error: E0308
 
 struct Misuse;
@@ -10,7 +10,7 @@ impl ap_bus::Driver for Misuse {
     type Data = Queue;
 
     fn attributes() -> &'static sysfs::Groups<QueueData<Queue>> {
-        &crate::attributes::MDEV
+        &crate::driver::attributes::MDEV
     }
 
     fn prepare(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {

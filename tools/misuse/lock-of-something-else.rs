@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // The guard of another mutex as a proof that the masks of the AP bus do not change.
-// appended to: queue.rs
+// appended to: driver/queue.rs
 // error: E0308
 
 fn misuse(pinning: kernel::sync::lock::Guard<'static, (), kernel::sync::lock::mutex::MutexBackend>) {

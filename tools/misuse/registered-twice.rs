@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // A VFIO device that is registered twice.
-// appended to: mdev.rs
+// appended to: linux/mdev.rs
 // error: E0382
 
 fn misuse<T: Driver>(device: vfio::NewDevice<T>) -> Result {

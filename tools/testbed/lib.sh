@@ -75,3 +75,9 @@ progress() {
 		die "$label failed; the whole log is $log"
 	fi
 }
+
+# module_sources: the Rust files of the module, as paths from the top.
+module_sources() {
+	(cd "$repo" && find . -maxdepth 1 -name '*.rs' ! -name '*_generated.rs' &&
+		find ap_bus driver linux matrix -name '*.rs') | sed 's,^\./,,' | sort
+}

@@ -21,7 +21,8 @@ directive() { sed -n "s,^// $1: ,,p" "$2"; }
 rm -rf "$dir"
 mkdir -p "$dir"
 cd "$repo"
-cp Kbuild ./*.rs ./*.[ch] bindgen_parameters "$dir"
+mapfile -t sources < <(module_sources)
+cp --parents Kbuild "${sources[@]}" ./*.[ch] bindgen_parameters "$dir"
 build || {
 	cat "$log" >&2
 	die "the module does not build as it is"

@@ -60,9 +60,9 @@ module() {
 # Each file has as many lines with the word as Documentation/unsafe.rst says, or none.
 unsafe_is_documented() {
 	local file n
-	for file in "$repo"/*.rs; do
-		n=$(sed 's,//.*,,' "$file" | grep -cw unsafe || true)
-		[ "$n" = 0 ] || [[ $file == *_generated.rs ]] || echo "${file##*/} $n"
+	module_sources | while read -r file; do
+		n=$(sed 's,//.*,,' "$repo/$file" | grep -cw unsafe || true)
+		[ "$n" = 0 ] || echo "$file $n"
 	done | diff - <(awk '$1 ~ /\.rs$/ { print $1, $2 }' "$repo/Documentation/unsafe.rst")
 }
 
@@ -98,6 +98,7 @@ lint() {
 	check "rustdoc: the module" module RUSTDOC_TOO=1
 	check "safe code that would break memory does not build" "$testbed/misuse.sh"
 	check "unsafe is where Documentation/unsafe.rst says" unsafe_is_documented
+	check "rooms of the module import from those below only" "$testbed/rooms.sh"
 	check "every file names its licence" every_file_has_a_licence
 	check "make clean keeps what is not built" clean_keeps_sources
 	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check

@@ -5,16 +5,8 @@
 //! These are the very files that the kernel module is made of; nothing is copied. Beside them is the
 //! [`specification`] that they are tested against.
 
-#[path = "../../../interrupts.rs"]
-pub mod interrupts;
-#[path = "../../../mask.rs"]
-pub mod mask;
 #[path = "../../../matrix.rs"]
 pub mod matrix;
-#[path = "../../../queues.rs"]
-pub mod queues;
 pub mod specification;
-#[path = "../../../text.rs"]
-pub mod text;
-#[path = "../../../users.rs"]
-pub mod users;
+
+pub use matrix::{interrupts, mask, queues, text, users};

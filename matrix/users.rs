@@ -9,7 +9,7 @@
 
 use core::ops::DerefMut;
 
-use crate::mask::{
+use crate::matrix::mask::{
     Apid,
     Mask,
     IDS, //

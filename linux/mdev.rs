@@ -33,9 +33,11 @@ use kernel::{
 
 use crate::{
     bindings as b,
-    kobject,
-    sysfs,
-    vfio, //
+    linux::{
+        kobject,
+        sysfs,
+        vfio, //
+    }, //
 };
 
 /// A driver for mediated devices.

@@ -23,13 +23,13 @@
 use core::ops::DerefMut;
 
 use crate::{
-    mask::{
-        Apid,
-        Apqi,
-        Apqn,
-        Mask, //
-    },
     matrix::{
+        mask::{
+            Apid,
+            Apqi,
+            Apqn,
+            Mask, //
+        },
         Lost,
         Product, //
     }, //

@@ -12,8 +12,10 @@ use kernel::prelude::*;
 
 use crate::{
     bindings as b,
-    mask::Apqn,
-    matrix::Matrix, //
+    matrix::{
+        mask::Apqn,
+        Matrix, //
+    }, //
 };
 
 /// Levels, as in other areas of AP: the lower, the more important.

@@ -30,27 +30,36 @@ use kernel::{
 use crate::{
     ap_bus::{
         self,
+        kvm::Hook,
         Reservations, //
     },
-    aqic::{
-        self,
-        MdevId,
-        Pins,
-        PIN_WORK, //
-    },
-    attributes,
-    debugfs::File,
     driver::{
+        aqic::{
+            self,
+            MdevId,
+            Pins, //
+            PIN_WORK,
+        },
+        attributes,
+        ioctl,
+        module_global,
+        report::{
+            History,
+            Report, //
+        },
         Driver,
         Mdev,
         Patience,
         State, //
     },
-    eventfd::EventFd,
-    ioctl,
-    kvm::{
-        Hook,
-        Kvm, //
+    linux::{
+        debugfs::File,
+        eventfd::EventFd,
+        kvm::Kvm,
+        mdev,
+        sysfs,
+        vfio,
+        work, //
     },
     matrix::{
         Change,
@@ -60,16 +69,7 @@ use crate::{
         Matrix,
         Product,
         User, //
-    },
-    mdev,
-    module_global,
-    report::{
-        History,
-        Report, //
-    },
-    sysfs,
-    vfio,
-    work, //
+    }, //
 };
 
 /// Queues named in messages about one refused request; there can be thousands.

@@ -48,7 +48,7 @@ use kernel::{
 
 use crate::{
     bindings as b,
-    kvm::Kvm, //
+    linux::kvm::Kvm, //
 };
 
 /// A `struct vfio_device` and the driver's data, in one allocation that the VFIO core owns.
@@ -460,12 +460,12 @@ pub(crate) unsafe trait EmbedsWork<const ID: u64>: Driver {
 macro_rules! embed_work {
     ($data:ty, $id:literal, $field:ident) => {
         // SAFETY: The reference builds only if the field is of the right type.
-        unsafe impl $crate::vfio::EmbedsWork<$id> for $data {
+        unsafe impl $crate::linux::vfio::EmbedsWork<$id> for $data {
             const OFFSET: usize = {
                 const _: fn(
                     &$data,
                 )
-                    -> &::kernel::workqueue::Work<$crate::vfio::Device<$data>, $id> =
+                    -> &::kernel::workqueue::Work<$crate::linux::vfio::Device<$data>, $id> =
                     |data| &data.$field;
                 ::core::mem::offset_of!($data, $field)
             };

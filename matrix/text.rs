@@ -10,13 +10,15 @@
 use core::fmt;
 
 use crate::{
-    mask::{
-        hex_digit,
-        Mask,
-        IDS, //
-    },
-    matrix::Matrix,
-    queues::Missing, //
+    matrix::{
+        mask::{
+            hex_digit,
+            Mask, //
+            IDS,
+        },
+        queues::Missing,
+        Matrix, //
+    }, //
 };
 
 /// Why a text was not understood.
@@ -422,7 +424,7 @@ mod tests {
     fn ranges_are_short() {
         let text = |ids: &[u8], width| {
             let mask = ids.iter().fold(Mask::EMPTY, |mask, &id| {
-                mask | Mask::only(crate::mask::Apid(id))
+                mask | Mask::only(crate::matrix::mask::Apid(id))
             });
             Ranges { mask, width }.to_string()
         };
@@ -433,7 +435,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        let only = |id| Mask::only(crate::mask::Apqi(id));
+        let only = |id| Mask::only(crate::matrix::mask::Apqi(id));
         let missing = Missing {
             unbound: only(1),
             unfinished: Mask::EMPTY,

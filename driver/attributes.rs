@@ -11,9 +11,24 @@ use kernel::{
 
 use crate::{
     ap_bus,
-    driver::Mdev,
-    guest::MatrixMdev,
+    driver::{
+        guest::MatrixMdev,
+        Mdev, //
+    },
+    linux::{
+        sysfs::{
+            self,
+            Attribute,
+            LongAttribute,
+            Page, //
+        }, //
+    },
     matrix::{
+        text::{
+            self,
+            Listing,
+            ParseError, //
+        },
         Edit,
         Matrix,
         Resource::{
@@ -22,17 +37,6 @@ use crate::{
             ControlDomain,
             Domain, //
         }, //
-    },
-    sysfs::{
-        self,
-        Attribute,
-        LongAttribute,
-        Page, //
-    },
-    text::{
-        self,
-        Listing,
-        ParseError, //
     }, //
 };
 

@@ -300,34 +300,34 @@ macro_rules! attribute_groups {
             long: { $($long:literal: $long_type:ty = $long_value:expr,)* },
         };
     } => {
-        $vis static $name: $crate::sysfs::Groups<$device> = {
-            static TEXT: $crate::sysfs::List<
-                $crate::sysfs::Text<$device>,
+        $vis static $name: $crate::linux::sysfs::Groups<$device> = {
+            static TEXT: $crate::linux::sysfs::List<
+                $crate::linux::sysfs::Text<$device>,
                 { <[&CStr]>::len(&[$($text),*]) },
-            > = $crate::sysfs::List::new([
+            > = $crate::linux::sysfs::List::new([
                 $({
-                    static A: $crate::sysfs::Static<
+                    static A: $crate::linux::sysfs::Static<
                         kernel::bindings::device_attribute,
                         $text_type,
-                    > = $crate::sysfs::Static::text($text, $text_value);
-                    $crate::sysfs::Text::new(&A)
+                    > = $crate::linux::sysfs::Static::text($text, $text_value);
+                    $crate::linux::sysfs::Text::new(&A)
                 },)*
             ]);
-            static LONG: $crate::sysfs::List<
-                $crate::sysfs::Long<$device>,
+            static LONG: $crate::linux::sysfs::List<
+                $crate::linux::sysfs::Long<$device>,
                 { <[&CStr]>::len(&[$($long),*]) },
-            > = $crate::sysfs::List::new([
+            > = $crate::linux::sysfs::List::new([
                 $({
-                    static A: $crate::sysfs::Static<
+                    static A: $crate::linux::sysfs::Static<
                         kernel::bindings::bin_attribute,
                         $long_type,
-                    > = $crate::sysfs::Static::long($long, $long_value);
-                    $crate::sysfs::Long::new(&A)
+                    > = $crate::linux::sysfs::Static::long($long, $long_value);
+                    $crate::linux::sysfs::Long::new(&A)
                 },)*
             ]);
-            static GROUP: $crate::sysfs::Group<$device> =
-                $crate::sysfs::Group::new(&TEXT, &LONG);
-            $crate::sysfs::Groups::new(&GROUP)
+            static GROUP: $crate::linux::sysfs::Group<$device> =
+                $crate::linux::sysfs::Group::new(&TEXT, &LONG);
+            $crate::linux::sysfs::Groups::new(&GROUP)
         };
     };
 }

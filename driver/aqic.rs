@@ -43,36 +43,42 @@ use kernel::{
 };
 
 use crate::{
+    ap_bus::{
+        kvm::{
+            Gisc,
+            PqapHandler,
+            Vcpu, //
+        },
+        pqap::{
+            self,
+            AqicRequest,
+            Status,
+            Target, //
+        }, //
+    },
     driver::{
+        guest::MatrixMdev,
         Driver,
         Mdev,
         State, //
     },
-    guest::MatrixMdev,
-    interrupts::{
-        self,
-        Facts,
-        Interruption, //
+    linux::{
+        vfio::{
+            self,
+            Frame,
+            PinnedPage, //
+        },
+        work, //
     },
-    kvm::{
-        Gisc,
-        PqapHandler,
-        Vcpu, //
-    },
-    mask::Apqn,
-    pqap::{
-        self,
-        AqicRequest,
-        Status,
-        Target, //
-    },
-    queues::response,
-    vfio::{
-        self,
-        Frame,
-        PinnedPage, //
-    },
-    work, //
+    matrix::{
+        interrupts::{
+            self,
+            Facts,
+            Interruption, //
+        },
+        mask::Apqn,
+        queues::response, //
+    }, //
 };
 
 /// For how long a guest's CPU waits for the machine, in milliseconds.

@@ -29,8 +29,10 @@
 use core::mem::ManuallyDrop;
 
 use crate::{
-    mask::Apqn,
-    queues::response::*, //
+    matrix::{
+        mask::Apqn,
+        queues::response::*, //
+    }, //
 };
 
 /// The two instructions by which interruptions end.

@@ -16,17 +16,19 @@ use kernel::{
 };
 
 use crate::{
-    debugfs::{
-        Dir,
-        File, //
-    },
     driver::Mdev,
-    mask::Mask,
+    linux::{
+        debugfs::{
+            Dir,
+            File, //
+        }, //
+    },
     matrix::{
+        mask::Mask,
+        text::Ranges,
         Matrix,
         User, //
-    },
-    text::Ranges, //
+    }, //
 };
 
 /// How many commits are remembered.

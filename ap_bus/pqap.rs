@@ -14,21 +14,21 @@ use kernel::{
 };
 
 use crate::{
-    interrupts::{
-        self,
-        Interruption, //
-    },
-    kvm::Gisc,
-    mask::{
-        Apqn,
-        Mask, //
-    },
+    ap_bus::kvm::Gisc,
+    linux::vfio::Frame,
     matrix::{
+        interrupts::{
+            self,
+            Interruption, //
+        },
+        mask::{
+            Apqn,
+            Mask, //
+        },
+        queues,
         Limits,
         Matrix, //
-    },
-    queues,
-    vfio::Frame, //
+    }, //
 };
 
 /// Function codes, in place for general register 0.

@@ -18,9 +18,11 @@ use kernel::{
 
 use crate::{
     bindings as b,
-    driver::Mdev,
-    eventfd::EventFd,
-    guest::MatrixMdev, //
+    driver::{
+        guest::MatrixMdev,
+        Mdev, //
+    },
+    linux::eventfd::EventFd, //
 };
 
 const GET_INFO: u32 = vfio(7);

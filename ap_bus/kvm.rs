@@ -17,63 +17,17 @@ use kernel::{
     bindings,
     error::to_result,
     ffi,
-    prelude::*,
-    sync::lock::{
-        mutex::MutexBackend,
-        Lock, //
-    }, //
+    prelude::*, //
 };
 
 use crate::{
+    ap_bus::pqap::Status,
     bindings as b,
-    matrix::Matrix,
-    pqap::Status, //
+    linux::kvm::Kvm,
+    matrix::Matrix, //
 };
 
-/// A counted reference to a virtual machine.
-///
-/// # Invariants
-///
-/// The pointer is valid, and a count is owned.
-pub(crate) struct Kvm(NonNull<b::kvm>);
-
-// SAFETY: Reference counted, with its own locks.
-unsafe impl Send for Kvm {}
-// SAFETY: As above.
-unsafe impl Sync for Kvm {}
-
-impl Clone for Kvm {
-    fn clone(&self) -> Self {
-        // SAFETY: By the type invariant.
-        unsafe { Self::get(self.0) }
-    }
-}
-
-impl Drop for Kvm {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { b::kvm_put_kvm(self.0.as_ptr()) }
-    }
-}
-
 impl Kvm {
-    /// Takes a count of its own.
-    ///
-    /// # Safety
-    ///
-    /// `kvm` must be valid, with a count that somebody holds.
-    pub(crate) unsafe fn get(kvm: NonNull<b::kvm>) -> Self {
-        // SAFETY: By the safety requirement.
-        unsafe { b::kvm_get_kvm(kvm.as_ptr()) };
-        // INVARIANT: The count was taken just now.
-        Self(kvm)
-    }
-
-    fn lock(&self) -> &Lock<(), MutexBackend> {
-        // SAFETY: The mutex lives as long as the VM.
-        unsafe { Lock::from_raw(&raw mut (*self.0.as_ptr()).lock) }
-    }
-
     /// Commits masks to the CRYCB.
     ///
     /// Every vCPU is kicked out of SIE and kept out until the masks have changed.
@@ -84,7 +38,7 @@ impl Kvm {
         // in this order, and are not written to.
         unsafe {
             b::kvm_arch_crypto_set_masks(
-                self.0.as_ptr(),
+                self.as_ptr(),
                 word(matrix.apm.words()),
                 word(matrix.aqm.words()),
                 word(matrix.adm.words()),
@@ -96,7 +50,7 @@ impl Kvm {
     pub(crate) fn clear_masks(&self) {
         let _guard = self.lock().lock();
         // SAFETY: As for `set_masks`.
-        unsafe { b::kvm_arch_crypto_clear_masks(self.0.as_ptr()) }
+        unsafe { b::kvm_arch_crypto_clear_masks(self.as_ptr()) }
     }
 }
 
@@ -127,12 +81,12 @@ impl Gisc {
         }
         let kvm = vcpu.kvm();
         // SAFETY: Valid by the type invariant of `Kvm`.
-        let isc = unsafe { b::kvm_s390_gisc_register(kvm.0.as_ptr(), guest_isc.into()) };
+        let isc = unsafe { b::kvm_s390_gisc_register(kvm.as_ptr(), guest_isc.into()) };
         to_result(isc)?;
         // SAFETY: As above. There is an area, as a subclass could be registered. Its memory is that
         // of the VM: it stays, at the same place, if the area is taken away.
         let gisa = unsafe {
-            let origin = (*kvm.0.as_ptr()).arch.gisa_int.origin;
+            let origin = (*kvm.as_ptr()).arch.gisa_int.origin;
             b::vfio_ap_virt_to_phys(origin.cast())
         };
         // INVARIANT: Registered just now.
@@ -164,7 +118,7 @@ impl Gisc {
 impl Drop for Gisc {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { b::kvm_s390_gisc_unregister(self.kvm.0.as_ptr(), self.guest_isc.into()) };
+        unsafe { b::kvm_s390_gisc_unregister(self.kvm.as_ptr(), self.guest_isc.into()) };
     }
 }
 
@@ -326,7 +280,7 @@ fn replace_hook(
     kvm: &Kvm,
     new: impl FnOnce(*mut b::crypto_hook) -> *mut b::crypto_hook,
 ) -> *mut b::crypto_hook {
-    let kvm = kvm.0.as_ptr();
+    let kvm = kvm.as_ptr();
     // SAFETY: The VM is valid by the type invariant, and the semaphore guards the hook.
     unsafe {
         let semaphore = &raw mut (*kvm).arch.crypto.pqap_hook_rwsem;

@@ -26,11 +26,13 @@ use kernel::{
 };
 
 use crate::{
-    kobject,
-    mdev,
-    sysfs::{
-        self,
-        CStatic, //
+    linux::{
+        kobject,
+        mdev,
+        sysfs::{
+            self,
+            CStatic, //
+        }, //
     }, //
 };
 

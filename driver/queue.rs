@@ -18,37 +18,37 @@ use kernel::{
 use crate::{
     ap_bus::{
         self,
+        pqap::{
+            self,
+            ConfigInfo, //
+        },
         QueueData, //
     },
-    aqic,
     driver::{
+        aqic,
+        guest,
+        module_global,
         Driver,
         Patience,
         State, //
     },
-    guest,
-    mask::{
-        Apid,
-        Apqi,
-        Apqn,
-        Mask, //
-    },
+    linux::sysfs,
     matrix::{
+        mask::{
+            Apid,
+            Apqi,
+            Apqn,
+            Mask, //
+        },
+        queues::{
+            response::NOT_AVAILABLE,
+            Progress,
+            Reset, //
+        },
         Masks,
         Product,
         Unbinding, //
-    },
-    module_global,
-    pqap::{
-        self,
-        ConfigInfo, //
-    },
-    queues::{
-        response::NOT_AVAILABLE,
-        Progress,
-        Reset, //
-    },
-    sysfs, //
+    }, //
 };
 
 /// A queue that is bound to the driver.
