@@ -3,6 +3,9 @@
 # Print the path of the toolchain root, a Debian trixie (with backports) made by
 # mmdebstrap. Nothing outside the cache is changed, but for the three packages
 # that make it possible, which are installed if we are root and asked for if not.
+#
+#   toolchain.sh --path    print the path alone
+#   toolchain.sh --plan    print what it takes: see room in lib.sh
 . "$(dirname "$0")/lib.sh"
 
 suite=trixie
@@ -62,10 +65,14 @@ build() {
 	packages=$(grep -v '^#' "$testbed/packages" | paste -sd,)
 	need_host_tools
 	say "toolchain: Debian $suite and backports, about 2.5 GB unpacked"
+	# Root owns what is in the root. For others it is a tar archive first, as files that belong to
+	# other users would be in their way.
 	# All goes in one transaction: two suites in two transactions do not fit together.
 	# shellcheck disable=SC2046,SC2329 # "no mirror" is for mmdebstrap
 	make_root() {
-		mmdebstrap --variant=apt --format=tar --include="$packages" \
+		local target=$1
+		shift
+		mmdebstrap --variant=apt --include="$packages" "$@" \
 			--aptopt='APT::Install-Recommends "false"' \
 			--aptopt='Acquire::Check-Valid-Until "false"' \
 			--aptopt='Acquire::Languages "none"' \
@@ -76,10 +83,21 @@ build() {
 			--setup-hook="sh -c '$before' before \"\$1\" '$testbed' '$suite'" \
 			--skip=update \
 			--essential-hook="sh -c '$rest' rest \"\$1\"" \
-			"$suite" - $(mirror) |
+			"$suite" "$target" $(mirror)
+	}
+	# shellcheck disable=SC2329
+	unpack_root() {
+		make_root - --format=tar |
 			tar -x -C "$root" --no-same-owner --exclude='./dev/*'
 	}
-	progress "$cache/toolchain.log" toolchain make_root
+	# shellcheck disable=SC2329
+	megabytes() { echo "$(du -sm "$root" | cut -f 1) of about 2,500 MB"; }
+	if [ "$(id -u)" = 0 ]; then
+		METER=megabytes progress "$cache/toolchain.log" toolchain make_root "$root" --format=directory
+		rm -rf "${root:?}"/dev/*
+	else
+		progress "$cache/toolchain.log" toolchain unpack_root
+	fi
 	[ -e "$root/usr/bin/rustc" ] || die "the toolchain root has no rustc; see $cache/toolchain.log"
 	chroot_versions "$root" >"$root/versions"
 }
@@ -90,4 +108,9 @@ chroot_versions() {
 		grep -E '^(rustc|bindgen|clang-[0-9]+|gcc-s390x-linux-gnu|linux-source-[0-9.]+|qemu-system-s390x) '
 }
 
-entry "toolchain-$(key "$testbed/packages" "$suite")" build
+name=toolchain-$(key "$testbed/packages" "$suite")
+case ${1:-} in
+--path) echo "$cache/$name" ;;
+--plan) [ -d "$cache/$name" ] || echo "3 2600 a toolchain" ;;
+*) entry "$name" build ;;
+esac
