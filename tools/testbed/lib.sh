@@ -94,8 +94,8 @@ entry() {
 			# It may have got its name, or be gone, by now.
 			[ ! -d "$dir" ] && [ "$half" -ef /proc/self/fd/9 ] || exit 0
 			if [ -z "${KEEP:-}" ]; then
-				find "$half" -mindepth 1 -delete
-				trap 'rm -rf "$half"' EXIT
+				find "$half" -xdev -mindepth 1 -delete
+				trap 'rm -rf --one-file-system "$half"' EXIT
 			fi
 			"$@" "$half" >&2
 			sync -f "$half"
