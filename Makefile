@@ -13,13 +13,13 @@ testbed := tools/testbed
 modules: check-kdir ## Build vfio_ap.ko for the kernel in KDIR (ARCH=, CROSS_COMPILE=, LLVM=1)
 modules_install: modules ## Install it into /lib/modules, where it comes before the in-tree driver
 modules modules_install:
-	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
+	$(MAKE) -C "$(KDIR)" M="$(CURDIR)" $@
 
 clean: ## Remove what was built here
-	@if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C $(KDIR) M=$(CURDIR) clean; fi
+	@if [ -e "$(KDIR)/Makefile" ]; then $(MAKE) -C "$(KDIR)" M="$(CURDIR)" clean; fi
 
 check-kdir:
-	@$(testbed)/check-kdir.sh $(KDIR)
+	@ARCH="$(ARCH)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" $(testbed)/check-kdir.sh "$(KDIR)"
 
 ##@ The emulated machine
 

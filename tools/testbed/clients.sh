@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Print the path of an ext4 file system with programs for s390x from Debian: those
 # by which people use the driver. Scenarios that say `image: clients` have it as a
-# disk. The packages are unpacked, but not configured.
+# disk. With --plan, print what it takes: see room in lib.sh. The packages are unpacked, but not configured.
 . "$(dirname "$0")/lib.sh"
 . "$testbed/debs.sh"
 
-root=$("$testbed/toolchain.sh")
+root=$("$testbed/toolchain.sh" --path)
 
 # What runs inside the toolchain root; $1 is the directory with the packages.
 # shellcheck disable=SC2016
@@ -44,6 +44,11 @@ build() {
 	[ -s "$1/root.ext4" ] || die "the image of the clients is empty"
 }
 
-dir=$(entry "clients-$(key "$testbed/clients.sh" "$testbed/debs.sh" "$testbed/suites.sh" \
-	"$testbed/clients.packages" "$(basename "$root")")" build)
+name=clients-$(key "$testbed/clients.sh" "$testbed/debs.sh" "$testbed/suites.sh" \
+	"$testbed/clients.packages" "$(basename "$root")")
+if [ "${1:-}" = --plan ]; then
+	[ -d "$cache/$name" ] || echo "1 900 Debian's clients"
+	exit
+fi
+dir=$(entry "$name" build)
 echo "$dir/root.ext4"

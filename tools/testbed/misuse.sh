@@ -8,7 +8,7 @@
 
 kernel=$("$testbed/kernel.sh")
 read -ra flags <<<"$("$testbed/kernel.sh" usual --make-flags)"
-dir=$cache/module-misuse
+dir=$own/module-misuse
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

@@ -6,16 +6,41 @@
 . "$(dirname "$0")/lib.sh"
 
 [ $# -gt 0 ] || set -- lint host vm
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 passed=0 failed=0 skipped=0
+make_own
 log=$(mktemp)
-trap 'rm -f "$log" "$log".*' EXIT
+trap '[ -z "${pid:-}" ] || kill -- -"$pid" 2>/dev/null || :; rm -f "$log" "$log".*' EXIT
+
+# count HOW WHAT [N]: N tests, or one, that could not be run: HOW is failed or skipped.
+count() {
+	local n=${3:-1}
+	if [ "$1" = failed ]; then failed=$((failed + n)); else skipped=$((skipped + n)); fi
+	say "${1/failed/FAILED}: $2$([ "$n" = 1 ] || echo " ($n tests)")"
+}
+
+# waiting WHAT LOG PID: while PID runs, say so whenever LOG has not grown for 20 seconds.
+waiting() {
+	local next=$((EPOCHSECONDS + 20)) size=0 now
+	while kill -0 "$3" 2>/dev/null; do
+		sleep 0.2
+		now=$(stat -c %s "$2")
+		if [ "$now" != "$size" ]; then
+			size=$now next=$((EPOCHSECONDS + 20))
+		elif [ "$EPOCHSECONDS" -ge $next ]; then
+			next=$((EPOCHSECONDS + 20))
+			say "$1: still running$(tail -c 200 "$2" | tail -n 1 | sed 's/^\(..*\)/, after: \1/' | cut -c1-90)"
+		fi
+	done
+}
 
 # check WHAT COMMAND...: a test that is a command.
 check() {
 	local what=$1
 	shift
-	if "$@" >"$log" 2>&1; then
+	group "$@" >"$log" 2>&1
+	pid=$!
+	waiting "$what" "$log" $pid
+	if wait $pid; then
 		passed=$((passed + 1))
 		say "ok: $what"
 	else
@@ -25,20 +50,29 @@ check() {
 	fi
 }
 
-# suite WHAT COMMAND...: a command whose output has the lines of libtest.
+# suite WHAT N COMMAND...: a command whose output has the lines of libtest. If there are
+# none, N tests were not run.
 suite() {
-	local what=$1 rc=0 p=0 f=0 s=0
-	shift
+	local what=$1 n=$2 rc=0 p=0 f=0 s=0 a b c
+	shift 2
 	say "$what"
-	"$@" 2>&1 | tee "$log" || rc=$?
+	: >"$log"
+	group "$@" > >(tee "$log") 2>&1
+	pid=$!
+	waiting "$what" "$log" $pid
+	wait $pid || rc=$?
+	# What it has said may still be on its way.
+	sleep 0.5
 	while read -r a b c; do
 		p=$((p + a)) f=$((f + b)) s=$((s + c))
 	done < <(sed -n 's/^test result: .*\. \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored.*/\1 \2 \3/p' "$log")
-	if [ $rc != 0 ] && [ $f = 0 ]; then
-		say "FAILED: $what"
-		f=1
-	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	if [ $((p + f + s)) = 0 ]; then
+		count failed "$what: $(sed -n 's/^error: //p' "$log" | tail -n 1)" "$n"
+	elif [ $rc != 0 ] && [ $f = 0 ]; then
+		count failed "$what: it ended with status $rc"
+	fi
+	[ $((p + f + s)) != 0 ] && [ $rc = 0 ]
 }
 
 # nothing COMMAND...: one that must not find anything.
@@ -46,9 +80,9 @@ nothing() { ! "$@" | tee /dev/stderr | grep -q .; }
 
 # The module, from scratch where it is linted, without warnings.
 module() {
-	rm -rf "$cache/module-lint"
+	rm -rf "$own/module-lint"
 	# shellcheck disable=SC2046 # several flags
-	"$testbed/module.sh" "$cache/module-lint" "$kernel" \
+	"$testbed/module.sh" "$own/module-lint" "$kernel" \
 		$("$testbed/kernel.sh" usual --make-flags) "$@" >"$log.make" 2>&1 || {
 		cat "$log.make"
 		return 1
@@ -87,63 +121,170 @@ every_file_has_a_licence() {
 		':!tools/apmap/tests/hosts/*.json' ':!tools/apmap/tests/expected'
 }
 
+# with_kernel WHAT COMMAND...: a check that needs the usual kernel.
+with_kernel() {
+	if [ -n "$kernel" ]; then check "$@"; else count failed "$1: $no_kernel"; fi
+}
+
 lint() {
-	kernel=$("$testbed/kernel.sh")
 	cd "$repo"
-	check "rustfmt" "$testbed/format.sh" --check
-	check "documentation" "$testbed/docs.sh" "$cache/docs"
+	with_kernel "rustfmt" "$testbed/format.sh" --check
+	check "documentation" "$testbed/docs.sh" "$own/docs"
 	check "shellcheck" "$testbed/enter" shellcheck -x tools/testbed/*.sh tools/testbed/enter tools/testbed/vm .ci/run
-	check "the module builds without warnings" module
-	check "clippy: the module" module CLIPPY=1
-	check "rustdoc: the module" module RUSTDOC_TOO=1
-	check "safe code that would break memory does not build" "$testbed/misuse.sh"
+	with_kernel "the module builds without warnings" module
+	with_kernel "clippy: the module" module CLIPPY=1
+	with_kernel "rustdoc: the module" module RUSTDOC_TOO=1
+	with_kernel "safe code that would break memory does not build" "$testbed/misuse.sh"
 	check "unsafe is where Documentation/unsafe.rst says" unsafe_is_documented
 	check "rooms of the module import from those below only" "$testbed/rooms.sh"
 	check "every file names its licence" every_file_has_a_licence
-	check "make clean keeps what is not built" clean_keeps_sources
+	with_kernel "make clean keeps what is not built" clean_keeps_sources
 	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check
 	cd tools
+	compile clippy clippy --workspace --all-targets
 	check "clippy: the tools" "$testbed/enter" cargo clippy -q --workspace --all-targets -- -D warnings
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items
 	cd ..
-	check "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
+	with_kernel "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
 		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c helpers.h layouts.c bindings_helper.h
 }
 
+# compile LOG WORD...: what cargo compiles for a test, and how far it is. If it does not get
+# there, the test says so.
+compile() {
+	(cargo_step "$own/$1.log" "compiling for $1" "${@:2}") || :
+}
+
 host() {
-	suite "packages that cannot be had as they are named" "$testbed/enter" "$testbed/fetch-test.sh"
 	cd "$repo/tools"
-	suite "unit and property tests" "$testbed/enter" cargo test -q
+	suite "packages that cannot be had as they are named" 9 "$testbed/enter" "$testbed/fetch-test.sh" || :
+	suite "kernels that the module cannot be built for" 12 "$testbed/check-kdir-test.sh" || :
+	compile tests test --no-run
+	suite "unit and property tests" 1 "$testbed/enter" cargo test -q || :
+}
+
+# scenarios: how many there are, for both drivers.
+scenarios() {
+	local n=0 file
+	for file in "$repo"/tools/scenarios/*.sh; do
+		case ${file##*/} in
+		lib*.sh | demo.sh) ;;
+		*) if grep -q '^# drivers: *[a-z]*$' "$file"; then n=$((n + 1)); else n=$((n + 2)); fi ;;
+		esac
+	done
+	echo $n
 }
 
 # One scenario of each kind; `make test-debug` runs all.
 debug() {
-	local what="scenarios on a debug kernel"
-	if [ $SECONDS -gt 3300 ]; then
-		skipped=$((skipped + 1))
-		say "skipped: $what: there have been 55 minutes of tests already"
+	local what="on a debug kernel" names=(mixed-scan live-unassign reset-fails interruptions-end unmap)
+	local name reason rc=0 good=0 list
+	if [ "$(elapsed)" -gt 3300 ]; then
+		count skipped "scenarios $what: there have been 55 minutes of tests already" ${#names[@]}
 		return
 	fi
 	# By itself, as what is checked is silent.
-	"$testbed/kernel.sh" debug >/dev/null || :
-	check "$what" env VM_FLAVOUR=debug VM_PATIENCE=10 "$testbed/vm" \
-		run in-one-machine --set ONLY=mixed-scan,live-unassign,reset-fails,interruptions-end,unmap
+	if ! "$testbed/kernel.sh" debug >/dev/null 2> >(tee "$log.debug" >&2); then
+		sleep 0.5
+		reason=$(sed -n 's/^error: //p' "$log.debug" | tail -n 1)
+		for name in "${names[@]}"; do
+			count failed "$name $what: $reason"
+		done
+		return
+	fi
+	printf -v list '%s,' "${names[@]}"
+	group env VM_FLAVOUR=debug VM_PATIENCE=10 "$testbed/vm" \
+		run in-one-machine --set ONLY="${list%,}" >"$log" 2>&1
+	pid=$!
+	waiting "scenarios $what" "$log" $pid
+	wait $pid || rc=$?
+	for name in "${names[@]}"; do
+		if tr -d '\r' <"$log" | sed -n "/^== $name\$/,/^== /p" | grep -q '^passed: '; then
+			good=$((good + 1)) passed=$((passed + 1))
+			say "ok: $name $what"
+		elif grep -q "^== $name" "$log"; then
+			count failed "$name $what"
+		else
+			count failed "$name $what: it was not run"
+		fi
+	done
+	if [ $rc != 0 ] && [ $good = ${#names[@]} ]; then
+		count failed "the debug kernel itself, or the end of all"
+	fi
+	[ $rc = 0 ] || cat "$log" >&2
 }
 
 vm() {
 	# Where time is short, no scenario is to fail for that.
 	export VM_PATIENCE=${VM_PATIENCE:-3}
-	suite "scenarios in emulated machines" "$testbed/vm" test
-	debug
+	local all
+	all=$(scenarios)
+	if [ -z "$kernel" ]; then
+		count failed "scenarios in emulated machines: $no_kernel" "$all"
+		count failed "scenarios on a debug kernel: $no_kernel" 5
+		count failed "a random walk: $no_kernel"
+		count failed "a bench runs: $no_kernel"
+		return
+	fi
+	if suite "scenarios in emulated machines" "$all" "$testbed/vm" test ||
+		[ -z "$("$testbed/kernel.sh" debug --plan)" ]; then
+		debug
+	else
+		count skipped "scenarios on a debug kernel: it is not built for those that fail already" 5
+	fi
 	check "a random walk" "$testbed/vm" walk --seed 1 --steps 300
 	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }
 
+# What is ahead, and the ingredients without which a tier does not even begin.
 for tier; do
 	case $tier in
-	lint | host | vm) $tier ;;
+	lint | host | vm) ;;
 	*) die "there is no tier '$tier': lint, host or vm" ;;
 	esac
 done
+new=
+[ -d "${CARGO_TARGET_DIR:-$own/target}" ] || new=1
+room "$(
+	if [ "$*" = host ]; then "$testbed/toolchain.sh" --plan; else "$testbed/kernel.sh" usual --plan; fi
+	if [[ " $* " == *" vm "* ]]; then
+		"$testbed/clients.sh" --plan
+		"$testbed/kernel.sh" debug --plan
+		[ -z "$new" ] || echo "4 500 programs of the machine"
+	fi
+	[ -z "$new" ] || [[ " $* " != *" lint "* ]] || echo "2 600 what clippy looks at"
+	[ -z "$new" ] || [[ " $* " != *" host "* ]] || echo "4 900 unit tests"
+)"
+export VFIO_AP_RS_PLANNED=1
+say "then the tests themselves: $(for tier; do
+	case $tier in
+	lint) echo "lint 2 min" ;;
+	host) echo "host 1 min" ;;
+	vm) echo "scenarios and walks 20 min" ;;
+	esac
+done | paste -sd, | sed 's/,/, /g')"
+kernel='' no_kernel=''
+if "$testbed/toolchain.sh" >/dev/null 2> >(tee "$log.toolchain" >&2); then
+	warm_target
+	if [[ " $* " == *" vm "* || " $* " == *" lint "* ]]; then
+		kernel=$("$testbed/kernel.sh" 2> >(tee "$log.kernel" >&2)) || kernel=''
+		sleep 0.5
+		no_kernel="there is no kernel: $(sed -n 's/^error: //p' "$log.kernel" | tail -n 1)"
+	fi
+	for tier; do
+		$tier
+	done
+else
+	sleep 0.5
+	reason="there is no toolchain: $(sed -n 's/^error: //p' "$log.toolchain" | tail -n 1)"
+	for tier; do
+		case $tier in
+		lint) count failed "lint: $reason" \
+			"$(sed -n '/^lint() {/,/^}/p' "$0" | grep -cE '^	(check|with_kernel) ')" ;;
+		host) count failed "unit and property tests, and those of packages: $reason" 10 ;;
+		vm) count failed "scenarios, a debug kernel, a walk, a bench: $reason" $(($(scenarios) + 7)) ;;
+		esac
+	done
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ] && [ $passed != 0 ]

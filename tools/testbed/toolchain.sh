@@ -1,8 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Print the path of the toolchain root, a Debian trixie (with backports) made by
-# mmdebstrap. Nothing outside the cache is changed, but for the three packages
+# mmdebstrap. Nothing outside the cache is changed, but for the packages
 # that make it possible, which are installed if we are root and asked for if not.
+#
+#   toolchain.sh --path    print the path alone
+#   toolchain.sh --plan    print what it takes: see room in lib.sh
 . "$(dirname "$0")/lib.sh"
 
 suite=trixie
@@ -12,14 +15,54 @@ need_host_tools() {
 	command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 	command -v bwrap >/dev/null || missing+=(bubblewrap)
 	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
-	[ ${#missing[@]} = 0 ] && return
-	if [ "$(id -u)" = 0 ]; then
+	# Who is not root needs other users to be in the toolchain root.
+	[ "$(id -u)" = 0 ] || command -v newuidmap >/dev/null || missing+=(uidmap)
+	if [ ${#missing[@]} = 0 ]; then
+		return
+	elif [ "$(id -u)" = 0 ]; then
 		say "installing ${missing[*]}"
 		apt-get -qq update
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
 	else
 		die "this needs once, as root: apt-get install ${missing[*]}"
 	fi
+}
+
+# What no package brings: that one may make namespaces, and has other users for them.
+need_namespaces() {
+	local user
+	user=$(id -un)
+	if [ "$(id -u)" = 0 ]; then
+		bwrap --bind / / true 2>/dev/null ||
+			die "bubblewrap may not make namespaces here. In Docker that needs" \
+				"--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined."
+	else
+		if ! bwrap --bind / / true 2>/dev/null; then
+			if [ "$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null)" = 1 ]; then
+				die "AppArmor lets only root make namespaces, as Ubuntu has it since 24.04. This allows it:" \
+					"sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+			fi
+			die "bubblewrap may not make namespaces here. This may allow it:" \
+				"sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000"
+		fi
+		[ "$(cat /etc/subuid /etc/subgid 2>/dev/null | grep -c "^$user:")" -ge 2 ] ||
+			die "$user has no users of its own in /etc/subuid and /etc/subgid. This gives it some:" \
+				"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $user"
+	fi
+}
+
+# need_temporary MEGABYTES: mmdebstrap keeps a root there that becomes an archive.
+need_temporary() {
+	local directory free
+	for directory in "${TMPDIR:-/tmp}" /var/tmp; do
+		free=$(df -Pm "$directory" | awk 'END { print $4 }')
+		if [ "$free" -ge "$1" ]; then
+			export TMPDIR=$directory
+			return
+		fi
+	done
+	die "mmdebstrap needs $1 MB for a while, and neither ${TMPDIR:-/tmp} nor /var/tmp has that." \
+		"Set TMPDIR to a directory that everybody may enter and that has room."
 }
 
 # The Debian mirror of this machine, if it has one; mmdebstrap knows the default.
@@ -61,11 +104,16 @@ build() {
 	local root=$1 packages
 	packages=$(grep -v '^#' "$testbed/packages" | paste -sd,)
 	need_host_tools
+	need_namespaces
 	say "toolchain: Debian $suite and backports, about 2.5 GB unpacked"
+	# Root owns what is in the root. For others it is a tar archive first, as files that belong to
+	# other users would be in their way.
 	# All goes in one transaction: two suites in two transactions do not fit together.
 	# shellcheck disable=SC2046,SC2329 # "no mirror" is for mmdebstrap
 	make_root() {
-		mmdebstrap --variant=apt --format=tar --include="$packages" \
+		local target=$1
+		shift
+		"${private[@]}" mmdebstrap --variant=apt --include="$packages" "$@" \
 			--aptopt='APT::Install-Recommends "false"' \
 			--aptopt='Acquire::Check-Valid-Until "false"' \
 			--aptopt='Acquire::Languages "none"' \
@@ -76,10 +124,25 @@ build() {
 			--setup-hook="sh -c '$before' before \"\$1\" '$testbed' '$suite'" \
 			--skip=update \
 			--essential-hook="sh -c '$rest' rest \"\$1\"" \
-			"$suite" - $(mirror) |
+			"$suite" "$target" $(mirror)
+	}
+	# shellcheck disable=SC2329
+	unpack_root() {
+		make_root - --format=tar |
 			tar -x -C "$root" --no-same-owner --exclude='./dev/*'
 	}
-	progress "$cache/toolchain.log" toolchain make_root
+	# shellcheck disable=SC2329
+	megabytes() { echo "$(du -smx "$root" 2>/dev/null | cut -f 1) of about 2,500 MB"; }
+	private=()
+	if [ "$(id -u)" = 0 ]; then
+		# What it mounts is not to be seen here, and goes with it.
+		private=(unshare --mount)
+		METER=megabytes progress "$cache/toolchain.log" toolchain make_root "$root" --format=directory
+		rm -rf "${root:?}"/dev/*
+	else
+		need_temporary 3500
+		progress "$cache/toolchain.log" toolchain unpack_root
+	fi
 	[ -e "$root/usr/bin/rustc" ] || die "the toolchain root has no rustc; see $cache/toolchain.log"
 	chroot_versions "$root" >"$root/versions"
 }
@@ -90,4 +153,9 @@ chroot_versions() {
 		grep -E '^(rustc|bindgen|clang-[0-9]+|gcc-s390x-linux-gnu|linux-source-[0-9.]+|qemu-system-s390x) '
 }
 
-entry "toolchain-$(key "$testbed/packages" "$suite")" build
+name=toolchain-$(key "$testbed/packages" "$suite")
+case ${1:-} in
+--path) echo "$cache/$name" ;;
+--plan) [ -d "$cache/$name" ] || echo "3 2600 a toolchain" ;;
+*) entry "$name" build ;;
+esac

@@ -8,23 +8,51 @@ use anyhow::{Context, Result, bail};
 
 use crate::scenario::{Driver, Flavour};
 
+/// In place of a path that was not given. So the usage of a command does not name all that the
+/// script knows.
+const NOWHERE: &str = "nowhere";
+
 /// The options of the same names.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Artifacts {
     /// Built kernel tree: arch/s390/boot/bzImage, the modules, the C driver
-    #[arg(long, env = "VM_KERNEL", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "VM_KERNEL",
+        value_name = "DIR",
+        default_value = NOWHERE,
+        hide_default_value = true
+    )]
     pub kernel: PathBuf,
     /// What kind of kernel that is
     #[arg(long, env = "VM_FLAVOUR", default_value_t = Flavour::Usual)]
     pub flavour: Flavour,
     /// Base of the initramfs, with busybox
-    #[arg(long, env = "VM_IMAGE", value_name = "CPIO")]
+    #[arg(
+        long,
+        env = "VM_IMAGE",
+        value_name = "CPIO",
+        default_value = NOWHERE,
+        hide_default_value = true
+    )]
     pub image: PathBuf,
     /// File system with programs from Debian, for scenarios that say `image: clients`
     #[arg(long, env = "VM_CLIENTS", value_name = "EXT4")]
     pub clients: Option<PathBuf>,
+    /// Why there is none. Scenarios that need it fail if $CI is set, and are skipped if not
+    #[arg(long, env = "VM_NO_CLIENTS", value_name = "REASON")]
+    pub no_clients: Option<String>,
+    /// Why there can be no machine at all: then each test fails
+    #[arg(long, env = "VM_MISSING", value_name = "REASON")]
+    pub missing: Option<String>,
     /// Directory with the guest programs
-    #[arg(long, env = "VM_GUEST", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "VM_GUEST",
+        value_name = "DIR",
+        default_value = NOWHERE,
+        hide_default_value = true
+    )]
     pub guest: PathBuf,
     /// Our vfio_ap.ko; without it only the C driver is tested
     #[arg(long = "module", env = "VM_DRIVER", value_name = "KO")]
@@ -33,13 +61,31 @@ pub struct Artifacts {
     #[arg(long, env = "VM_PLUGIN", value_name = "SO")]
     pub plugin: Option<PathBuf>,
     /// Directory of the scenarios
-    #[arg(long, env = "VM_SCENARIOS", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "VM_SCENARIOS",
+        value_name = "DIR",
+        default_value = NOWHERE,
+        hide_default_value = true
+    )]
     pub scenarios: PathBuf,
     /// Directory of the benches
-    #[arg(long, env = "VM_BENCHES", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "VM_BENCHES",
+        value_name = "DIR",
+        default_value = NOWHERE,
+        hide_default_value = true
+    )]
     pub benches: PathBuf,
     /// Directory for console logs
-    #[arg(long, env = "VM_LOGS", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "VM_LOGS",
+        value_name = "DIR",
+        default_value = NOWHERE,
+        hide_default_value = true
+    )]
     pub logs: PathBuf,
     /// The emulator
     #[arg(
@@ -104,6 +150,10 @@ impl Artifacts {
         } else {
             self.scenarios.join(&file)
         };
+        if !path.exists() {
+            let names = self.scenario_names()?.join(" ");
+            bail!("there is no scenario {name:?}, but these: {names}");
+        }
         std::fs::read_to_string(&path).with_context(|| format!("scenario {}", path.display()))
     }
 
@@ -116,6 +166,9 @@ impl Artifacts {
     /// Says what is missing before anything is started.
     pub fn check(&self) -> Result<()> {
         let exists = |what: &str, path: &Path| {
+            if path.starts_with(NOWHERE) {
+                bail!("{what}: say where that is by an option, or have tools/testbed/vm build it");
+            }
             if path.exists() {
                 Ok(())
             } else {

@@ -7,6 +7,7 @@
 //! `@SKIP reason` at the beginning of a line, when all is over. Should a scenario
 //! print such a line itself, the last one counts, and that is always init's.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -33,6 +34,14 @@ static TROUBLE: LazyLock<Regex> = LazyLock::new(|| {
 
 static KERNEL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\[ *\d+\.\d{6}\] ?(.*)$").expect("a constant"));
+
+static COLORS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\x1b\[[0-9;]*m").expect("a constant"));
+
+/// A line as it is for whoever does not want colors, or cannot show them.
+pub fn without_colors(line: &str) -> Cow<'_, str> {
+    COLORS.replace_all(line, "")
+}
 
 /// What a scenario says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,6 +195,12 @@ mod tests {
         );
         assert_eq!(judge("@SKIP no AP\n", &[]), Verdict::Skip("no AP".into()));
         assert!(reason(judge("hello\n", &[])).contains("without a verdict"));
+    }
+
+    #[test]
+    fn plain_lines() {
+        assert_eq!(without_colors("\x1b[1m1. The\x1b[0m host"), "1. The host");
+        assert_eq!(without_colors("a [1m matrix"), "a [1m matrix");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command line: `test` for a test runner, `run` and `shell` for a person.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use harness::artifacts::Artifacts;
 use harness::bench::{self, Plan};
-use harness::console::{Line, Verdict};
+use harness::console::{self, Line, Verdict};
 use harness::report::Results;
 use harness::run::{self, Job};
 use harness::scenario::{Driver, Scenario};
@@ -18,7 +19,7 @@ use harness::walk;
 
 /// Runs scenarios in emulated IBM Z machines with AP adapters.
 #[derive(Parser)]
-#[command(name = "vm", disable_help_subcommand = true)]
+#[command(name = "vm", bin_name = "vm", disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
     artifacts: Artifacts,
@@ -115,11 +116,16 @@ fn trial(artifacts: &Artifacts, name: &str, driver: Driver) -> Trial {
     let artifacts = artifacts.clone();
     let name = name.to_owned();
     Trial::ignorable_test(format!("{driver}::{name}"), move || {
+        if let Some(reason) = &artifacts.missing {
+            return Err(Failed::from(reason));
+        }
         let outcome = run::scenario(&artifacts, &name, driver, |_| {})
             .map_err(|e| Failed::from(format!("{e:#}")))?;
         match outcome.verdict {
             Verdict::Pass => Ok(Completion::Completed),
             Verdict::Skip(reason) => Ok(Completion::ignored_with(reason)),
+            // There was no machine.
+            Verdict::Fail(reason) if outcome.console.is_empty() => Err(Failed::from(reason)),
             Verdict::Fail(reason) => {
                 let from = outcome.console.len().saturating_sub(TAIL);
                 Err(Failed::from(format!(
@@ -143,7 +149,7 @@ fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
     let mut trials = Vec::new();
     for name in artifacts.scenario_names()? {
         for driver in Driver::ALL {
-            if artifacts.module(driver).is_none() {
+            if artifacts.missing.is_none() && artifacts.module(driver).is_none() {
                 continue;
             }
             // A header with a mistake in it becomes a test that fails.
@@ -154,7 +160,13 @@ fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
             }
         }
     }
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    let list = arguments.list;
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let run = conclusion.num_passed + conclusion.num_failed + conclusion.num_ignored;
+    if run == 0 && !list {
+        bail!("no scenario has that in its name; vm test --list names all");
+    }
+    Ok(conclusion.exit_code())
 }
 
 /// A seed that was not used before, most likely.
@@ -229,8 +241,11 @@ fn run_one(artifacts: &Artifacts, job: Job<'_>) -> Result<ExitCode> {
 /// Shows only what the scenario itself prints, unless it fails.
 fn demo(artifacts: &Artifacts, driver: Driver) -> Result<ExitCode> {
     let mut begun = false;
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let plain = no_color || !std::io::stdout().is_terminal();
     let outcome = run::scenario(artifacts, "demo", driver, |line| match Line::new(line) {
         Line::Begin => begun = true,
+        Line::Text(text) if begun && plain => println!("{}", console::without_colors(text)),
         Line::Text(text) if begun => println!("{text}"),
         _ => {}
     })?;
@@ -250,7 +265,9 @@ fn main() -> ExitCode {
 
 fn execute(cli: &Cli) -> Result<ExitCode> {
     let artifacts = &cli.artifacts;
-    artifacts.check()?;
+    if artifacts.missing.is_none() {
+        artifacts.check()?;
+    }
     let default = if artifacts.rust_module.is_some() {
         Driver::Rust
     } else {

@@ -226,6 +226,18 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
+/// What becomes of a scenario for which there is no disk with programs from Debian.
+fn without_clients(artifacts: &Artifacts, scenario: &Scenario) -> Option<Verdict> {
+    if !scenario.has_clients || artifacts.clients.is_some() {
+        return None;
+    }
+    match &artifacts.no_clients {
+        Some(reason) if std::env::var_os("CI").is_some() => Some(Verdict::Fail(reason.clone())),
+        Some(reason) => Some(Verdict::Skip(reason.clone())),
+        None => Some(Verdict::Skip("there is no image of the clients".into())),
+    }
+}
+
 /// Runs a scenario in a machine of its own. Each console line goes to `watch` as
 /// it comes, and to a log file.
 pub fn scenario(
@@ -257,9 +269,10 @@ pub fn in_machine(
     let scenario = Scenario::parse(&artifacts.scenario(name)?, driver)
         .with_context(|| format!("header of {name}.sh"))?;
     let path = artifacts.logs.join(format!("{driver}-{log}.log"));
-    if let Some(reason) = scenario.unfit_for(artifacts.flavour) {
+    let unfit = scenario.unfit_for(artifacts.flavour).map(Verdict::Skip);
+    if let Some(verdict) = unfit.or_else(|| without_clients(artifacts, &scenario)) {
         return Ok(Outcome {
-            verdict: Verdict::Skip(reason),
+            verdict,
             console: Vec::new(),
             log: path,
             elapsed: begun.elapsed(),
