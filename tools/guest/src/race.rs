@@ -9,10 +9,12 @@
 //!     unmap: ok after 12 ms
 
 use std::fmt;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::unistd::gettid;
 
 use crate::error::{Error, Result, Step};
 use crate::interview;
@@ -40,7 +42,7 @@ impl<'a> Named<'a> {
             "unmap" => Deed::Unmap(memory),
             "detach" => Deed::Detach,
             "attach" => Deed::Attach,
-            "replace" => Deed::Replace(memory),
+            "replace" => Deed::Replace(Some(memory)),
             _ => return None,
         };
         Some(Self { name, deed })
@@ -72,22 +74,40 @@ struct Deputy<'a> {
     thread: JoinHandle<(Result<()>, Duration, Access)>,
 }
 
-impl Deputy<'_> {
+impl<'a> Deputy<'a> {
     fn is_through(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Waits for its end, and says how it was.
-    fn report(self) -> Result<String> {
+    /// Waits for its end.
+    fn end(self) -> Result<End<'a>> {
         let joined = self.thread.join().map_err(|_| Errno::EIO);
+        // Nobody else closes the device.
         let (result, took, _access) = joined.step("thread")?;
-        Ok(ended(self.name, &result, took))
+        Ok(End {
+            name: self.name,
+            result,
+            took,
+        })
     }
 }
 
-fn ended(name: &str, result: &Result<()>, took: Duration) -> String {
-    let how = result.as_ref().map_or_else(failed, |()| "ok".into());
-    format!("{name}: {how} after {} ms", took.as_millis())
+/// How a deed has ended.
+pub struct End<'a> {
+    /// The name of the deed.
+    pub name: &'a str,
+    /// What the kernel said.
+    pub result: Result<()>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for End<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, result, took } = self;
+        let how = result.as_ref().map_or_else(failed, |()| "ok".into());
+        write!(f, "{name}: {how} after {} ms", took.as_millis())
+    }
 }
 
 /// An error that is a part of an answer, and not the end of it.
@@ -123,14 +143,27 @@ impl fmt::Display for Answers {
     }
 }
 
+/// What the guest has answered, and how the deed has ended.
+pub struct Account<'a> {
+    answers: Answers,
+    /// The deed.
+    pub end: End<'a>,
+}
+
+impl fmt::Display for Account<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.answers, self.end)
+    }
+}
+
 /// Asks the guest over and over, until the deed is done, which begins after `delay`.
-pub fn race(
+pub fn race<'a>(
     guest: &Guest,
     device: &Device,
-    what: &Named<'_>,
+    what: &Named<'a>,
     delay: Duration,
     question: &[&str],
-) -> Result<String> {
+) -> Result<Account<'a>> {
     let deputy = what.start(device, delay, || ())?;
     let mut answers = Answers::default();
     while !deputy.is_through() {
@@ -143,45 +176,59 @@ pub fn race(
             }
         }
     }
-    Ok(format!("{answers}{}", deputy.report()?))
+    let end = deputy.end()?;
+    Ok(Account { answers, end })
 }
 
-/// Asks the guest once; the deed begins after `delay`, and so do threads that take all CPU time that
-/// they can get, until it is done.
-pub fn after(
+/// Asks the guest once. The deed begins after `delay`, when `ready` has returned; what that returns
+/// is dropped when the deed is done.
+pub fn after<'a, T: 'static>(
     guest: &Guest,
     device: &Device,
-    what: &Named<'_>,
+    what: &Named<'a>,
     delay: Duration,
-    hogs: usize,
+    ready: impl FnOnce() -> T + Send + 'static,
     question: &[&str],
-) -> Result<String> {
-    let deputy = what.start(device, delay, move || Hogs::new(hogs))?;
+) -> Result<Account<'a>> {
+    let deputy = what.start(device, delay, ready)?;
     let answer = interview::ask(guest, question).unwrap_or_else(|e| failed(&e));
-    Ok(format!("{answer}\n{}", deputy.report()?))
+    let mut answers = Answers::default();
+    answers.add(answer);
+    let end = deputy.end()?;
+    Ok(Account { answers, end })
 }
 
-/// Has the deed done by a thread that starves, as there are `hogs`; the memory of the guest is taken
-/// away after `delay`.
-pub fn starve(
+/// Has the deed done by a thread that starves, as there are `hogs`; the memory of the guest is
+/// taken away after `delay`, and the thread is fed again after that.
+///
+/// How both have ended: first how the memory was taken away.
+pub fn starve<'a>(
     guest: &Guest,
     device: &Device,
-    what: &Named<'_>,
+    what: &Named<'a>,
     delay: Duration,
     hogs: usize,
-) -> Result<String> {
-    let deputy = what.start(device, Duration::ZERO, || {
+) -> Result<[End<'a>; 2]> {
+    let (hello, thread) = mpsc::channel();
+    let deputy = what.start(device, Duration::ZERO, move || {
         // If it cannot starve, then it is a race.
         let _ = scheduling::give(SELF, Share::Idle);
+        let _ = hello.send(gettid());
     })?;
     let hogs = Hogs::new(hogs);
     thread::sleep(delay);
     let begun = Instant::now();
-    let unmapped = device.unmap(guest.memory);
-    let took = begun.elapsed();
+    let unmapped = End {
+        name: "unmap",
+        result: device.unmap(guest.memory),
+        took: begun.elapsed(),
+    };
     drop(hogs);
-    let unmapped = ended("unmap", &unmapped, took);
-    Ok(format!("{unmapped}\n{}", deputy.report()?))
+    if let Ok(thread) = thread.recv() {
+        // It may have ended.
+        let _ = scheduling::give(thread, Share::Nice(0));
+    }
+    Ok([unmapped, deputy.end()?])
 }
 
 #[cfg(test)]

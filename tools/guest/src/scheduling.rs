@@ -52,6 +52,35 @@ pub fn give(thread: Pid, share: Share) -> nix::Result<()> {
     Ok(())
 }
 
+/// Threads that get nearly nothing, until this is dropped.
+pub struct Starving(Vec<Pid>);
+
+impl Starving {
+    /// These.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn new(threads: &[Pid]) -> nix::Result<Self> {
+        // What was done is undone if the next one cannot be.
+        let mut starving = Self(Vec::new());
+        for thread in threads {
+            give(*thread, Share::Idle)?;
+            starving.0.push(*thread);
+        }
+        Ok(starving)
+    }
+}
+
+impl Drop for Starving {
+    fn drop(&mut self) {
+        for thread in &self.0 {
+            // It may have ended.
+            let _ = give(*thread, Share::Nice(0));
+        }
+    }
+}
+
 /// Threads that take all CPU time that they can get, until this is dropped.
 pub struct Hogs(Arc<AtomicBool>);
 

@@ -260,12 +260,14 @@ impl Iommu {
         }
     }
 
-    /// Gives a device an I/O address space with this storage, in the place of the one that it
-    /// has, which nobody needs any more then.
-    fn replace(&self, device: BorrowedFd<'_>, memory: Memory) -> Result<()> {
+    /// Gives a device an I/O address space with this storage, if there is any, in the place of the
+    /// one that it has, which nobody needs any more then.
+    fn replace(&self, device: BorrowedFd<'_>, memory: Option<Memory>) -> Result<()> {
         let (iommufd, ioas) = self.ioas()?;
         let new = uapi::alloc_ioas(iommufd.as_fd()).step("IOMMU_IOAS_ALLOC")?;
-        kvm_run::map_ioas(iommufd.as_fd(), new, memory).step("IOMMU_IOAS_MAP")?;
+        if let Some(memory) = memory {
+            kvm_run::map_ioas(iommufd.as_fd(), new, memory).step("IOMMU_IOAS_MAP")?;
+        }
         uapi::attach_ioas(device, new).step("VFIO_DEVICE_ATTACH_IOMMUFD_PT")?;
         let old = ioas.swap(new, Ordering::SeqCst);
         uapi::destroy_ioas(iommufd.as_fd(), old).step("IOMMU_DESTROY")
@@ -294,8 +296,8 @@ pub enum Deed {
     Detach,
     /// Give it back.
     Attach,
-    /// Give the device another one with this storage.
-    Replace(Memory),
+    /// Give the device another one, with this storage if there is any.
+    Replace(Option<Memory>),
 }
 
 /// A device that another thread has to do with.
@@ -371,6 +373,14 @@ impl Device {
     /// Takes storage of a guest away from the device.
     pub fn unmap(&self, memory: Memory) -> Result<()> {
         self.iommu.unmap(memory)
+    }
+
+    /// How it was opened.
+    pub fn backend(&self) -> Backend {
+        match self.iommu {
+            Iommu::Container(_) => Backend::Group,
+            Iommu::Iommufd(..) => Backend::Iommufd,
+        }
     }
 
     /// Access to the device for another thread. Until that is dropped, the device is open.

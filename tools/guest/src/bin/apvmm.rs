@@ -83,8 +83,8 @@ use guest::instructions::{self, Places};
 use guest::memory::{Memory, SEGMENT};
 use guest::payload::STORAGE;
 use guest::race::{self, Named};
-use guest::scheduling::{self, Share};
-use guest::vm::{Backend, Device, Guest, GuestOptions, Irq, Vm};
+use guest::scheduling::{self, Hogs, Share};
+use guest::vm::{Backend, Deed, Device, Guest, GuestOptions, Irq, Vm};
 use guest::{interview, kvm_run, uapi};
 use nix::errno::Errno;
 use nix::libc::Ioctl;
@@ -374,8 +374,12 @@ impl Session {
                 String::new()
             }
             [what @ ("detach" | "attach" | "replace")] => {
-                let (_, device, what) = self.race(what)?;
-                device.access()?.act(what.deed)?;
+                let deed = match *what {
+                    "detach" => Deed::Detach,
+                    "attach" => Deed::Attach,
+                    _ => Deed::Replace(self.vm()?.guest().ok().map(|guest| guest.memory)),
+                };
+                self.device()?.access()?.act(deed)?;
                 String::new()
             }
             ["dma", start, megabytes @ ..] if megabytes.len() <= 1 => {
@@ -395,13 +399,15 @@ impl Session {
                     }
                     question => (0, question),
                 };
-                race::race(guest, device, &what, Duration::from_millis(ms), question)?
+                let delay = Duration::from_millis(ms);
+                race::race(guest, device, &what, delay, question)?.to_string()
             }
             ["after", ms, hogs, what, question @ ..] => {
                 let (guest, device, what) = self.race(what)?;
                 let delay = Duration::from_millis(interview::number(ms)?);
                 let hogs = interview::number(hogs)? as usize;
-                race::after(guest, device, &what, delay, hogs, question)?
+                let hogs = move || Hogs::new(hogs);
+                race::after(guest, device, &what, delay, hogs, question)?.to_string()
             }
             ["starve"] => {
                 self.share(Share::Idle)?;
@@ -416,7 +422,8 @@ impl Session {
                 let (guest, device, what) = self.race(what)?;
                 let delay = Duration::from_millis(interview::number(ms)?);
                 let hogs = hogs.first().map_or(Ok(0), |word| interview::number(word))?;
-                race::starve(guest, device, &what, delay, hogs as usize)?
+                let [unmapped, end] = race::starve(guest, device, &what, delay, hogs as usize)?;
+                format!("{unmapped}\n{end}")
             }
             ["slot", "add"] => {
                 let more = Memory::new(STORAGE as u64, SEGMENT).step("guest memory")?;
