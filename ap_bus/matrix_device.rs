@@ -19,8 +19,14 @@ use kernel::{
     fmt::Write,
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
-        Full, //
+        Full,
+        Release, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     },
     types::Opaque, //
 };
@@ -210,6 +216,9 @@ unsafe impl<D: Send + Sync> Send for Matrix<D> {}
 // SAFETY: As above.
 unsafe impl<D: Send + Sync> Sync for Matrix<D> {}
 
+/// The one device that there is, see `BUS_TAKEN`, has been released.
+static RELEASED: Atomic<bool> = Atomic::new(false);
+
 impl<D> Matrix<D> {
     fn raw(&self) -> *mut bindings::device {
         // SAFETY: By the type invariant.
@@ -245,7 +254,7 @@ impl<D> Matrix<D> {
             ))
             .and_then(|()| to_result(bindings::device_add(device)));
             if let Err(error) = added {
-                bindings::put_device(device);
+                Self::give_back(device);
                 return Err(error);
             }
             // INVARIANT: All is done.
@@ -253,22 +262,36 @@ impl<D> Matrix<D> {
         }
     }
 
+    /// Gives back our reference, and returns when the device has been released: `release` is code of
+    /// this module, and must not be called when the module is gone.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns a reference. The device is not registered.
+    unsafe fn give_back(device: *mut bindings::device) {
+        // SAFETY: When the device is out of sysfs and of the lists of the driver core, nobody finds
+        // it any more. The reference is the caller's.
+        unsafe { kobject::put_last(&raw mut (*device).kobj) };
+        // It has been released here, unless the kernel has CONFIG_DEBUG_KOBJECT_RELEASE.
+        while !RELEASED.load(Acquire) {
+            fsleep(Delta::from_millis(1));
+        }
+    }
+
     extern "C" fn release(device: *mut bindings::device) {
         // SAFETY: It came out of a pinned box, and nobody has it any more.
         drop(unsafe { Pin::new_unchecked(KBox::from_raw(device.cast::<Allocation<D>>())) });
+        RELEASED.store(true, Release);
     }
 }
 
 impl<D> Drop for Matrix<D> {
     fn drop(&mut self) {
         let device = self.raw();
-        // SAFETY: Registered, with a reference that is ours, by the type invariant. When the device
-        // is out of sysfs and of the lists of the driver core, nobody finds it any more.
-        //
-        // `release` is code of this module, and must not be called when that has gone.
+        // SAFETY: Registered, with a reference that is ours, by the type invariant.
         unsafe {
             bindings::device_del(device);
-            kobject::put_last(&raw mut (*device).kobj);
+            Self::give_back(device);
         }
     }
 }

@@ -23,7 +23,8 @@ use kernel::{
 /// released here.
 ///
 /// This waits for those who are about to give back what they have, so it must not be called with a
-/// lock that they take. With `CONFIG_DEBUG_KOBJECT_RELEASE` the object is released later even so.
+/// lock that they take. With `CONFIG_DEBUG_KOBJECT_RELEASE` the object is released some seconds later
+/// even so: who needs to know has to look at what its release does.
 ///
 /// # Safety
 ///
