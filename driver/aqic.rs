@@ -316,6 +316,9 @@ pub(crate) struct Pins {
     in_hand: Option<u64>,
     /// How many tasks take addresses away in which there were pages: no page is pinned meanwhile.
     unmapping: u32,
+    /// When a page could not be pinned last, as the user may not lock more memory, and how often that
+    /// was so in a row.
+    no_memory: Option<(Instant<Monotonic>, u32)>,
 }
 
 /// What the work of an mdev has to do next.
@@ -359,6 +362,27 @@ impl State {
 }
 
 impl Pins {
+    /// Returns true if a page is not to be asked for now. A container says each time in the kernel's log
+    /// that the user may not lock more memory: so it is asked again after a second, and then after twice
+    /// as long each time, up to about a minute.
+    fn is_out_of_memory(&self) -> bool {
+        self.no_memory
+            .as_ref()
+            .is_some_and(|(last, count)| last.elapsed().as_millis() < 1_000 << (count - 1).min(6))
+    }
+
+    /// The work has tried to pin a page.
+    fn note_pinning(&mut self, result: Result) {
+        self.no_memory = match result {
+            Err(error) if error == ENOMEM => {
+                let count = self.no_memory.as_ref().map_or(0, |(_, count)| *count);
+                Some((Instant::now(), count.saturating_add(1)))
+            }
+            Err(_) => self.no_memory.take(),
+            Ok(()) => None,
+        };
+    }
+
     /// What the work has to do with the candidate.
     fn next_job(&mut self) -> Option<Job> {
         match core::mem::take(&mut self.candidate) {
@@ -445,7 +469,10 @@ impl WorkItem<PIN_WORK> for Mdev {
             };
             let mut state = driver.state.lock();
             let pins = mdev.pins_mut(&mut state);
-            // What nobody wants any more stays in hand until it is unpinned, as the next job.
+            if let Some(pinned) = &pinned {
+                pins.note_pinning(pinned.as_ref().map(|_| ()).map_err(|error| *error));
+            }
+            // What nobody wants any more is unpinned as the next job.
             pins.candidate = match (pinned, core::mem::take(&mut pins.candidate)) {
                 (Some(Ok((pin, frame))), Candidate::Pinning) => Candidate::Pinned(pin, frame),
                 (Some(Ok((pin, frame))), _) => Candidate::Unwanted(pin, frame),
@@ -529,6 +556,9 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
         page: vfio::page_of(nib),
         is_protected: vcpu.is_protected(),
     };
+    if mdev.pins_mut(&mut driver.state.lock()).is_out_of_memory() {
+        return Status::with_code(response::INVALID_ADDRESS);
+    }
     let mut candidate = Some(candidate);
     wait_for(GUEST_WAITS, || {
         let mut state = driver.state.lock();
@@ -774,6 +804,7 @@ pub(crate) fn release_all(mdev: &Mdev) {
         interruptions.step_all(|_, it| it.owner.is(mdev, &EVERYWHERE));
     }
     take_pages_back(mdev, &EVERYWHERE);
+    mdev.pins_mut(&mut mdev.driver.state.lock()).no_memory = None;
     // VFIO unpins pages of open devices only.
     mdev.flush_pin_work();
     while mdev.pins() != 0 {
