@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Indicators of several queues, and of two guests, may be at one address: what ends for one has nothing to
 # do with the others.
+# timeout: 90
 
 indicator=0x1d0000
 # left N WHAT: so many queues can still set an indicator, and what they need is pinned.

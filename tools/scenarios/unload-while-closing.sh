@@ -3,8 +3,8 @@
 #
 # Whoever opens the file of a device, and no more, has a device that is registered, but not its module.
 # When it is closed, the core wakes those who wait for that, and gives back the device after it. Here the
-# one who closes it gets no CPU in between, until the module is gone. The C driver is called by the core
-# then, where it was: the host is stopped by an oops.
+# one who closes it gets no CPU in between, until the module is gone. The core must not call
+# what was there. With the C driver it does, and whether that is seen is a matter of luck.
 # drivers: rust
 
 give_to_vfio_ap "1" ""

@@ -4,7 +4,7 @@
 # Resets of queues of both guests end at the same time, and their pages are given back. For A's that
 # takes the lock of A's container, which A holds. B takes memory away: that succeeds, and at once.
 #
-# With the C driver only A's own ioctl waits for A's lock.
+# The C driver waits for resets that never end.
 # drivers: rust
 
 give_to_vfio_ap "1" ""
