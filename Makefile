@@ -21,6 +21,20 @@ clean: ## Remove what was built here
 check-kdir:
 	@ARCH="$(ARCH)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" $(testbed)/check-kdir.sh "$(KDIR)"
 
+##@ apmap
+
+PREFIX ?= /usr/local
+
+apmap: ## Build apmap for this machine: that takes cargo and rustc 1.89
+	cd tools && cargo build --release -p apmap
+
+install-apmap: apmap ## Install apmap and its manual pages: [PREFIX=/usr/local] [DESTDIR=]
+	install -D -t "$(DESTDIR)$(PREFIX)/bin" "$${CARGO_TARGET_DIR:-tools/target}/release/apmap"
+	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/man/man1" tools/apmap/man/*.1
+
+apmap-s390x: ## Build a static apmap for an IBM Z on any machine, in the toolchain root
+	@$(testbed)/vm apmap
+
 ##@ The emulated machine
 
 demo: ## Boot a machine with AP adapters and show the driver at work
@@ -82,7 +96,7 @@ kernel: ## Build the kernel of the machines only
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: modules modules_install clean check-kdir demo test test-host test-vm test-debug walk stress \
+.PHONY: modules modules_install clean check-kdir apmap install-apmap apmap-s390x demo test test-host test-vm test-debug walk stress \
 	bench bench-host run shell lint licences format docs toolchain kernel help
