@@ -77,7 +77,10 @@ use crate::{
             Interruption, //
         },
         mask::Apqn,
-        queues::response, //
+        queues::{
+            response,
+            Reset, //
+        }, //
     }, //
 };
 
@@ -194,6 +197,16 @@ impl Interruptions {
     pub(crate) fn end(&mut self, apqn: Apqn) {
         if let Some(interruption) = self.enabled.get_mut(&apqn.to_raw()) {
             interruption.end();
+        }
+    }
+
+    /// The same after a reset that was not seen to end: of a queue that no guest can use.
+    pub(crate) fn end_after(&mut self, apqn: Apqn, reset: &Reset) {
+        if let Some(interruption) = self.enabled.get_mut(&apqn.to_raw()) {
+            interruption.end();
+            if reset.is_seen() {
+                interruption.reset_seen();
+            }
         }
     }
 

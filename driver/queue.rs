@@ -183,7 +183,7 @@ fn release(driver: &Arc<Driver>, apqn: Apqn) {
         // The machine resets what comes back.
         Progress::Done | Progress::Failed(NOT_AVAILABLE) => state.interruptions.release(apqn),
         Progress::Pending | Progress::Failed(_) => {
-            state.interruptions.end(apqn);
+            state.interruptions.end_after(apqn, &reset);
             drop(state);
             match result {
                 Progress::Failed(code) => pr_warn!(

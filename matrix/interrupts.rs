@@ -22,7 +22,9 @@
 //! [`refusal`] sees to that.
 //!
 //! An *orphan* is what remains of a queue that the driver no longer has, as the machine did not let go
-//! of it in time. No instruction but TAPQ, which changes nothing, is executed for it.
+//! of it in time. No instruction but TAPQ, which changes nothing, is executed for it. If it has to end
+//! while it is being enabled, and its next owner resets the queue unseen, TAPQ cannot tell that from
+//! enabling: then what is held is given back when the driver has reset the queue another time.
 //!
 //! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
 
@@ -152,6 +154,14 @@ impl<T, O> Interruption<T, O> {
     /// has accepted AQIC(enable) for others.
     pub fn over(&mut self) {
         self.phase = Phase::Over;
+    }
+
+    /// A reset of the queue was seen to be under way, and nobody can enable interruptions any more:
+    /// when TAPQ does not tell of a reset, nothing is left of what was to be enabled.
+    pub fn reset_seen(&mut self) {
+        if self.phase == Phase::Enabling {
+            self.phase = Phase::On;
+        }
     }
 
     /// Takes the end of the interruptions as far as possible without waiting. Returns true if the

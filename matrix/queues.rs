@@ -91,17 +91,28 @@ pub enum Progress {
 pub struct Reset {
     /// The machine has accepted it: only its end is to be seen.
     accepted: bool,
+    /// One is or was under way: this one, or an earlier one.
+    seen: bool,
 }
 
 impl Reset {
+    /// Returns true if a reset was seen to be under way, this one or one that began before it.
+    pub fn is_seen(&self) -> bool {
+        self.seen
+    }
+
     /// Takes the reset as far as possible without waiting.
     pub fn step(&mut self, apqn: Apqn, ap: &mut impl Instructions) -> Progress {
         use response::*;
 
         if !self.accepted {
             match ap.zapq(apqn) {
-                NORMAL => self.accepted = true,
-                RESET_IN_PROGRESS | BUSY | STATE_CHANGE_IN_PROGRESS => return Progress::Pending,
+                NORMAL => (self.accepted, self.seen) = (true, true),
+                RESET_IN_PROGRESS => {
+                    self.seen = true;
+                    return Progress::Pending;
+                }
+                BUSY | STATE_CHANGE_IN_PROGRESS => return Progress::Pending,
                 // Out of everybody's reach, and reset by the machine before it comes back.
                 DECONFIGURED | CHECKSTOPPED => return Progress::Done,
                 code => return Progress::Failed(code),
@@ -443,6 +454,7 @@ impl<S: Storage> Queues<S> {
             let apqn = Apqn::new(apid, apqi);
             let mut reset = Reset {
                 accepted: adapter.accepted.contains(apqi),
+                ..Reset::default()
             };
             let progress = reset.step(apqn, ap);
             match progress {
