@@ -447,9 +447,17 @@ clean() {
 		_vm=${_file##*/}
 		vm_close "${_vm%.pid}"
 	done
+	_stuck=
 	for _mdev in "$mdevs"/*; do
-		[ ! -e "$_mdev" ] || ktry write "$_mdev/remove" 1
+		[ -e "$_mdev" ] || continue
+		# mdev takes `remove` away from a device that was not quite there when somebody wrote to it;
+		# only unloading removes that.
+		if [ -e "$_mdev/remove" ]; then ktry write "$_mdev/remove" 1; else _stuck=$_mdev; fi
 	done
+	[ -z "$_stuck" ] || {
+		unload_driver
+		load_driver
+	}
 }
 
 # finish: undo everything, in order.
