@@ -201,6 +201,42 @@ ends_within() {
 	echo "ok: $_whose has ended within $_limit s"
 }
 
+# long_scan QUEUE COMMAND...: have the machine do that, and the bus scan, which lasts until end_scan: the
+# adapter of QUEUE, which is the driver's, gets another type, so the scan removes its queues. With our
+# driver the user of mdev F has QUEUE, and does not give it back; with the C driver, which would hold up
+# everybody then, the resets of the adapter's queues take long. $scan is the process that has the bus scan.
+long_scan() {
+	_queue=$1 _adapter=$((0x${1%.*}))
+	shift
+	_resets=
+	if [ "$DRIVER" = rust ]; then
+		mdev F
+		assign F adapter $_adapter domain $((0x${_queue#*.}))
+		vm_open F
+		vm F hold machine
+	else
+		_resets="; queue ${_queue%.*}.* reset-polls 1000"
+	fi
+	machine "counters reset ; adapter $_adapter cex6c $_resets ; $*"
+	echo 1 >$ap/scans &
+	scan=$!
+	_leaves() {
+		if [ "$DRIVER" = rust ]; then
+			[ "$(driver_of "$_queue")" = none ]
+		else
+			[ "$(machine counters "${_queue%.*}.*" zapq)" != 0 ]
+		fi
+	}
+	wait_until "the scan is at $_queue" _leaves
+}
+
+# end_scan: let it come to its end.
+end_scan() {
+	still_scans $scan
+	if [ "$DRIVER" = rust ]; then vm F release; else machine "queue *.* reset-polls 1"; fi
+	wait $scan
+}
+
 # still_scans PID: the process that has the bus scan is not through. A debug kernel is too slow for what
 # is done in a scan: it shows nothing about scans then.
 still_scans() {
