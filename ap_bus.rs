@@ -5,7 +5,16 @@
 //! Owns the registration of a driver for queues and the callbacks of the bus; asks the bus who may
 //! have a queue. Knows nothing about what the driver does with its queues.
 //!
+//! This is the face of what is of s390: [`pqap`] has the instruction, [`kvm`] the side of a virtual
+//! machine, [`debug_feature`] the debug feature, [`matrix_device`] the device that is the parent of
+//! mdevs.
+//!
 //! C header: `drivers/s390/crypto/ap_bus.h`, which is private to that directory.
+
+pub(crate) mod debug_feature;
+pub(crate) mod kvm;
+pub(crate) mod matrix_device;
+pub(crate) mod pqap;
 
 use core::{
     marker::PhantomData,
@@ -35,16 +44,18 @@ use kernel::{
 };
 
 use crate::{
+    ap_bus::pqap::ConfigInfo,
     bindings as b,
-    mask::{
-        Apid,
-        Apqi,
-        Apqn,
-        Mask, //
-    },
-    matrix::Matrix,
-    pqap::ConfigInfo,
-    sysfs, //
+    linux::sysfs,
+    matrix::{
+        mask::{
+            Apid,
+            Apqi,
+            Apqn,
+            Mask, //
+        },
+        Matrix, //
+    }, //
 };
 
 /// A queue on the bus.
@@ -105,7 +116,7 @@ pub(crate) trait Driver {
     type Data: Send + Sync + 'static;
 
     /// The attributes of a bound queue.
-    fn attributes() -> &'static sysfs::Groups;
+    fn attributes() -> &'static sysfs::Groups<QueueData<Self::Data>>;
 
     /// Prepares the data for a queue that is being bound. The last step that may fail.
     fn prepare(queue: &Queue<device::Core<'_>>) -> Result<Self::Data>;
@@ -248,8 +259,14 @@ fn config(info: &b::ap_config_info) -> &ConfigInfo {
     unsafe { &*core::ptr::from_ref(info).cast() }
 }
 
-/// Proof that what is reserved for the host's own drivers does not change.
-pub(crate) type Reservations = Guard<'static, (), MutexBackend>;
+/// Proof that what is reserved for the host's own drivers does not change, as long as this exists.
+///
+/// # Invariants
+///
+/// The guard is that of `ap_attr_mutex`.
+pub(crate) struct Reservations {
+    _guard: Guard<'static, (), MutexBackend>,
+}
 
 /// Keeps `apmask` and `aqmask` as they are.
 ///
@@ -258,13 +275,17 @@ pub(crate) fn lock_reservations() -> Reservations {
     // SAFETY: A mutex of the bus, which is built in or pinned by this module's use of it.
     let mutex: &'static Lock<(), MutexBackend> =
         unsafe { Lock::from_raw(&raw mut b::ap_attr_mutex) };
-    mutex.lock()
+    // INVARIANT: As seen here.
+    Reservations {
+        _guard: mutex.lock(),
+    }
 }
 
 /// `apmask` and `aqmask`, which reserve the queues of these adapters and domains for the host's own
 /// drivers, unless a queue has a `driver_override`.
 pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
-    // SAFETY: Masks of 256 bits each; the caller has the lock that protects them.
+    // SAFETY: Masks of 256 bits each; the caller has the lock that protects them, by the type
+    // invariant of `Reservations`.
     unsafe {
         Matrix {
             apm: Mask::from_words(*(&raw const b::ap_perms.apm).cast()),
@@ -279,7 +300,7 @@ pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
 /// The bus can be asked for a whole product of masks, too, but then looks at all 256 domains for each
 /// adapter.
 pub(crate) fn is_reserved(_reservations: &Reservations, apqn: Apqn) -> Result<bool> {
-    // SAFETY: Takes any numbers; the caller has the lock.
+    // SAFETY: Takes any numbers; the caller has the lock, as in `reserving_masks`.
     let reserved = unsafe { b::ap_owned_by_def_drv(apqn.apid.0.into(), apqn.apqi.0.into()) };
     to_result(reserved)?;
     Ok(reserved != 0)

@@ -3,6 +3,7 @@
  * The headers that bindings are made from; see bindgen_parameters for what is
  * taken out of them.
  */
+#include <linux/anon_inodes.h>
 #include <linux/hrtimer_types.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
@@ -17,6 +18,3 @@
 #include <asm/uv.h>
 #include "ap_bus.h"
 #include "helpers.h"
-
-/* bindgen has no representation for what is packed and aligned at once. */
-const size_t VFIO_AP_RS_SIE_ECA = offsetof(struct kvm_s390_sie_block, eca);

@@ -2,27 +2,34 @@
 
 //! The state that all of the driver shares, and the step in which every event ends.
 //!
-//! An event (a queue is bound, the host configuration changes, a reset ends …) changes the state
-//! under the lock and then calls [`Driver::proceed`]: resets go on as far as they can without
-//! waiting, and every guest whose APCB is not what it has to be gets one commit. So no event needs
-//! to know what another one did before it.
+//! An event (a queue is bound, the host configuration changes, a reset ends …) changes the state under
+//! the lock and then calls [`Driver::proceed`]: resets go on as far as they can without waiting, and it
+//! is decided what each guest has to have. So no event needs to know what another one did before it.
+//!
+//! A decision is carried out by the work of the mdev that it concerns, or by its user. Nobody else does
+//! anything for an mdev that may take long: its user can hold the locks that this takes.
 //!
 //! Nothing here waits for hardware but [`Driver::wait_while`], which holds no lock.
 //! See `Documentation/locking.rst` for the order of locks.
 
+pub(crate) mod aqic;
+mod attributes;
+pub(crate) mod guest;
+mod ioctl;
+pub(crate) mod module_global;
+pub(crate) mod queue;
+mod report;
+
 use kernel::{
     alloc::KVVec,
-    debugfs::Dir,
     fmt,
     impl_has_delayed_work,
-    new_condvar,
     new_delayed_work,
     new_mutex,
     prelude::*,
     sync::{
         aref::ARef,
         Arc,
-        CondVar,
         Mutex, //
     },
     time::{
@@ -40,24 +47,41 @@ use kernel::{
 };
 
 use crate::{
-    debug_feature::DebugFeature,
-    guest::MatrixMdev,
-    interrupts::Interruptions,
-    mask::Apqn,
+    ap_bus::{
+        debug_feature::DebugFeature,
+        pqap, //
+    },
+    driver::{
+        aqic::{
+            Interruptions,
+            MdevId, //
+        },
+        guest::MatrixMdev, //
+    },
+    linux::{
+        debugfs::Dir,
+        vfio,
+        work, //
+    },
     matrix::{
+        mask::{
+            Apid,
+            Apqn,
+            Mask, //
+        },
+        queues::{
+            response::NOT_AVAILABLE,
+            Entry,
+            Progress,
+            Queues, //
+        },
+        users::Users,
         Host,
         Limits,
+        Lost,
         Masks,
         Matrix, //
-    },
-    pqap,
-    queues::{
-        response::NOT_AVAILABLE,
-        Entry,
-        Progress,
-        Queues, //
-    },
-    vfio, //
+    }, //
 };
 
 /// A mediated device.
@@ -69,16 +93,24 @@ const LOOK_INTERVAL: u32 = 20;
 /// Looks between two calls of [`Queues::grow_old`]: a reset is overdue after one to two seconds.
 const LOOKS_PER_AGE: u32 = 50;
 
-/// For how long one waits for resets, in milliseconds.
+/// How many mdevs there is room for when there is the first one.
+const SLOTS_AT_FIRST: usize = 64;
+
+/// Time after which resets that failed are tried again, in milliseconds.
+const RETRY_INTERVAL: u32 = 5_000;
+
+/// For how long one waits for hardware, or for the users of mdevs, in milliseconds.
 ///
-/// The architecture sets no limit. What is not reset by then stays out of everybody's reach, but
-/// does not hold up anybody.
+/// The architecture sets no limit to resets. What is not reset by then stays out of everybody's reach,
+/// but does not hold up anybody.
 #[derive(Clone, Copy)]
 #[repr(i64)]
 pub(crate) enum Patience {
-    /// The bus: longer than a reset takes on any hardware that works.
+    /// The bus, for resets: longer than one takes on any hardware that works.
     Bus = 1_000,
-    /// A user who has asked for it.
+    /// Everybody but a user who has asked for a reset: the bus, administrators, and users who close.
+    Other = 2_000,
+    /// A user who has asked for a reset.
     User = 10_000,
 }
 
@@ -90,69 +122,158 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     /// What the machine needs for the interruptions that it may make.
     pub(crate) interruptions: Interruptions,
-    mdevs: KVec<ARef<Mdev>>,
+    /// By slots; those without one are free.
+    mdevs: KVVec<Option<ARef<Mdev>>>,
+    /// Which mdevs have an adapter assigned, or in the reach of their guest.
+    users: Users<KVVec<u64>>,
+    last_mdev: MdevId,
     looks: u32,
+    /// The task that scans the bus, from the announcement of a change to the end.
+    scanner: Option<usize>,
+    /// When somebody last began to wait for resets of queues that leave the driver.
+    release_began: Option<Instant<Monotonic>>,
+    /// A reset has told otherwise than the configuration.
+    is_configuration_doubtful: bool,
+    /// No more work: the driver goes.
+    stopping: bool,
 }
 
 impl State {
     /// All mdevs.
-    pub(crate) fn mdevs(&self) -> &[ARef<Mdev>] {
-        &self.mdevs
+    pub(crate) fn mdevs(&self) -> impl Iterator<Item = &ARef<Mdev>> {
+        self.mdevs.iter().flatten()
     }
 
-    /// Makes an mdev known.
-    pub(crate) fn add_mdev(&mut self, mdev: ARef<Mdev>) -> Result {
-        self.mdevs.push(mdev, GFP_KERNEL)?;
-        Ok(())
+    /// The mdevs that have to do with one of these adapters.
+    pub(crate) fn mdevs_of(&self, apm: Mask<Apid>) -> impl Iterator<Item = &ARef<Mdev>> {
+        let slots = self.users.of(apm);
+        slots.filter_map(|slot| self.mdevs.get(slot)?.as_ref())
+    }
+
+    /// The adapters that an mdev has to do with were `old`, and are `new` from now on.
+    pub(crate) fn note_use(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
+        self.users.change(slot, old, new);
+    }
+
+    /// A number for a new mdev. There is none 0.
+    pub(crate) fn new_mdev_id(&mut self) -> MdevId {
+        self.last_mdev = self.last_mdev.wrapping_add(1).max(1);
+        self.last_mdev
+    }
+
+    /// Makes an mdev known. Returns false if there is no room.
+    fn try_add_mdev(&mut self, mdev: &ARef<Mdev>) -> bool {
+        let Some(slot) = self.mdevs.iter().position(Option::is_none) else {
+            return false;
+        };
+        self.mdevs[slot] = Some(mdev.clone());
+        mdev.set_slot(self, slot);
+        true
     }
 
     /// Forgets an mdev.
     pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
-        let i = self.mdevs.iter().position(|m| core::ptr::eq(&**m, mdev))?;
-        self.mdevs.remove(i).ok()
+        let is_it =
+            |it: &Option<ARef<Mdev>>| it.as_ref().is_some_and(|it| core::ptr::eq(&**it, mdev));
+        let slot = self.mdevs.iter().position(is_it)?;
+        let adapters = mdev.masks(self).adapters();
+        self.note_use(slot, &adapters, &Mask::EMPTY);
+        self.mdevs[slot].take()
     }
 
     /// The masks of the mdev that a queue is assigned to.
     pub(crate) fn owner(&self, apqn: Apqn) -> Option<&Masks> {
-        self.mdevs
-            .iter()
+        self.mdevs_of(Mask::only(apqn.apid))
             .map(|mdev| mdev.masks(self))
             .find(|masks| masks.assigned.has_queue(apqn))
     }
 
-    /// The first mdev from number `from` on whose guest does not have what it has to have, or is
-    /// just getting it.
-    fn find_unsettled(&mut self, from: usize) -> Option<(usize, ARef<Mdev>)> {
-        if self.host.is_to_be_followed() {
-            let mdevs = core::mem::take(&mut self.mdevs);
-            for mdev in &mdevs {
-                mdev.follow(self);
-            }
-            self.mdevs = mdevs;
+    /// The masks of all mdevs.
+    pub(crate) fn all_masks(&self) -> impl Iterator<Item = &Masks> {
+        self.mdevs().map(|mdev| mdev.masks(self))
+    }
+
+    /// Returns true if a guest may be able to use a queue.
+    pub(crate) fn is_in_reach(&self, apqn: Apqn) -> bool {
+        self.mdevs_of(Mask::only(apqn.apid))
+            .any(|mdev| mdev.masks(self).may_reach(apqn))
+    }
+
+    /// Decides what each guest has to have, as far as that may have changed, and has the work of its
+    /// mdev carry it out.
+    fn decide(&mut self) {
+        // Who loses queues changes what others are decided by.
+        while self.host.is_to_be_followed() {
+            let concerned = (!self.host.is_reconfigured()).then(|| *self.host.queues.changed());
+            self.for_each(concerned, |mdev, state| mdev.follow(state));
             self.host.forget_changes();
+            self.for_each(concerned, |mdev, state| {
+                mdev.carry_out(state);
+            });
         }
-        let (i, mdev) = self
-            .mdevs
-            .iter()
-            .enumerate()
-            .skip(from)
-            .find(|(_, mdev)| !mdev.is_settled(self))?;
-        Some((i, mdev.clone()))
+    }
+
+    /// Does something to the mdevs that have to do with one of these adapters; with [`None`], to all.
+    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: impl Fn(&Mdev, &mut Self)) {
+        let mdevs = core::mem::take(&mut self.mdevs);
+        match apm {
+            None => mdevs.iter().flatten().for_each(|mdev| act(mdev, self)),
+            Some(apm) => {
+                let users = core::mem::replace(&mut self.users, Users::new(KVVec::new()));
+                for mdev in users.of(apm).filter_map(|slot| mdevs.get(slot)?.as_ref()) {
+                    act(mdev, self);
+                }
+                self.users = users;
+            }
+        }
+        self.mdevs = mdevs;
+    }
+
+    /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
+    /// back between two scans, of which the bus does not tell.
+    fn ask_about_configuration(&mut self) {
+        if core::mem::take(&mut self.is_configuration_doubtful) && !self.host.is_scanning() {
+            if let Some(info) = pqap::qci() {
+                self.host.reconfigure(info.matrix());
+            }
+        }
+    }
+
+    /// A scan of the bus begins, by the current task.
+    pub(crate) fn scan_begins(&mut self, config: Matrix) {
+        self.scanner = Some(current_task());
+        self.host.scan_begins(config);
+    }
+
+    /// The scan is complete.
+    pub(crate) fn scan_ends(&mut self, config: Matrix) {
+        self.scanner = None;
+        self.host.scan_ends(config);
+    }
+
+    /// Returns true if the current task is the one that scans the bus.
+    pub(crate) fn is_scanner(&self) -> bool {
+        self.scanner == Some(current_task())
+    }
+
+    /// For how long one may wait for the reset of a queue that leaves the driver, in milliseconds.
+    /// All that leave in a row share one second.
+    pub(crate) fn release_patience(&mut self) -> i64 {
+        const ROW: i64 = 5 * Patience::Bus as i64;
+
+        let elapsed = |began: &Instant<Monotonic>| began.elapsed().as_millis();
+        match self.release_began.as_ref().map(elapsed) {
+            Some(waited) if waited < ROW => (Patience::Bus as i64 - waited).max(0),
+            _ => {
+                self.release_began = Some(Instant::now());
+                Patience::Bus as i64
+            }
+        }
     }
 }
 
-/// Something that holds in some states and not in others.
-///
-/// A closure, without the code by which a `dyn Fn` could be called once and never again.
-pub(crate) trait Condition {
-    /// Whether it does.
-    fn holds(&self, state: &State) -> bool;
-}
-
-impl<F: Fn(&State) -> bool> Condition for F {
-    fn holds(&self, state: &State) -> bool {
-        self(state)
-    }
+fn current_task() -> usize {
+    kernel::task::Task::current_raw().addr()
 }
 
 /// The driver.
@@ -161,19 +282,21 @@ pub(crate) struct Driver {
     /// Innermost lock. Held for a bounded time, never while waiting for anything.
     #[pin]
     pub(crate) state: Mutex<State>,
-    /// Notified after each look at pending resets.
-    #[pin]
-    looked: CondVar,
     #[pin]
     look_again: DelayedWork<Driver>,
+    #[pin]
+    retry: DelayedWork<Driver, RETRY>,
     /// For those who look for the reason of something.
     pub(crate) debug: DebugFeature,
-    /// Where each mdev has its [`Report`](crate::report::Report).
+    /// Where each mdev has its [`Report`](crate::driver::report::Report).
     pub(crate) reports: Dir,
 }
 
+const RETRY: u64 = 1;
+
 impl_has_delayed_work! {
     impl HasDelayedWork<Self> for Driver { self.look_again }
+    impl HasDelayedWork<Self, RETRY> for Driver { self.retry }
 }
 
 impl WorkItem for Driver {
@@ -182,7 +305,33 @@ impl WorkItem for Driver {
     fn run(this: Arc<Self>) {
         this.grow_old();
         this.proceed();
-        this.announce();
+        let remain = {
+            let State {
+                host,
+                interruptions,
+                ..
+            } = &mut *this.state.lock();
+            interruptions.step(|apqn| host.queues.is_pending(apqn))
+        };
+        if remain {
+            this.look_later();
+        }
+        loop {
+            let unpinned = this.state.lock().interruptions.take_unpinned();
+            if unpinned.is_none() {
+                break;
+            }
+            // Dropped without the lock: it may be the last that is held of a virtual machine.
+        }
+    }
+}
+
+impl WorkItem<RETRY> for Driver {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.state.lock().host.queues.retry_failed();
+        this.proceed();
     }
 }
 
@@ -199,14 +348,20 @@ impl Driver {
             host: Host::new(config, Queues::new(KVVec::new())),
             limits,
             interruptions: Interruptions::new(),
-            mdevs: KVec::new(),
+            mdevs: KVVec::new(),
+            users: Users::new(KVVec::new()),
+            last_mdev: 0,
             looks: 0,
+            scanner: None,
+            release_began: None,
+            is_configuration_doubtful: false,
+            stopping: false,
         };
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_mutex!(state, "vfio_ap::state"),
-                looked <- new_condvar!("vfio_ap::looked"),
                 look_again <- new_delayed_work!("vfio_ap::look_again"),
+                retry <- new_delayed_work!("vfio_ap::retry"),
                 debug,
                 reports: Dir::new(c"vfio_ap"),
             }),
@@ -214,115 +369,185 @@ impl Driver {
         )
     }
 
-    /// The step in which every event ends.
+    /// Makes an mdev known.
     ///
-    /// Must be called without any lock of an mdev.
-    pub(crate) fn proceed(self: &Arc<Self>) {
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn add_mdev(&self, mdev: &ARef<Mdev>) -> Result {
         loop {
-            self.look();
-            if !self.settle() {
-                return;
-            }
+            let slots = {
+                let mut state = self.state.lock();
+                if state.try_add_mdev(mdev) {
+                    return Ok(());
+                }
+                state.mdevs.len()
+            };
+            // Nothing is allocated under the lock.
+            let more = (2 * slots).max(SLOTS_AT_FIRST);
+            let words = Users::<KVVec<u64>>::words_for(more);
+            let words = KVVec::from_elem(0, words, GFP_KERNEL)?;
+            let mut room = KVVec::with_capacity(more, GFP_KERNEL)?;
+            let old = {
+                let mut state = self.state.lock();
+                if state.mdevs.len() != slots {
+                    continue;
+                }
+                let mut taken = state.mdevs.drain_all();
+                while room.push_within_capacity(taken.next().flatten()).is_ok() {}
+                drop(taken);
+                core::mem::swap(&mut state.mdevs, &mut room);
+                state.users.grow(words)
+            };
+            drop((room, old));
         }
     }
 
-    /// Takes pending resets further, and sees to it that this goes on if any remain.
-    fn look(self: &Arc<Self>) {
+    /// Makes room for a queue.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn make_room(&self, apqn: Apqn) -> Result {
+        loop {
+            if self.state.lock().host.queues.has_room(apqn) {
+                return Ok(());
+            }
+            // Nothing is allocated under the lock.
+            let entries = usize::from(apqn.apid.0) + 1;
+            let entries = KVVec::from_elem(Entry::NONE, entries, GFP_KERNEL)?;
+            let old = self.state.lock().host.queues.move_to(entries);
+            drop(old);
+        }
+    }
+
+    /// The driver goes: ends its work. There are no queues and no mdevs any more.
+    pub(crate) fn stop(self: &Arc<Self>) {
+        self.state.lock().stopping = true;
+        work::cancel_delayed_sync::<_, 0>(self);
+        work::cancel_delayed_sync::<_, RETRY>(self);
+        let left = self.state.lock().interruptions.forget_all();
+        if left != 0 {
+            pr_warn!(
+                "the machine may still interrupt guests by {left} queues: their memory is kept\n"
+            );
+        }
+    }
+
+    /// The driver is registered. The bus tells of changes of the configuration from now on, and not of
+    /// those before.
+    pub(crate) fn registered(self: &Arc<Self>) {
+        self.state.lock().is_configuration_doubtful = true;
+        self.proceed();
+    }
+
+    /// The step in which every event ends.
+    pub(crate) fn proceed(self: &Arc<Self>) {
+        // The lock is given back after each adapter, for others to get on.
         let busy = self.state.lock().host.queues.busy();
-        if busy.is_empty() {
-            return;
-        }
-        let mut remain = false;
         for apid in busy.iter() {
-            // A reset has disabled interruptions. What they needed is dropped without the lock.
-            let mut released = Interruptions::new();
-            // The lock is given back after each adapter, for others to get on.
-            let State {
-                host,
-                interruptions,
-                ..
-            } = &mut *self.state.lock();
-            host.step(apid, &mut pqap::Machine, |apqn, progress| {
-                self.report_end(apqn, progress);
-                if matches!(progress, Progress::Done | Progress::Failed(NOT_AVAILABLE)) {
-                    if let Some(node) = interruptions.remove_node(&apqn.to_raw()) {
-                        released.insert(node);
-                    }
-                }
-            });
-            remain = !host.queues.busy().is_empty();
+            self.step(&mut self.state.lock(), apid);
         }
-        self.looked.notify_all();
+        let (remain, any_failed) = {
+            let state = &mut *self.state.lock();
+            state.ask_about_configuration();
+            state.decide();
+            let queues = &state.host.queues;
+            let any_failed = queues.any_failed() || state.interruptions.any_ending();
+            (!queues.busy().is_empty(), any_failed)
+        };
         if remain {
             self.look_later();
         }
+        if any_failed {
+            self.retry_later();
+        }
+    }
+
+    /// Takes the pending resets of an adapter further.
+    pub(crate) fn step(&self, state: &mut State, apid: Apid) {
+        let State {
+            host,
+            interruptions,
+            is_configuration_doubtful,
+            ..
+        } = state;
+        let config = *host.config();
+        host.step(apid, &mut pqap::Machine, |apqn, progress, is_news| {
+            let is_there = progress != Progress::Failed(NOT_AVAILABLE);
+            *is_configuration_doubtful |= is_there != config.has_queue(apqn);
+            if let Progress::Failed(code) = progress {
+                self.report_failure(apqn, code, is_news);
+                if is_there {
+                    interruptions.end(apqn);
+                    return;
+                }
+            }
+            interruptions.release(apqn);
+        });
     }
 
     /// Has all done in a while that can wait, or has to.
     pub(crate) fn look_later(self: &Arc<Self>) {
-        // If it is queued already, then so much the better.
-        let _ =
-            workqueue::system_long().enqueue_delayed(self.clone(), msecs_to_jiffies(LOOK_INTERVAL));
+        self.later::<0>(LOOK_INTERVAL);
     }
 
-    /// Tells userspace of commits: of several to a guest, once.
-    fn announce(&self) {
-        loop {
-            let unannounced = {
-                let state = self.state.lock();
-                let mut mdevs = state.mdevs.iter();
-                mdevs.find(|mdev| mdev.is_unannounced(&state)).cloned()
-            };
-            match unannounced {
-                Some(mdev) => MatrixMdev::announce(&mdev),
-                None => return,
-            }
+    fn retry_later(self: &Arc<Self>) {
+        self.later::<RETRY>(RETRY_INTERVAL);
+    }
+
+    fn later<const ID: u64>(self: &Arc<Self>, milliseconds: u32)
+    where
+        Self: workqueue::HasDelayedWork<Self, ID> + WorkItem<ID, Pointer = Arc<Self>>,
+    {
+        if !self.state.lock().stopping {
+            // If it is queued already, then so much the better.
+            let _ = workqueue::system_long()
+                .enqueue_delayed::<_, ID>(self.clone(), msecs_to_jiffies(milliseconds));
         }
     }
 
-    /// Commits what is due to each guest, and waits for commits that others make: whether a guest
-    /// has lost queues, which are to be reset then.
-    fn settle(&self) -> bool {
-        let mut from = 0;
-        let mut lost = false;
-        loop {
-            let unsettled = self.state.lock().find_unsettled(from);
-            let Some((i, mdev)) = unsettled else {
-                return lost;
-            };
-            lost |= !MatrixMdev::settle(&mdev).is_empty();
-            from = i + 1;
-        }
-    }
-
-    /// Waits for resets: as long as they are `unfinished`, or until patience is at its end.
+    /// Waits as long as something is `unfinished`, or until patience is at its end; where a person
+    /// waits, until there is a signal, too. Returns true if it is finished.
     ///
-    /// Must be called without any lock.
-    pub(crate) fn wait_while(self: &Arc<Self>, patience: Patience, unfinished: &dyn Condition) {
+    /// Nobody has to wake who waits here: it looks by itself. Must be called without any lock.
+    pub(crate) fn wait_while(
+        self: &Arc<Self>,
+        patience: Patience,
+        is_interruptible: bool,
+        unfinished: &dyn Fn(&State) -> bool,
+    ) -> bool {
         let mut start = None;
         loop {
-            let mut state = self.state.lock();
-            if !unfinished.holds(&state) {
-                return;
+            if !unfinished(&self.state.lock()) {
+                return true;
             }
             let start = start.get_or_insert_with(Instant::<Monotonic>::now);
             let waited = start.elapsed().as_millis();
-            if waited >= patience as i64 {
-                return;
+            if waited >= patience as i64 || is_interruptible && kernel::current!().signal_pending()
+            {
+                return false;
             }
             // Most resets take less than the time until the next look.
             if waited < i64::from(LOOK_INTERVAL) {
-                drop(state);
                 fsleep(Delta::from_millis(1));
                 self.proceed();
             } else {
-                self.looked.wait(&mut state);
+                fsleep(Delta::from_millis(5));
             }
         }
     }
 
-    fn report_end(&self, apqn: Apqn, progress: Progress) {
-        if let Progress::Failed(code) = progress {
+    /// The guest cannot reach these queues any more: resets those of them that wait for that.
+    pub(crate) fn reset_lost(self: &Arc<Self>, lost: &Lost) {
+        if !lost.is_empty() {
+            self.state.lock().host.queues.reset_held(lost);
+            self.proceed();
+        }
+    }
+
+    fn report_failure(&self, apqn: Apqn, code: u8, is_news: bool) {
+        if is_news {
             self.debug.reset_failed(apqn, code);
             pr_warn!("reset of queue {apqn} failed with response code {code:02x}: not passed on\n");
         }

@@ -13,3 +13,13 @@ phys_addr_t vfio_ap_virt_to_phys(void *address)
 {
 	return virt_to_phys(address);
 }
+
+bool vfio_ap_try_hold_page(struct page *page)
+{
+	return folio_try_get(page_folio(page));
+}
+
+void vfio_ap_release_page(struct page *page)
+{
+	folio_put(page_folio(page));
+}

@@ -11,5 +11,7 @@ struct page;
 
 phys_addr_t vfio_ap_page_to_phys(struct page *page);
 phys_addr_t vfio_ap_virt_to_phys(void *address);
+bool vfio_ap_try_hold_page(struct page *page);
+void vfio_ap_release_page(struct page *page);
 
 #endif

@@ -13,23 +13,39 @@
 //! queue that it must not have can only be kept from it by taking away the whole adapter or the
 //! whole domain; here it is always the adapter, which is a piece of hardware that one can point at.
 //!
-//! Part of the functional core: pure, without any dependency on the kernel.
+//! This is the face of the functional core, which is pure and depends on nothing: [`mask`] has the
+//! numbers and sets of the architecture, [`queues`] the states of queues and the rules of a reset,
+//! [`interrupts`] how interruptions end, [`users`] which mdevs have to do with which adapter, and
+//! [`text`] the formats of the attributes.
+
+// The paths are for `tools/core`, which takes this file from elsewhere.
+#[path = "matrix/interrupts.rs"]
+pub mod interrupts;
+#[path = "matrix/mask.rs"]
+pub mod mask;
+#[path = "matrix/queues.rs"]
+pub mod queues;
+#[path = "matrix/text.rs"]
+pub mod text;
+#[path = "matrix/users.rs"]
+pub mod users;
 
 use crate::{
-    mask::{
-        Apid,
-        Apqi,
-        Apqn,
-        Ids,
-        Mask, //
-    },
-    queues::{
-        Complete,
-        Instructions,
-        Progress,
-        Queues,
-        Storage, //
-    },
+    matrix::{
+        mask::{
+            Apid,
+            Apqi,
+            Apqn,
+            Ids,
+            Mask, //
+        },
+        queues::{
+            Instructions,
+            Progress,
+            Queues,
+            Storage, //
+        }, //
+    }, //
 };
 
 /// Adapters, usage domains and control domains: of the host, assigned to an mdev, or in an APCB.
@@ -209,8 +225,12 @@ pub struct Host<S> {
     scanning: bool,
     /// The configuration has changed, or a scan has ended, since [`Self::forget_changes`].
     reconfigured: bool,
-    /// A queue that is in the configuration was lost since then.
+    /// A queue that a guest may have was lost since then.
     lost: bool,
+    /// The adapters of which a queue was unbound in this scan by somebody else than the bus.
+    pub withdrawn: Mask<Apid>,
+    /// The end of the scan is waited for: guests keep the names of what has gone.
+    pub settling: bool,
 }
 
 impl<S: Storage> Host<S> {
@@ -222,6 +242,8 @@ impl<S: Storage> Host<S> {
             scanning: false,
             reconfigured: false,
             lost: false,
+            withdrawn: Mask::EMPTY,
+            settling: false,
         }
     }
 
@@ -236,6 +258,12 @@ impl<S: Storage> Host<S> {
         self.scanning
     }
 
+    /// The configuration may be another one, though the AP bus has not told.
+    pub fn reconfigure(&mut self, config: Matrix) {
+        self.reconfigured |= self.config != config;
+        self.config = config;
+    }
+
     /// The AP bus has found another configuration, and begins to look at the queues.
     pub fn scan_begins(&mut self, config: Matrix) {
         self.config = config;
@@ -244,33 +272,50 @@ impl<S: Storage> Host<S> {
     }
 
     /// The AP bus has looked at all queues. Those that could not be reset get another chance.
+    ///
+    /// Until [`Self::stop_settling`] is called, guests may wait for resets before they lose the names
+    /// of what has gone.
     pub fn scan_ends(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = false;
+        self.settling = true;
         self.reconfigured = true;
+        self.withdrawn = Mask::EMPTY;
         self.queues.retry_failed();
     }
 
-    /// A queue is no longer bound to the driver.
-    pub fn unbind(&mut self, apqn: Apqn) {
-        self.lost |= self.config.has_queue(apqn);
+    /// The bus does not wait any longer for the resets that follow a scan. The next scan may give to
+    /// the host what has gone, so no APCB may name it then.
+    pub fn stop_settling(&mut self) {
+        self.reconfigured |= self.settling;
+        self.settling = false;
+    }
+
+    /// A queue is no longer bound to the driver. `how` tells who has unbound it.
+    pub fn unbind(&mut self, apqn: Apqn, how: Unbinding) {
+        if how == Unbinding::ByHand || self.config.has_queue(apqn) {
+            self.lost = true;
+            if !self.config.has_queue(apqn) {
+                self.withdrawn.insert(apqn.apid);
+            }
+        }
         self.queues.unbind(apqn);
     }
 
     /// Takes the pending resets of one adapter as far as possible without waiting.
     ///
-    /// `report` hears of each queue whose reset has ended.
+    /// `report` hears of each queue whose reset has ended; see [`Queues::step`].
     pub fn step(
         &mut self,
         apid: Apid,
         ap: &mut impl Instructions,
-        mut report: impl FnMut(Apqn, Progress),
+        mut report: impl FnMut(Apqn, Progress, bool),
     ) {
         let lost = &mut self.lost;
-        self.queues.step(apid, ap, |apqn, progress| {
+        self.queues.step(apid, ap, |apqn, progress, is_news| {
             // It may be a guest's own.
             *lost |= matches!(progress, Progress::Failed(_));
-            report(apqn, progress);
+            report(apqn, progress, is_news);
         });
     }
 
@@ -284,6 +329,11 @@ impl<S: Storage> Host<S> {
         self.reconfigured || self.lost || !self.scanning && !self.queues.changed().is_empty()
     }
 
+    /// Returns true if the last changes may concern every mdev.
+    pub fn is_reconfigured(&self) -> bool {
+        self.reconfigured
+    }
+
     /// All [`Masks`] have followed the last changes.
     pub fn forget_changes(&mut self) {
         self.reconfigured = false;
@@ -293,12 +343,8 @@ impl<S: Storage> Host<S> {
 
     /// What a guest may have of what is assigned to it: the one rule.
     pub fn permitted(&self, assigned: &Matrix) -> Matrix {
-        self.permitted_knowing(assigned, &Complete::default())
-    }
-
-    fn permitted_knowing(&self, assigned: &Matrix, known: &Complete) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
-        matrix.apm = self.queues.complete(matrix.apm, matrix.aqm, known).apm;
+        matrix.apm = self.queues.complete(matrix.apm, matrix.aqm);
         matrix
     }
 
@@ -326,18 +372,29 @@ impl<S: Storage> Host<S> {
     /// assigned and for the adapters of queues that are gone though the host still has them.
     ///
     /// All else waits, so that all changes of a scan reach the guest in one commit, and so that it
-    /// does not lose its adapters while a queue in a new domain is being reset. It does no harm that
-    /// an APCB names what the host configuration no longer has: the machine gives a guest only what
-    /// is in both.
-    fn kept(&self, has: &Matrix, assigned: &Matrix, known: &Complete) -> Matrix {
+    /// does not lose its adapters while a queue in a new domain is being reset. An APCB may name what
+    /// the host configuration no longer has until the end of the scan: the machine gives a guest only
+    /// what is in both, and the bus makes no queue of it before the next scan. A queue that somebody
+    /// else than the bus unbinds is an exception, as it can have another driver at once.
+    fn kept(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
         let mut matrix = has.intersect(assigned);
+        if !self.scanning && !self.settling {
+            matrix = matrix.intersect(&self.config);
+        }
         let there = matrix.apm & self.config.apm;
-        let complete = self
-            .queues
-            .complete(there, matrix.aqm & self.config.aqm, known);
-        matrix.apm = matrix.apm - (there - complete.apm);
+        let complete = self.queues.complete(there, matrix.aqm & self.config.aqm);
+        matrix.apm = matrix.apm - (there - complete) - self.withdrawn;
         matrix
     }
+}
+
+/// Who unbinds a queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unbinding {
+    /// The task that scans the bus: no queue is made of it before the next scan.
+    ByScan,
+    /// Anybody else: another driver may have the queue at once.
+    ByHand,
 }
 
 /// Who uses an mdev.
@@ -354,20 +411,28 @@ pub enum User {
 
 /// The masks of one mdev.
 ///
+/// The APCB follows what it has to be by commits, each of which takes as long as the user of the
+/// guest likes. What a guest is to lose is not granted any more at once; what it is to get is granted
+/// when the commit begins that gives it.
+///
 /// # Invariants
 ///
-/// `granted` is changed together with the APCB only, and empty as long as there is no guest.
+/// The queues of `granted` are among those that the guest may reach ([`Self::may_reach`]). Without a
+/// commit that is due or under way, `granted` is `apcb`, which is empty as long as there is no guest.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Masks {
     /// What the administrator has assigned.
     pub assigned: Matrix,
-    /// What is in the APCB of the guest, for SIE to see.
+    /// What the guest has and keeps.
     pub granted: Matrix,
-    /// For whom.
+    /// What the APCB of the guest has to be.
+    pub due: Matrix,
+    /// What the last commit has put into the APCB of the guest, for SIE to see.
+    pub apcb: Matrix,
+    /// What a commit that is under way puts there.
+    pub committing: Option<Matrix>,
+    /// Who uses the mdev.
     pub user: User,
-    /// Remembered for what is assigned and in the host configuration. Makes no difference but to the
-    /// cost of a decision.
-    pub known: Complete,
 }
 
 /// What somebody does to an mdev.
@@ -384,6 +449,68 @@ pub enum Change {
 }
 
 impl Masks {
+    /// Decides what the APCB has to be. Returns the queues that the guest is to lose by that, which
+    /// nobody may get until the end of the commit ([`Self::end_commit`]).
+    pub fn decide(&mut self, due: Matrix) -> Lost {
+        let lost = Lost::new(self.granted, due);
+        self.granted = if due == self.apcb && self.committing.is_none() {
+            due
+        } else {
+            self.granted.intersect(&due)
+        };
+        self.due = due;
+        lost
+    }
+
+    /// Begins a commit, if one is due. Returns what to put into the APCB.
+    pub fn begin_commit(&mut self) -> Option<Matrix> {
+        if self.committing.is_some() || self.due == self.apcb {
+            return None;
+        }
+        self.granted = self.due;
+        self.committing = Some(self.due);
+        self.committing
+    }
+
+    /// The commit is over. Returns the queues that the guest cannot reach any more.
+    pub fn end_commit(&mut self) -> Lost {
+        let Some(apcb) = self.committing.take() else {
+            return Lost::NOTHING;
+        };
+        let lost = Lost::new(self.apcb, apcb);
+        self.apcb = apcb;
+        if self.due == apcb {
+            // What was not granted any more, and is again, has no queues: those would be held.
+            self.granted = apcb;
+        }
+        lost
+    }
+
+    /// Returns true if the APCB is what it has to be.
+    pub fn is_committed(&self) -> bool {
+        self.committing.is_none() && self.due == self.apcb
+    }
+
+    /// The adapters that the mdev has to do with: assigned, or in the reach of its guest.
+    pub fn adapters(&self) -> Mask<Apid> {
+        let committing = self.committing.map_or(Mask::EMPTY, |to| to.apm);
+        self.assigned.apm | self.apcb.apm | committing
+    }
+
+    /// Returns true if an APCB may name the queue: that before the commit which is under way, or that
+    /// after it.
+    pub fn may_reach(&self, apqn: Apqn) -> bool {
+        self.apcb.has_queue(apqn) || self.committing.is_some_and(|to| to.has_queue(apqn))
+    }
+
+    /// Returns true if an APCB may name a queue of `queues`; see [`Self::may_reach`].
+    pub fn may_reach_any(&self, queues: &Product) -> bool {
+        queues.intersect(&self.apcb).is_some()
+            || self
+                .committing
+                .is_some_and(|to| queues.intersect(&to).is_some())
+    }
+
     /// Takes a change to account; returns what the APCB of the guest has to be now.
     pub fn change<S: Storage>(&mut self, change: &Change, host: &Host<S>) -> Matrix {
         match *change {
@@ -393,74 +520,36 @@ impl Masks {
             Change::Leave => {}
             Change::Close => self.user = User::Nobody,
         }
-        self.refresh(host)
+        // Whoever opens or assigns in a scan wants to see that done now.
+        self.apcb_for(host, host.is_being_reset(&self.assigned))
     }
 
-    /// What becomes of the masks by what has changed at the host since the last call of
-    /// [`Host::forget_changes`], and what the APCB of the guest has to be then, if that concerns
-    /// them.
-    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<(Self, Matrix)> {
-        let changed = host.queues.changed();
-        let is_concerned = host.reconfigured
-            || !changed.is_empty()
-                && (self.assigned.apm.intersects(changed) || self.known.is_of_any(changed));
-        is_concerned.then(|| {
-            let mut masks = *self;
-            let due = masks.refresh(host);
-            (masks, due)
-        })
+    /// Returns what the APCB of the guest has to be by what is so now.
+    pub fn reconsider<S: Storage>(&self, host: &Host<S>) -> Matrix {
+        self.apcb_for(host, host.is_unsettled(&self.assigned))
     }
 
-    /// Those of some queues that are about to be assigned, among others, of which it is not sure
-    /// that the driver has them: each adapter with all domains.
-    ///
-    /// What that takes is remembered for the assignment.
-    pub fn unsure<S: Storage>(
-        &mut self,
-        queues: &Product,
-        assigned: &Matrix,
-        host: &Host<S>,
-    ) -> Option<Product> {
-        self.remember(assigned, host);
-        let rest = if queues.aqm.is_subset(&host.config.aqm) {
-            queues.apm - self.known.apm
-        } else {
-            queues.apm
-        };
-        let rest = Product::new(rest, queues.aqm)?;
-        Product::new(host.queues.partly_unbound(&rest), rest.aqm)
+    /// Returns what the APCB of the guest has to be now, if what has changed at the host since the last
+    /// call of [`Host::forget_changes`] concerns it.
+    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Matrix> {
+        let is_concerned = host.reconfigured || self.assigned.apm.intersects(host.queues.changed());
+        is_concerned.then(|| self.reconsider(host))
     }
 
-    /// Remembers what is so now; returns what the APCB of the guest has to be.
-    fn refresh<S: Storage>(&mut self, host: &Host<S>) -> Matrix {
-        let assigned = self.assigned;
-        self.remember(&assigned, host);
+    /// What the APCB of the guest has to be. As long as things are `unsettled`, the guest gets nothing
+    /// new.
+    fn apcb_for<S: Storage>(&self, host: &Host<S>, unsettled: bool) -> Matrix {
         match self.user {
             User::Nobody | User::Leaving => Matrix::EMPTY,
-            User::Guest if host.is_unsettled(&assigned) => {
-                host.kept(&self.granted, &assigned, &self.known)
-            }
-            User::Guest => Matrix {
-                apm: self.known.apm,
-                aqm: self.known.aqm,
-                adm: assigned.adm & host.config.adm,
-            },
+            User::Guest if unsettled => host.kept(&self.granted, &self.assigned),
+            User::Guest => host.permitted(&self.assigned),
         }
-    }
-
-    /// Decisions cost less from now on.
-    fn remember<S: Storage>(&mut self, assigned: &Matrix, host: &Host<S>) {
-        let (apm, aqm) = (
-            assigned.apm & host.config.apm,
-            assigned.aqm & host.config.aqm,
-        );
-        self.known = host.queues.complete(apm, aqm, &self.known);
     }
 
     /// What the guest has, or what a guest would have if there were one.
     pub fn visible<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
-            User::Nobody => host.permitted_knowing(&self.assigned, &self.known),
+            User::Nobody => host.permitted(&self.assigned),
             User::Guest | User::Leaving => self.granted,
         }
     }
@@ -514,18 +603,6 @@ impl Lost {
             apids: concerned.iter(),
             lost: *self,
         }
-    }
-
-    /// The same the other way round: for each domain the adapters that lose their queue with it.
-    pub fn columns(&self) -> impl Iterator<Item = (Apqi, Mask<Apid>)> + '_ {
-        let Self { before, after } = self;
-        before.aqm.iter().map(|apqi| {
-            if after.aqm.contains(apqi) {
-                (apqi, before.apm - after.apm)
-            } else {
-                (apqi, before.apm)
-            }
-        })
     }
 }
 

@@ -5,13 +5,12 @@
 //! The whole life of the driver is on this page: what is registered, in which order, and how it goes
 //! away again. Where to read on:
 //!
-//! - the functional core, without any dependency on the kernel: [`mask`], [`matrix`], [`queues`],
-//!   [`text`];
-//! - the shell, which carries out what the core decides: [`driver`], [`guest`], [`queue`],
-//!   [`interrupts`], [`attributes`], [`ioctl`], [`report`];
-//! - the abstractions, which hold all the `unsafe`: [`ap_bus`], [`debug_feature`],
-//!   [`delayed_work`], [`eventfd`], [`kvm`], [`matrix_device`], [`mdev`], [`module_global`],
-//!   [`pqap`], [`sysfs`], [`vfio`].
+//! - [`matrix`]: the functional core, without any dependency on the kernel;
+//! - [`linux`]: abstractions of the kernel's interfaces that know nothing of AP;
+//! - [`ap_bus`]: those of s390, among them the AP instructions;
+//! - [`driver`]: what the driver does, by safe code.
+//!
+//! Each of these rooms imports from those above it only. All `unsafe` is in the second and the third.
 
 use kernel::{
     prelude::*,
@@ -19,28 +18,21 @@ use kernel::{
 };
 
 mod ap_bus;
-mod attributes;
 mod bindings;
-mod debug_feature;
-mod delayed_work;
 mod driver;
-mod eventfd;
-mod guest;
-mod interrupts;
-mod ioctl;
-mod kvm;
-pub mod mask;
+mod linux;
 pub mod matrix;
-mod matrix_device;
-mod mdev;
-mod module_global;
-mod pqap;
-mod queue;
-pub mod queues;
-mod report;
-mod sysfs;
-pub mod text;
-mod vfio;
+
+use ap_bus::{
+    matrix_device,
+    pqap, //
+};
+use driver::{
+    guest,
+    module_global,
+    queue, //
+};
+use linux::mdev;
 
 module! {
     type: VfioAp,
@@ -52,18 +44,18 @@ module! {
     license: "GPL",
 }
 
+type MatrixDevice = matrix_device::MatrixDevice<mdev::ParentData<guest::MatrixMdev>>;
+
 /// All that is registered, in the order in which it goes away.
 #[pin_data]
 struct VfioAp {
-    /// No more mdevs: the last users have gone.
+    /// No more mdevs, nor a driver for them: the last users have gone.
     #[pin]
-    _parent: mdev::Parent<guest::MatrixMdev>,
-    #[pin]
-    _mdev_driver: mdev::Registration<guest::MatrixMdev>,
+    _parent: mdev::Parent<guest::MatrixMdev, MatrixDevice>,
     /// No more queues: they have been reset, and go to the host's drivers.
     #[pin]
     _queue_driver: kernel::driver::Registration<ap_bus::Adapter<queue::QueueDriver>>,
-    _matrix_device: matrix_device::MatrixDevice,
+    _matrix_device: Arc<MatrixDevice>,
     /// Nobody is left to call: no callback without context, no delayed work.
     _published: module_global::Published,
     _work: PendingWork,
@@ -77,13 +69,17 @@ impl kernel::InPlaceModule for VfioAp {
                 return Err(ENODEV);
             }
             let driver = driver::Driver::new()?;
+            let registered = driver.clone();
             Ok(try_pin_init!(Self {
                 _work: PendingWork(driver.clone()),
                 _published: module_global::Published::new(driver)?,
-                _matrix_device: matrix_device::MatrixDevice::new(module)?,
+                _matrix_device: Arc::new(
+                    MatrixDevice::new(module, mdev::ParentData::new())?,
+                    GFP_KERNEL
+                )?,
                 _queue_driver <- kernel::driver::Registration::new(c"vfio_ap", module),
-                _mdev_driver <- mdev::Registration::new(c"vfio_ap_mdev", module),
-                _parent <- mdev::Parent::new(_matrix_device, _mdev_driver.as_ref()),
+                _: { registered.registered() },
+                _parent <- mdev::Parent::new(c"vfio_ap_mdev", module, _matrix_device.clone()),
             }))
         })
     }
@@ -94,6 +90,6 @@ struct PendingWork(Arc<driver::Driver>);
 
 impl Drop for PendingWork {
     fn drop(&mut self) {
-        delayed_work::cancel_sync(&self.0);
+        self.0.stop();
     }
 }

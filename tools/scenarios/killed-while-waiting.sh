@@ -2,7 +2,7 @@
 # Who waits for a reset that never ends, or for the user of a device, can be killed, and what it
 # has begun is brought to its end.
 #
-# It is not gone at once: nothing wakes those who wait for a reset, but they wait for 10 s at most.
+# An administrator who writes an attribute is gone at once; the others wait for two seconds at most.
 # The C driver waits for ever.
 # drivers: rust
 # timeout: 120
@@ -12,10 +12,11 @@ patience=20
 kill_soon() {
 	_what=$1 _process=$2
 	_begun=$(seconds)
-	kill -9 "$_process"
+	# On a slow computer it may be gone already.
+	kill -9 "$_process" || _gone "$_process"
 	wait_until "$_what is gone" _gone "$_process"
 	_took=$(($(seconds) - _begun))
-	[ $_took -le 11 ] || fail "$_what was gone after $_took s"
+	[ $_took -le 4 ] || fail "$_what was gone after $_took s"
 	echo "ok: $_what is gone"
 }
 # never QUEUE: its resets do not end.

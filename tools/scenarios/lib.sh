@@ -10,9 +10,10 @@
 #                machine  scan  count_from_zero  zapqs
 #   mdevs        mdev  remove_mdev  assign  unassign  attr
 #                matrix  guest_matrix  control_domains
-#   guests       vm_open  vm  vm_close  masks  commits
-#   expecting    expect  expect_error  expect_commits  fail  skip
-#                dmesg_has  if_c  if_rust
+#   guests       vm_open  vm  vm_close  masks  commits  response  pins
+#                enabled_for_guests
+#   expecting    expect  expect_error  expect_commits  ends_within  fail  skip
+#                dmesg_has  if_c  if_rust  wait_until
 #
 # Those for programs from Debian are in lib-clients.sh.
 
@@ -188,10 +189,45 @@ wait_until() {
 	fail "in vain: $_what"
 }
 
+# enabled_for_guests: how many queues have interruptions enabled in the machine that are for guests.
+enabled_for_guests() { machine show | grep -c 'enabled: nib=.* gisa=' || :; }
+
+# nothing_pinned: no page is pinned.
+nothing_pinned() { [ "$(pins)" = 0 ]; }
+
+# under_way QUEUE: a reset of it was begun, since the counters were reset.
+under_way() { [ "$(machine counters "$1" zapq)" != 0 ]; }
+
+# ends_within SECONDS WHAT PID: the process is gone by then.
+ends_within() {
+	_limit=$1 _whose=$2 _process=$3
+	_began=$(seconds)
+	while ! _gone "$_process"; do
+		[ $(($(seconds) - _began)) -le $((_limit + 1)) ] || {
+			fail "$_whose has not ended within $_limit s"
+			return 1
+		}
+		usleep 10000
+	done
+	echo "ok: $_whose has ended within $_limit s"
+}
+
+# still_scans PID: the process that has the bus scan is not through. A debug kernel is too slow for what
+# is done in a scan: it shows nothing about scans then.
+still_scans() {
+	! _gone "$1" || [ -e /sys/kernel/debug/kmemleak ] || fail "the scan was over too early to show anything"
+}
+
 # asleep PID: in the kernel, where no signal would wake it.
 asleep() {
 	read -r _stat <"/proc/$1/stat"
 	case $_stat in *") D "*) return 0 ;; *) return 1 ;; esac
+}
+
+# driver_of QUEUE: the driver that it is bound to.
+driver_of() {
+	_link=$(readlink "$ap/devices/$1/driver") || _link=none
+	echo "${_link##*/}"
 }
 
 # scan: have the AP bus look at its host configuration; when this returns, a scan
@@ -385,6 +421,14 @@ _gone() {
 }
 _are_several() { [ $# -gt 1 ]; }
 
+# response NAME COMMAND...: what the guest gets, the response code alone, as in rc=00.
+response() {
+	_guest=$1
+	shift
+	_said=$(vm "$_guest" guest "$@") || return
+	echo "${_said%% *}"
+}
+
 # masks NAME: what KVM last put into the guest's CRYCB.
 masks() { vm "$1" masks; }
 
@@ -414,9 +458,17 @@ clean() {
 		_vm=${_file##*/}
 		vm_close "${_vm%.pid}"
 	done
+	_stuck=
 	for _mdev in "$mdevs"/*; do
-		[ ! -e "$_mdev" ] || ktry write "$_mdev/remove" 1
+		[ -e "$_mdev" ] || continue
+		# mdev takes `remove` away from a device that was not quite there when somebody wrote to it;
+		# only unloading removes that.
+		if [ -e "$_mdev/remove" ]; then ktry write "$_mdev/remove" 1; else _stuck=$_mdev; fi
 	done
+	[ -z "$_stuck" ] || {
+		unload_driver
+		load_driver
+	}
 }
 
 # finish: undo everything, in order.

@@ -5,7 +5,7 @@
 
 kernel=$("$testbed/kernel.sh")
 cd "$repo"
-mapfile -t module < <(find . -maxdepth 1 -name '*.rs' ! -name bindings_generated.rs)
+mapfile -t module < <(module_sources)
 "$testbed/enter" rustfmt --config-path "$kernel/.rustfmt.toml" "$@" "${module[@]}"
 cd tools
 "$testbed/enter" cargo fmt "$@"

@@ -145,6 +145,12 @@ progress() {
 	fi
 }
 
+# module_sources: the Rust files of the module, as paths from the top.
+module_sources() {
+	(cd "$repo" && find . -maxdepth 1 -name '*.rs' ! -name '*_generated.rs' &&
+		find ap_bus driver linux matrix -name '*.rs') | sed 's,^\./,,' | sort
+}
+
 # last_line LOG
 last_line() { tr '\r' '\n' <"$1" | grep . | tail -n 1 | cut -c1-90; }
 

@@ -94,9 +94,9 @@ module() {
 # Each file has as many lines with the word as Documentation/unsafe.rst says, or none.
 unsafe_is_documented() {
 	local file n
-	for file in "$repo"/*.rs; do
-		n=$(sed 's,//.*,,' "$file" | grep -cw unsafe || true)
-		[ "$n" = 0 ] || [ "${file##*/}" = bindings_generated.rs ] || echo "${file##*/} $n"
+	module_sources | while read -r file; do
+		n=$(sed 's,//.*,,' "$repo/$file" | grep -cw unsafe || true)
+		[ "$n" = 0 ] || echo "$file $n"
 	done | diff - <(awk '$1 ~ /\.rs$/ { print $1, $2 }' "$repo/Documentation/unsafe.rst")
 }
 
@@ -134,7 +134,9 @@ lint() {
 	with_kernel "the module builds without warnings" module
 	with_kernel "clippy: the module" module CLIPPY=1
 	with_kernel "rustdoc: the module" module RUSTDOC_TOO=1
+	with_kernel "safe code that would break memory does not build" "$testbed/misuse.sh"
 	check "unsafe is where Documentation/unsafe.rst says" unsafe_is_documented
+	check "rooms of the module import from those below only" "$testbed/rooms.sh"
 	check "every file names its licence" every_file_has_a_licence
 	with_kernel "make clean keeps what is not built" clean_keeps_sources
 	check "licences of third-party crates" "$testbed/enter" tools/testbed/licences.py check
@@ -144,7 +146,7 @@ lint() {
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items
 	cd ..
 	with_kernel "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
-		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c helpers.h bindings_helper.h
+		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c helpers.h layouts.c bindings_helper.h
 }
 
 # compile LOG WORD...: what cargo compiles for a test, and how far it is. If it does not get

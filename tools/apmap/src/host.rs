@@ -216,7 +216,7 @@ impl Host {
             }
         }
         for apid in queues.busy().iter() {
-            queues.step(apid, &mut AlwaysReset, |_, _| {});
+            queues.step(apid, &mut AlwaysReset, |_, _, _| {});
         }
         Rules::new(self.config, queues)
     }

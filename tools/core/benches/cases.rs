@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Change, Host, Lost, Masks, Matrix, User},
+    matrix::{Host, Lost, Masks, Matrix, User},
     queues::{response, Entry, Instructions, Queues},
     text::{parse_matrix, Listing},
 };
@@ -45,7 +45,7 @@ fn host(adapters: u16, domains: u16) -> Host<Vec<Entry>> {
         for apqi in 0..domains {
             queues.bind(Apqn::new(Apid(apid as u8), Apqi(apqi as u8)));
         }
-        queues.step(Apid(apid as u8), &mut Hardware, |_, _| {});
+        queues.step(Apid(apid as u8), &mut Hardware, |_, _, _| {});
     }
     assert!(queues.busy().is_empty());
     Host::new(matrix(adapters, domains), queues)
@@ -68,6 +68,8 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
     let masks = Masks {
         assigned: everything,
         granted: everything,
+        due: everything,
+        apcb: everything,
         user: User::Guest,
         ..Masks::default()
     };
@@ -75,22 +77,18 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
     scanning.scan_begins(everything);
     let ap_config = text(adapters, domains);
     assert_eq!(parse_matrix(ap_config.as_bytes()).ok(), Some(everything));
-    let due = |masks: &Masks, host: &_| {
-        let mut masks = *masks;
-        masks.change(&Change::Assign(masks.assigned), host)
-    };
-    assert_eq!(due(&masks, &settled), everything);
+    assert_eq!(masks.reconsider(&settled), everything);
     vec![
         (
             "what a guest has to have",
             Box::new(move || {
-                black_box(due(black_box(&masks), &settled));
+                black_box(black_box(&masks).reconsider(&settled));
             }),
         ),
         (
             "what it keeps in a scan",
             Box::new(move || {
-                black_box(due(black_box(&masks), &scanning));
+                black_box(black_box(&masks).reconsider(&scanning));
             }),
         ),
         (

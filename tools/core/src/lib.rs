@@ -5,12 +5,8 @@
 //! These are the very files that the kernel module is made of; nothing is copied. Beside them is the
 //! [`specification`] that they are tested against.
 
-#[path = "../../../mask.rs"]
-pub mod mask;
 #[path = "../../../matrix.rs"]
 pub mod matrix;
-#[path = "../../../queues.rs"]
-pub mod queues;
 pub mod specification;
-#[path = "../../../text.rs"]
-pub mod text;
+
+pub use matrix::{interrupts, mask, queues, text, users};

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Change, Host, Lost, Masks, Matrix, Product, User},
-    queues::{response, Complete, Entry, Instructions, Progress, Queues},
+    matrix::{Change, Host, Masks, Matrix, Product, Unbinding, User},
+    queues::{response, Entry, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
 
@@ -24,6 +24,8 @@ struct World {
     mdevs: [Masks; 2],
     hardware: Hardware,
     commits: [u32; 2],
+    /// Commits take until [`Event::Commit`], as their users hold them up.
+    are_slow: bool,
     bound: BTreeSet<u16>,
     /// Queues that a guest could have used since their last reset.
     dirty: BTreeSet<u16>,
@@ -70,6 +72,8 @@ enum Event {
     /// An assignment that is refused, because the host reserves a queue.
     Refuse(usize, Matrix),
     Attach(usize, bool),
+    /// A commit begins, or the one that has begun ends.
+    Commit(usize),
     Look,
 }
 
@@ -83,19 +87,20 @@ impl World {
                 ..Default::default()
             },
             commits: [0; 2],
+            are_slow: false,
             bound: BTreeSet::new(),
             dirty: BTreeSet::new(),
         }
     }
 
-    /// Whether a queue is reserved for the host is asked for all that the driver may not have.
-    fn look_for_unsure(&mut self, n: usize, assigned: &Matrix) {
+    /// Whether a queue is reserved for the host is asked for all that the driver does not have.
+    fn look_for_unbound(&self, n: usize, assigned: &Matrix) {
         let old = self.mdevs[n].assigned;
         for product in assigned.new_queues(&old).into_iter().flatten() {
-            let unsure = self.mdevs[n].unsure(&product, assigned, &self.host);
+            let unbound = self.host.queues.unbound(&product);
             for apqn in product.queues() {
-                let is_unsure = unsure.is_some_and(|unsure| unsure.apm.contains(apqn.apid));
-                assert!(is_unsure || self.bound.contains(&apqn.to_raw()));
+                let is_asked = unbound.is_some_and(|unbound| unbound.apm.contains(apqn.apid));
+                assert!(is_asked || self.bound.contains(&apqn.to_raw()));
             }
         }
     }
@@ -105,24 +110,34 @@ impl World {
         self.settle(n, due);
     }
 
-    /// Commits what is due.
+    /// Decides what is due; and commits it, if commits are quick.
     fn settle(&mut self, n: usize, due: Matrix) {
         let mdev = &mut self.mdevs[n];
-        if due == mdev.granted {
-            return;
-        }
-        let lost = Lost::new(mdev.granted, due);
         let (had, has) = (queues(&mdev.granted), queues(&due));
+        let lost = mdev.decide(due);
         let taken = had.iter().filter(|apqn| !has.contains(apqn)).count();
         assert_eq!(self.host.queues.hold(&lost) as usize, taken);
         assert_eq!(lost.is_empty(), taken == 0);
-        mdev.granted = due;
-        self.commits[n] += 1;
-        for apqn in queues(&due) {
-            self.dirty.insert(apqn.to_raw());
+        if !self.are_slow {
+            self.commit(n);
+            self.commit(n);
+            assert!(self.mdevs[n].is_committed());
         }
-        self.host.queues.reset_held(&lost);
         self.check();
+    }
+
+    /// Begins a commit, if one is due, or ends the one that has begun.
+    fn commit(&mut self, n: usize) {
+        let mdev = &mut self.mdevs[n];
+        if mdev.committing.is_some() {
+            let lost = mdev.end_commit();
+            self.host.queues.reset_held(&lost);
+        } else if let Some(apcb) = mdev.begin_commit() {
+            self.commits[n] += 1;
+            for apqn in queues(&apcb) {
+                self.dirty.insert(apqn.to_raw());
+            }
+        }
     }
 
     /// The bus binds a queue once.
@@ -132,12 +147,18 @@ impl World {
         }
     }
 
+    fn unbind(&mut self, apqn: Apqn, how: Unbinding) {
+        self.bound.remove(&apqn.to_raw());
+        self.host.unbind(apqn, how);
+        self.follow();
+    }
+
     fn look(&mut self) {
         for apid in self.host.queues.busy().iter() {
             let dirty = &mut self.dirty;
             self.host
                 .queues
-                .step(apid, &mut self.hardware, |apqn, progress| {
+                .step(apid, &mut self.hardware, |apqn, progress, _| {
                     assert_eq!(progress, Progress::Done);
                     dirty.remove(&apqn.to_raw());
                 });
@@ -148,22 +169,27 @@ impl World {
         match *event {
             Event::Bind(a, q) => self.bind(apqn(a, q)),
             Event::Unbind(a, q) => {
-                self.bound.remove(&apqn(a, q).to_raw());
-                self.host.unbind(apqn(a, q));
-                self.follow();
+                self.unbind(apqn(a, q), Unbinding::ByHand);
+                // Who unbinds it waits until no guest can use it.
+                for n in [0, 1] {
+                    while self.mdevs[n].may_reach(apqn(a, q)) {
+                        self.commit(n);
+                    }
+                }
                 // The driver resets a queue before it lets go of it.
                 self.dirty.remove(&apqn(a, q).to_raw());
                 self.hardware.resetting.remove(&apqn(a, q).to_raw());
             }
-            Event::Refuse(n, assigned) => self.look_for_unsure(n, &assigned),
+            Event::Refuse(n, assigned) => self.look_for_unbound(n, &assigned),
             Event::Assign(n, assigned) => {
-                self.look_for_unsure(n, &assigned);
+                self.look_for_unbound(n, &assigned);
                 if !share(&assigned, &self.mdevs[1 - n].assigned) {
                     self.update(n, &Change::Assign(assigned));
                 }
             }
             Event::Attach(n, true) => self.update(n, &Change::Open),
             Event::Attach(n, false) => self.update(n, &Change::Close),
+            Event::Commit(n) => self.commit(n),
             Event::Look => {}
         }
         self.look();
@@ -173,25 +199,19 @@ impl World {
 
     /// Those whom the last changes concern follow them.
     fn follow(&mut self) {
-        if self.host.is_to_be_followed() {
-            let behind = [0, 1].map(|n| self.follow_now(n));
+        while self.host.is_to_be_followed() {
+            let decided = self.mdevs.map(|mdev| mdev.following(&self.host));
             self.host.forget_changes();
-            for (n, behind) in behind.into_iter().enumerate() {
-                if let Some(due) = self.follow_now(n).or(behind) {
+            for (n, due) in decided.into_iter().enumerate() {
+                if let Some(due) = due {
                     self.settle(n, due);
                 }
             }
         }
         // For the others they make no difference.
         for mdev in self.mdevs {
-            assert_eq!(due(mdev, &self.host), mdev.granted);
+            assert_eq!(mdev.reconsider(&self.host), mdev.due);
         }
-    }
-
-    fn follow_now(&mut self, n: usize) -> Option<Matrix> {
-        let (following, due) = self.mdevs[n].following(&self.host)?;
-        self.mdevs[n] = following;
-        Some(due)
     }
 
     /// A reset that takes too long is no longer waited for.
@@ -207,15 +227,12 @@ impl World {
         for (n, mdev) in self.mdevs.iter().enumerate() {
             let other = &self.mdevs[1 - n];
             assert!(subset(&mdev.granted, &mdev.assigned));
-            assert!(!share(&mdev.granted, &other.granted));
+            let reach = |mdev: &Masks| [mdev.apcb, mdev.committing.unwrap_or_default()];
+            for mine in reach(mdev) {
+                assert!(!reach(other).iter().any(|others| share(&mine, others)));
+            }
+            assert!(queues(&mdev.granted).iter().all(|q| mdev.may_reach(*q)));
             assert!(mdev.user == User::Guest || mdev.granted == Matrix::EMPTY);
-            // What is remembered makes no difference.
-            let forgetful = Masks {
-                known: Complete::default(),
-                ..*mdev
-            };
-            assert_eq!(due(*mdev, &self.host), due(forgetful, &self.host));
-            assert_eq!(mdev.visible(&self.host), forgetful.visible(&self.host));
         }
         // A queue that nobody has, and that somebody has used, is not to be had without a reset.
         for raw in &self.dirty {
@@ -228,19 +245,17 @@ impl World {
 
     fn quiesce(&mut self) {
         // Resets that end can make guests lose queues, which are to be reset then.
-        for _ in 0..3 * (self.hardware.looks + 1) {
+        for _ in 0..4 * (self.hardware.looks + 1) {
+            for n in [0, 1, 0, 1] {
+                self.event(&Event::Commit(n));
+            }
             self.event(&Event::Look);
         }
         assert!(self.host.queues.busy().is_empty());
     }
 }
 
-/// Whether there is a queue in both.
-/// What is due if nothing is assigned anew.
-fn due(mut mdev: Masks, host: &Host<Vec<Entry>>) -> Matrix {
-    mdev.change(&Change::Assign(mdev.assigned), host)
-}
-
+/// Returns true if there is a queue in both.
 fn share(a: &Matrix, b: &Matrix) -> bool {
     Product::new(a.apm, a.aqm).is_some_and(|queues| queues.intersect(b).is_some())
 }
@@ -286,6 +301,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => (0usize..2, any_matrix()).prop_map(|(n, m)| Event::Assign(n, m)),
         1 => (0usize..2, any_matrix()).prop_map(|(n, m)| Event::Refuse(n, m)),
         2 => (0usize..2, any::<bool>()).prop_map(|(n, on)| Event::Attach(n, on)),
+        3 => (0usize..2).prop_map(Event::Commit),
         1 => Just(Event::Look),
     ]
 }
@@ -295,8 +311,13 @@ proptest! {
 
     /// When all has come to rest, a guest has what the specification says, whatever happened.
     #[test]
-    fn the_present_decides(events in prop::collection::vec(any_event(), 0..60), looks in 0u32..4) {
+    fn the_present_decides(
+        events in prop::collection::vec(any_event(), 0..60),
+        looks in 0u32..4,
+        are_slow in any::<bool>(),
+    ) {
         let mut world = World::new(looks);
+        world.are_slow = are_slow;
         for event in &events {
             world.event(event);
         }
@@ -338,7 +359,8 @@ proptest! {
         world.host.scan_begins(config);
         for apqn in queues(&before.0) {
             if !config.has_queue(apqn) {
-                world.event(&Event::Unbind(apqn.apid.0, apqn.apqi.0));
+                world.unbind(apqn, Unbinding::ByScan);
+                world.event(&Event::Look);
             }
         }
         for (i, apqn) in queues(&config).into_iter().enumerate() {
@@ -446,7 +468,7 @@ fn a_guest_loses_a_queue_that_cannot_be_reset() {
         .host
         .queues
         .reset_in_place(Apid(0), Mask::only(Apqi(0)));
-    world.host.step(Apid(0), &mut Broken, |_, progress| {
+    world.host.step(Apid(0), &mut Broken, |_, progress, _| {
         assert_eq!(progress, Progress::Failed(response::NOT_AVAILABLE));
     });
     world.follow();
@@ -506,28 +528,23 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
-/// Whichever of the two numbers is the greater: by its row and by its column.
 #[test]
 fn there_is_room_for_each_queue() {
     let mut queues = Queues::new(Vec::new());
     for apqn in [apqn(3, 0), apqn(0, 200), apqn(255, 255)] {
-        let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
-        assert_eq!(queues.make_room(apqn, |_| Err(())), Err(()));
-        let grow = |entries: &mut Vec<Entry>| {
-            entries.push(Entry::NONE);
-            Ok::<(), ()>(())
-        };
-        assert_eq!(queues.make_room(apqn, grow), Ok(()));
-        assert_eq!(queues.make_room(apqn, |_| Err(())), Ok(()));
+        if !queues.has_room(apqn) {
+            let old = queues.move_to(vec![Entry::NONE; usize::from(apqn.apid.0) + 1]);
+            assert!(old.len() <= usize::from(apqn.apid.0));
+        }
+        assert!(queues.has_room(apqn));
         queues.bind(apqn);
-        queues.step(apqn.apid, &mut Hardware::default(), |_, _| {});
-        // A domain is added to none, and then the adapter is looked at anew.
-        let without = queues.complete(apm, Mask::EMPTY, &Complete::default());
-        assert_eq!(without.apm, apm);
-        queues.forget_changes();
-        assert_eq!(queues.complete(apm, aqm, &without).apm, apm);
-        assert_eq!(queues.complete(apm, aqm, &Complete::default()).apm, apm);
+        queues.step(apqn.apid, &mut Hardware::default(), |_, _, _| {});
+        let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
+        assert_eq!(queues.complete(apm, aqm), apm);
         let next = Mask::only(Apqi(apqn.apqi.0 ^ 1));
-        assert_eq!(queues.complete(apm, aqm | next, &without).apm, Mask::EMPTY);
+        assert_eq!(queues.complete(apm, aqm | next), Mask::EMPTY);
     }
+    // What somebody else has made room for meanwhile stays.
+    assert_eq!(queues.move_to(vec![Entry::NONE; 4]).len(), 4);
+    assert!(queues.is_bound(apqn(3, 0)) && queues.is_bound(apqn(255, 255)));
 }

@@ -4,11 +4,12 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
+use nix::unistd::{Pid, gettid};
 use nix::{request_code_none, request_code_write};
 
 use crate::argument::Argument;
@@ -303,6 +304,7 @@ pub fn map_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Resu
 /// KVM does not handle, or this process ends.
 pub struct Cpu {
     end: Arc<Mutex<Option<String>>>,
+    thread: Pid,
 }
 
 impl Cpu {
@@ -332,21 +334,28 @@ impl Cpu {
             return Err(Errno::last());
         }
         let area = Area(NonNull::new(area.cast()).ok_or(Errno::ENOMEM)?);
-        let cpu = Self {
-            end: Arc::default(),
-        };
-        let end = Arc::clone(&cpu.end);
+        let end: Arc<Mutex<_>> = Arc::default();
+        let ours = Arc::clone(&end);
+        let (hello, thread) = mpsc::channel();
         let alone = host_cpu.map(cpu_set);
         thread::spawn(move || {
+            // It is waited for.
+            let _ = hello.send(gettid());
             if let Some(set) = alone {
                 // SAFETY: the set is as long as is said. If the CPU does not exist, the
                 // thread runs anywhere.
                 unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
             }
             let why = area.run(&vcpu, start);
-            *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            *ours.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         });
-        Ok(cpu)
+        let thread = thread.recv().map_err(|_| Errno::ESRCH)?;
+        Ok(Self { end, thread })
+    }
+
+    /// The thread that runs it.
+    pub fn thread(&self) -> Pid {
+        self.thread
     }
 
     /// Why it does not run any more.

@@ -10,6 +10,8 @@
 //! | [`kvm_run`]  | what it takes to have a virtual CPU run                     |
 //! | [`memory`]   | storage of a guest                                          |
 //! | [`payload`]  | the program in it                                           |
+//! | [`scheduling`] | who gets the CPUs                                        |
+//! | [`race`]     | what a user does while somebody else is at it, or starves   |
 //! | [`interview`] | what one may ask that program                              |
 //! | [`rsa`]      | requests to adapters whose results are known                |
 //! | [`crycb`]    | what KVM wrote down about the masks it was given            |
@@ -21,8 +23,8 @@
 //! | [`stress`]   | what is done to the driver by many processes at once        |
 //! | [`error`]    | an errno together with the step that met it                 |
 //!
-//! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`], [`memory`] and
-//! [`rsa`], and once in [`payload`] for the symbols of its program, in [`instructions`] for a loop.
+//! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`], [`memory`],
+//! [`scheduling`] and [`rsa`], and once in [`payload`] for the symbols of its program, in [`instructions`] for a loop.
 
 pub mod argument;
 pub mod backdoor;
@@ -36,7 +38,9 @@ pub mod kvm_run;
 pub mod memory;
 pub mod module;
 pub mod payload;
+pub mod race;
 pub mod rsa;
+pub mod scheduling;
 pub mod stress;
 pub mod sysfs;
 pub mod uapi;

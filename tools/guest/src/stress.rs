@@ -17,7 +17,12 @@ use nix::errno::Errno;
 
 use crate::error::{Error, Result, Step};
 use crate::host::{AP, DRIVER, create, driverless, mdev, probe, uuid};
-use crate::vm::{Backend, Device, GuestOptions, Irq, Vm};
+use crate::kvm_run::Cpu;
+use crate::memory::{Memory, SEGMENT};
+use crate::payload::STORAGE;
+use crate::race::{self, End, Named};
+use crate::scheduling::Starving;
+use crate::vm::{Backend, Deed, Device, Guest, GuestOptions, Irq, Vm};
 use crate::{backdoor, interview, module, sysfs};
 
 /// The mdev that has several users.
@@ -109,11 +114,14 @@ fn expected(operation: &str) -> &'static [&'static str] {
         "assign" | "unassign" | "ap_config" => {
             &["EADDRNOTAVAIL", "EADDRINUSE", "ENODEV", "ENOENT", "EBUSY"]
         }
-        "read" => &["ENODEV", "ENOENT", "EIO"],
+        // debugfs says ENXIO while the owner of a file is being unloaded.
+        "read" => &["ENODEV", "ENOENT", "EIO", "ENXIO"],
         "open" => &["EBUSY", "ENODEV", "ENOENT"],
         "reset" => &["EIO", "ENODEV"],
         "set-irq" => &["ENODEV"],
-        "bind" | "unbind" => &["EBUSY", "ENODEV", "ENOENT"],
+        // EAGAIN: the queue is just being added.
+        "bind" => &["EAGAIN", "EBUSY", "ENODEV", "ENOENT"],
+        "unbind" => &["EBUSY", "ENODEV", "ENOENT"],
         "reserve" => &["EBUSY", "ENODEV"],
         "override" => &["EBUSY", "ENODEV", "ENOENT"],
         "probe" => &["EINVAL", "ENODEV", "EAGAIN", "EBUSY"],
@@ -129,6 +137,8 @@ pub struct Worker {
     tally: Tally,
     random: Rng,
     end: Instant,
+    /// Memory that is plugged now and then.
+    more: Option<Memory>,
 }
 
 impl Worker {
@@ -138,6 +148,7 @@ impl Worker {
             tally: Tally::default(),
             random: Rng::with_seed(seed),
             end: Instant::now() + duration,
+            more: None,
         }
     }
 
@@ -166,6 +177,8 @@ impl Worker {
             "look" => self.look(),
             "kill" => self.kill(name)?,
             "machine" => self.change_machine(),
+            "break" => self.break_queue(),
+            "flap" => self.flap(),
             "scan" => self.write("scan", &Path::new(AP).join("scans"), "1"),
             "bind" => self.bind_or_unbind(),
             "reserve" => self.reserve(),
@@ -183,6 +196,11 @@ impl Worker {
 
     fn queue(&mut self) -> String {
         format!("{:02x}.{:04x}", self.id(), self.id())
+    }
+
+    /// One of the CPUs of a guest.
+    fn cpu(&mut self, guest: &Guest) -> String {
+        self.random.usize(..guest.cpus.len()).to_string()
     }
 
     fn any_mdev(&mut self) -> char {
@@ -264,7 +282,11 @@ impl Worker {
 
     /// One of the things that a user and its guest do.
     fn use_device(&mut self, vm: &Vm, device: &mut Device) {
-        match self.random.u8(..8) {
+        match self.random.u8(..12) {
+            8 => self.race(vm, device),
+            9 => self.starve_a_cpu(vm, device),
+            10 => self.starve_a_thread(vm, device),
+            11 => self.plug(vm, device),
             0 | 1 => {
                 let irq = [Irq::Request, Irq::ConfigChanged][self.random.usize(..2)];
                 let on = self.random.bool();
@@ -280,7 +302,7 @@ impl Worker {
             }
             _ => {
                 if let Ok(guest) = vm.guest() {
-                    let cpu = self.random.usize(..guest.cpus.len()).to_string();
+                    let cpu = self.cpu(guest);
                     let queue = self.queue();
                     let word =
                         ["enable", "enable", "disable", "send", "receive"][self.random.usize(..5)];
@@ -288,6 +310,114 @@ impl Worker {
                     self.tally.note(&format!("guest-{word}"), &answer);
                 }
             }
+        }
+    }
+
+    /// Something that takes memory away, and gives it back.
+    fn deed(&mut self, guest: &Guest, device: &Device) -> Option<Named<'static>> {
+        let names: &[_] = match device.backend() {
+            Backend::Group => &["unmap"],
+            Backend::Iommufd => &["unmap", "detach", "replace"],
+        };
+        Named::new(names[self.random.usize(..names.len())], guest)
+    }
+
+    /// Gives back what a deed has taken away.
+    fn undo(&mut self, what: &Named<'_>, guest: &Guest, device: &Device) {
+        match what.deed {
+            Deed::Unmap(_) => self.tally.note("map", &device.map(guest.memory)),
+            Deed::Detach => {
+                let attached = device.access().and_then(|access| access.act(Deed::Attach));
+                self.tally.note("attach", &attached);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_end(&mut self, end: &Result<End<'_>>) {
+        match end {
+            Ok(end) => self.tally.note(end.name, &end.result),
+            Err(_) => self.tally.note("race", end),
+        }
+    }
+
+    /// The guest enables interruptions all the time while its user does something.
+    fn race(&mut self, vm: &Vm, device: &Device) {
+        let Ok(guest) = vm.guest() else { return };
+        let what = match self.random.u8(..3) {
+            0 => Named::new("reset", guest),
+            _ => self.deed(guest, device),
+        };
+        let Some(what) = what else { return };
+        let (cpu, queue) = (self.cpu(guest), self.queue());
+        let delay = Duration::from_millis(self.random.u64(..4));
+        let question = [&cpu, "enable", &queue];
+        let account = race::race(guest, device, &what, delay, &question);
+        self.note_end(&account.map(|account| account.end));
+        self.undo(&what, guest, device);
+    }
+
+    /// A CPU of the guest enables interruptions, and gets no CPU of the host while its user takes
+    /// memory away.
+    fn starve_a_cpu(&mut self, vm: &Vm, device: &Device) {
+        let Ok(guest) = vm.guest() else { return };
+        let Some(what) = self.deed(guest, device) else {
+            return;
+        };
+        let (cpu, queue) = (self.cpu(guest), self.queue());
+        let threads: Vec<_> = guest.cpus.iter().map(Cpu::thread).collect();
+        let delay = Duration::from_millis(self.random.u64(..4));
+        let question = [&cpu, "enable", &queue];
+        let ready = move || Starving::new(&threads);
+        let account = race::after(guest, device, &what, delay, ready, &question);
+        self.note_end(&account.map(|account| account.end));
+        self.undo(&what, guest, device);
+    }
+
+    /// A thread of the user that resets the device gets no CPU while another takes memory away.
+    fn starve_a_thread(&mut self, vm: &Vm, device: &Device) {
+        let Ok(guest) = vm.guest() else { return };
+        let Some(what) = Named::new("reset", guest) else {
+            return;
+        };
+        let delay = Duration::from_millis(self.random.u64(..20));
+        match race::starve(guest, device, &what, delay, 0) {
+            Ok(ends) => {
+                for end in ends {
+                    self.note_end(&Ok(end));
+                }
+            }
+            Err(e) => self.note_end(&Err(e)),
+        }
+        self.tally.note("map", &device.map(guest.memory));
+    }
+
+    /// Memory is plugged, used for an indicator, and unplugged.
+    fn plug(&mut self, vm: &Vm, device: &Device) {
+        let Ok(guest) = vm.guest() else { return };
+        let more = match self.more {
+            Some(more) => more,
+            // It is never given back.
+            None => match Memory::new(STORAGE as u64, SEGMENT) {
+                Ok(more) => *self.more.insert(more),
+                Err(_) => return,
+            },
+        };
+        self.tally.note("plug", &vm.set_more_memory(Some(more)));
+        self.tally.note("map", &device.map(more));
+        // At its beginning, or at the end of what is before it.
+        let at = STORAGE as u64 - [0, 8, 4096][self.random.usize(..3)];
+        let (cpu, queue) = (self.cpu(guest), self.queue());
+        let answer = interview::ask(guest, &[&cpu, "enable", &queue, &at.to_string()]);
+        self.tally.note("guest-enable", &answer);
+        self.pause(5);
+        // Either may go first.
+        if self.random.bool() {
+            self.tally.note("unplug", &vm.set_more_memory(None));
+            self.tally.note("unmap", &device.unmap(more));
+        } else {
+            self.tally.note("unmap", &device.unmap(more));
+            self.tally.note("unplug", &vm.set_more_memory(None));
         }
     }
 
@@ -384,6 +514,40 @@ impl Worker {
         let _ = backdoor::ask(&command);
         self.tally.add("machine", "ok", 1);
         self.pause(20);
+    }
+
+    /// A queue that does not let go for a while: the machine does not reset it, or neither enables nor
+    /// disables interruptions.
+    fn break_queue(&mut self) {
+        let queue = self.queue();
+        let (broken, mended) = [
+            ("zapq rc=05", "zapq clear"),
+            ("zapq rc=42", "zapq clear"),
+            ("aqic rc=05", "aqic clear"),
+            ("reset-polls forever", "reset-polls 1"),
+            ("reset-polls 40", "reset-polls 1"),
+            ("irq-polls forever", "irq-polls 1"),
+            ("irq-polls 150", "irq-polls 1"),
+        ][self.random.usize(..7)];
+        let _ = backdoor::ask(&format!("queue {queue} {broken}"));
+        self.pause(400);
+        let _ = backdoor::ask(&format!("queue {queue} {mended}"));
+        self.tally.add("break", "ok", 1);
+        self.pause(400);
+    }
+
+    /// An adapter or a domain that goes and comes back within a scan.
+    fn flap(&mut self) {
+        let mask = ["apm", "apm", "aqm"][self.random.usize(..3)];
+        let id = self.id();
+        let _ = backdoor::ask(&format!("{mask} - {id}"));
+        let scans = Path::new(AP).join("scans");
+        let scan = thread::spawn(move || sysfs::write(scans, "1"));
+        self.pause(30);
+        let _ = backdoor::ask(&format!("{mask} + {id}"));
+        let scan = scan.join().unwrap_or(Err(Errno::EIO).step("thread"));
+        self.tally.note("scan", &scan);
+        self.pause(200);
     }
 
     fn bind_or_unbind(&mut self) {

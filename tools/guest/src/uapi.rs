@@ -38,6 +38,8 @@ const VFIO_DEVICE_SET_IRQS: Ioctl = request_code_none!(VFIO, 110);
 const VFIO_DEVICE_RESET: Ioctl = request_code_none!(VFIO, 111);
 const VFIO_DEVICE_BIND_IOMMUFD: Ioctl = request_code_none!(VFIO, 118);
 const VFIO_DEVICE_ATTACH_IOMMUFD_PT: Ioctl = request_code_none!(VFIO, 119);
+const VFIO_DEVICE_DETACH_IOMMUFD_PT: Ioctl = request_code_none!(VFIO, 120);
+const IOMMU_DESTROY: Ioctl = request_code_none!(VFIO, 0x80);
 const IOMMU_IOAS_ALLOC: Ioctl = request_code_none!(VFIO, 0x81);
 
 const VFIO_TYPE1V2_IOMMU: usize = 3;
@@ -109,6 +111,18 @@ struct AttachIommufdPt {
     flags: u32,
     pt_id: u32,
     pasid: u32,
+}
+
+#[repr(C)]
+struct DetachIommufdPt {
+    argsz: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct IommuDestroy {
+    size: u32,
+    id: u32,
 }
 
 #[repr(C)]
@@ -248,7 +262,17 @@ pub fn alloc_ioas(iommufd: BorrowedFd<'_>) -> nix::Result<u32> {
     Ok(ioas.out_ioas_id)
 }
 
-/// VFIO_DEVICE_ATTACH_IOMMUFD_PT.
+/// IOMMU_DESTROY of an I/O address space, which nothing may use any more.
+pub fn destroy_ioas(iommufd: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
+    let mut destroy = IommuDestroy {
+        size: argsz::<IommuDestroy>(),
+        id: ioas,
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(iommufd, IOMMU_DESTROY, &mut destroy) }.map(drop)
+}
+
+/// VFIO_DEVICE_ATTACH_IOMMUFD_PT: in the place of the I/O address space that it has, if it has one.
 pub fn attach_ioas(device: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
     let mut attach = AttachIommufdPt {
         argsz: argsz::<AttachIommufdPt>(),
@@ -258,6 +282,16 @@ pub fn attach_ioas(device: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &mut attach) }.map(drop)
+}
+
+/// VFIO_DEVICE_DETACH_IOMMUFD_PT.
+pub fn detach_ioas(device: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut detach = DetachIommufdPt {
+        argsz: argsz::<DetachIommufdPt>(),
+        flags: 0,
+    };
+    // SAFETY: that is the structure of this request.
+    unsafe { by_reference(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &mut detach) }.map(drop)
 }
 
 /// The code of request `number` of VFIO devices, counted from VFIO_BASE as in

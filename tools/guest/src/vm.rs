@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::libc::Ioctl;
@@ -191,7 +193,7 @@ impl Vm {
                 uapi::bind_iommufd(device.file.as_fd(), iommufd.as_fd())
                     .step("VFIO_DEVICE_BIND_IOMMUFD")?;
                 let ioas = uapi::alloc_ioas(iommufd.as_fd()).step("IOMMU_IOAS_ALLOC")?;
-                let iommufd = Iommu::Iommufd(iommufd, ioas);
+                let iommufd = Iommu::Iommufd(iommufd, Arc::new(AtomicU32::new(ioas)));
                 if let Some(guest) = &self.guest {
                     iommufd.map(guest.memory)?;
                 }
@@ -221,8 +223,8 @@ impl Drop for Link {
 /// What the storage of a guest is mapped in, for devices to get at it.
 enum Iommu {
     Container(File),
-    /// With the number of an I/O address space.
-    Iommufd(File, u32),
+    /// With the number of the I/O address space, which can be replaced.
+    Iommufd(File, Arc<AtomicU32>),
 }
 
 impl Iommu {
@@ -232,7 +234,8 @@ impl Iommu {
                 kvm_run::map_dma(file.as_fd(), memory).step("VFIO_IOMMU_MAP_DMA")
             }
             Self::Iommufd(file, ioas) => {
-                kvm_run::map_ioas(file.as_fd(), *ioas, memory).step("IOMMU_IOAS_MAP")
+                kvm_run::map_ioas(file.as_fd(), ioas.load(Ordering::SeqCst), memory)
+                    .step("IOMMU_IOAS_MAP")
             }
         }
     }
@@ -243,8 +246,80 @@ impl Iommu {
                 kvm_run::unmap_dma(file.as_fd(), memory).step("VFIO_IOMMU_UNMAP_DMA")
             }
             Self::Iommufd(file, ioas) => {
-                kvm_run::unmap_ioas(file.as_fd(), *ioas, memory).step("IOMMU_IOAS_UNMAP")
+                kvm_run::unmap_ioas(file.as_fd(), ioas.load(Ordering::SeqCst), memory)
+                    .step("IOMMU_IOAS_UNMAP")
             }
+        }
+    }
+
+    /// The file of the iommufd, and the number of the I/O address space.
+    fn ioas(&self) -> Result<(&File, &AtomicU32)> {
+        match self {
+            Self::Iommufd(file, ioas) => Ok((file, ioas)),
+            Self::Container(_) => Err(Errno::ENOTTY).step("no iommufd"),
+        }
+    }
+
+    /// Gives a device an I/O address space with this storage, if there is any, in the place of the
+    /// one that it has, which nobody needs any more then.
+    fn replace(&self, device: BorrowedFd<'_>, memory: Option<Memory>) -> Result<()> {
+        let (iommufd, ioas) = self.ioas()?;
+        let new = uapi::alloc_ioas(iommufd.as_fd()).step("IOMMU_IOAS_ALLOC")?;
+        if let Some(memory) = memory {
+            kvm_run::map_ioas(iommufd.as_fd(), new, memory).step("IOMMU_IOAS_MAP")?;
+        }
+        uapi::attach_ioas(device, new).step("VFIO_DEVICE_ATTACH_IOMMUFD_PT")?;
+        let old = ioas.swap(new, Ordering::SeqCst);
+        uapi::destroy_ioas(iommufd.as_fd(), old).step("IOMMU_DESTROY")
+    }
+
+    fn try_clone(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Container(file) => Self::Container(file.try_clone().step("dup")?),
+            Self::Iommufd(file, ioas) => {
+                Self::Iommufd(file.try_clone().step("dup")?, Arc::clone(ioas))
+            }
+        })
+    }
+}
+
+/// What a user can do to a device at any time, whoever else is at it.
+#[derive(Clone, Copy)]
+pub enum Deed {
+    /// Reset all queues.
+    Reset,
+    /// Let the device get at storage of a guest.
+    Map(Memory),
+    /// Take that away again.
+    Unmap(Memory),
+    /// Take the I/O address space away.
+    Detach,
+    /// Give it back.
+    Attach,
+    /// Give the device another one, with this storage if there is any.
+    Replace(Option<Memory>),
+}
+
+/// A device that another thread has to do with.
+pub struct Access {
+    device: OwnedFd,
+    iommu: Iommu,
+}
+
+impl Access {
+    /// Does it.
+    pub fn act(&self, deed: Deed) -> Result<()> {
+        let device = self.device.as_fd();
+        match deed {
+            Deed::Reset => uapi::device_reset(device).step("VFIO_DEVICE_RESET"),
+            Deed::Map(memory) => self.iommu.map(memory),
+            Deed::Unmap(memory) => self.iommu.unmap(memory),
+            Deed::Detach => uapi::detach_ioas(device).step("VFIO_DEVICE_DETACH_IOMMUFD_PT"),
+            Deed::Attach => {
+                let ioas = self.iommu.ioas()?.1.load(Ordering::SeqCst);
+                uapi::attach_ioas(device, ioas).step("VFIO_DEVICE_ATTACH_IOMMUFD_PT")
+            }
+            Deed::Replace(memory) => self.iommu.replace(device, memory),
         }
     }
 }
@@ -298,6 +373,22 @@ impl Device {
     /// Takes storage of a guest away from the device.
     pub fn unmap(&self, memory: Memory) -> Result<()> {
         self.iommu.unmap(memory)
+    }
+
+    /// How it was opened.
+    pub fn backend(&self) -> Backend {
+        match self.iommu {
+            Iommu::Container(_) => Backend::Group,
+            Iommu::Iommufd(..) => Backend::Iommufd,
+        }
+    }
+
+    /// Access to the device for another thread. Until that is dropped, the device is open.
+    pub fn access(&self) -> Result<Access> {
+        Ok(Access {
+            device: self.duplicate()?,
+            iommu: self.iommu.try_clone()?,
+        })
     }
 
     /// Another descriptor of the container.

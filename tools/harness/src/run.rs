@@ -22,9 +22,9 @@ const INIT: &[u8] = include_bytes!("init.sh");
 const GUEST_INIT: &[u8] = include_bytes!("guest-init.sh");
 
 /// The programs that the guest directory holds.
-const PROGRAMS: [&str; 11] = [
-    "apcore", "apcount", "apctl", "apfail", "apmap", "aprsa", "apstress", "apvmm", "apwalk",
-    "crycb", "ktry",
+const PROGRAMS: [&str; 12] = [
+    "apclose", "apcore", "apcount", "apctl", "apfail", "apmap", "aprsa", "apstress", "apvmm",
+    "apwalk", "crycb", "ktry",
 ];
 
 /// What the driver needs, in the order of loading. Init reads the list.

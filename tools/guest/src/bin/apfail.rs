@@ -29,7 +29,9 @@ use std::time::Instant;
 use guest::error::{Result, Step};
 use guest::faults::{Injector, Messages};
 use guest::host::{self, AP, CREATE, DRIVER, create, mdev, uuid};
-use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
+use guest::memory::{Memory, SEGMENT};
+use guest::payload::STORAGE;
+use guest::vm::{Backend, Deed, Device, GuestOptions, Irq, Vm};
 use guest::{backdoor, interview, module, sysfs};
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
@@ -211,6 +213,25 @@ fn with_interruptions(world: &mut World) -> Result<()> {
     aqic(world, "enable")
 }
 
+fn with_interruptions_of_iommufd(world: &mut World) -> Result<()> {
+    with_guest_of_iommufd(world)?;
+    aqic(world, "enable")
+}
+
+/// A guest with interruptions whose device cannot get at its memory.
+fn without_io_address_space(world: &mut World) -> Result<()> {
+    with_interruptions_of_iommufd(world)?;
+    let device = world.device.as_ref().ok_or(Errno::ENODEV);
+    device.step("no device")?.access()?.act(Deed::Detach)
+}
+
+/// Something that a user does to its device, with all that it needs for that at hand.
+fn act(world: &World, deed: Deed) -> Result<Act> {
+    let device = world.device.as_ref().ok_or(Errno::ENODEV);
+    let access = device.step("no device")?.access()?;
+    Ok(Box::new(move |_| access.act(deed)))
+}
+
 fn driver(file: &str) -> PathBuf {
     Path::new(AP).join("drivers/vfio_ap").join(file)
 }
@@ -323,6 +344,29 @@ fn cases() -> Vec<Case> {
         case("unmap", with_interruptions, |_| {
             on_device(|device, vm| device.unmap(vm.guest()?.memory))
         }),
+        case("plug", with_interruptions, |_| {
+            let more = Memory::new(STORAGE as u64, SEGMENT).step("memory")?;
+            Ok(Box::new(move |world| {
+                let device = world.device.as_ref().ok_or(Errno::ENODEV);
+                device.step("no device")?.map(more)
+            }))
+        }),
+        case("detach", with_interruptions_of_iommufd, |world| {
+            act(world, Deed::Detach)
+        }),
+        case("attach", without_io_address_space, |world| {
+            act(world, Deed::Attach)
+        }),
+        case("replace", with_interruptions_of_iommufd, |world| {
+            let memory = world
+                .vm
+                .as_ref()
+                .ok_or(Errno::ENODEV)
+                .step("VM")?
+                .guest()?
+                .memory;
+            act(world, Deed::Replace(Some(memory)))
+        }),
         Case {
             host: Host::Unbound,
             ..case("unbind", with_guest, |_| write(driver("unbind"), QUEUE))
@@ -414,18 +458,11 @@ fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String
     lines.into_iter().collect::<Vec<_>>().join("\n  ")
 }
 
-/// The thread of the virtual CPU: the one that is not ours.
-fn guest_thread() -> Result<u32> {
-    let own = std::process::id();
-    let threads = fs::read_dir("/proc/self/task").step("task")?;
-    let threads = threads
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut others = threads.filter(|thread| *thread != own);
-    others
-        .next()
-        .ok_or(Errno::ESRCH)
-        .step("thread of the guest")
+/// The thread of the virtual CPU.
+fn guest_thread(world: &World) -> Result<u32> {
+    let guest = world.vm.as_ref().ok_or(Errno::ENODEV).step("VM")?.guest()?;
+    let cpu = guest.cpus.first().ok_or(Errno::ESRCH).step("no CPU")?;
+    Ok(cpu.thread().as_raw().cast_unsigned())
 }
 
 /// Counts of a case.
@@ -563,7 +600,7 @@ fn sweep(
     let injector = match case.place {
         Where::Here => here,
         Where::Guest => {
-            let injector = guest_thread().and_then(Injector::new);
+            let injector = guest_thread(world).and_then(Injector::new);
             guest = injector.map_err(|e| e.to_string())?;
             &guest
         }

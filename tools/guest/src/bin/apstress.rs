@@ -33,7 +33,7 @@ use nix::errno::Errno;
 use vfio_ap_core::specification::{self, Queue, Sets, text};
 
 /// Roles that any number of processes can have, and how many do.
-const ROLES: [(&str, &str, usize); 9] = [
+const ROLES: [(&str, &str, usize); 11] = [
     ("mdevs", "-", 2),
     ("assign", "-", 3),
     ("look", "-", 1),
@@ -41,6 +41,8 @@ const ROLES: [(&str, &str, usize); 9] = [
     ("use", "B", 2),
     ("kill", "C", 1),
     ("machine", "-", 1),
+    ("break", "-", 1),
+    ("flap", "-", 1),
     ("scan", "-", 1),
     ("bind", "-", 1),
 ];

@@ -17,6 +17,12 @@
 //!     close               close the device opened last; the machine stays
 //!     leave               close all that is of the machine, and keep the devices
 //!     unmap | map         take the storage of the guest away from the device; give it back
+//!     detach | attach     take the I/O address space away from the device (of an iommufd); give
+//!                         it back
+//!     replace             another one with the storage of the guest in its place; the old one is
+//!                         destroyed
+//!     dma START [MEGABYTES]   let the device get at new storage, as if it were the guest's from
+//!                         START on; it is in no slot
 //!     slot add | remove   a memslot with a megabyte more for the guest, from 0x200000 on
 //!     slot map | unmap    the same for the device as above, but with the storage of that slot
 //!     slot byte           its first byte, which is 0 from then on
@@ -29,6 +35,14 @@
 //!     release             this; then the request ends, and this says how
 //!     release after N     the same in N seconds, which are not waited for
 //!     guest COMMAND...    ask the guest that runs; see below
+//!     race WHAT [MS] COMMAND...   another thread does WHAT (reset, map, unmap, detach, attach or
+//!                         replace, as above), at once or in MS milliseconds; the guest is asked
+//!                         COMMAND all the time, until that is done
+//!     after MS HOGS WHAT COMMAND...   the guest is asked once. In MS milliseconds WHAT is done;
+//!                         until that is done, HOGS threads take all CPU time that they can get
+//!     starve              the CPUs of the guest run only when nobody else wants to
+//!     nice N              they run again, with this niceness; 0 is usual
+//!     starve WHAT MS [HOGS]   WHAT is done by a thread that starves, and `unmap` in MS milliseconds
 //!     measure COMMAND...  do that, and say what it cost in instructions and time
 //!     quit
 //!
@@ -68,7 +82,9 @@ use guest::error::{Result, Step};
 use guest::instructions::{self, Places};
 use guest::memory::{Memory, SEGMENT};
 use guest::payload::STORAGE;
-use guest::vm::{Backend, Device, GuestOptions, Irq, Vm};
+use guest::race::{self, Named};
+use guest::scheduling::{self, Hogs, Share};
+use guest::vm::{Backend, Deed, Device, Guest, GuestOptions, Irq, Vm};
 use guest::{interview, kvm_run, uapi};
 use nix::errno::Errno;
 use nix::libc::Ioctl;
@@ -225,6 +241,25 @@ impl Session {
         self.more.ok_or(Errno::ENOENT).step("no slot was added")
     }
 
+    /// What the others are about while something else is done: the guest, the device and the deed.
+    fn race<'a>(&self, what: &'a str) -> Result<(&Guest, &Device, Named<'a>)> {
+        let guest = self.vm()?.guest()?;
+        let device = self.devices.last().ok_or(Errno::ENODEV);
+        let what = Named::new(what, guest).ok_or(Errno::EINVAL);
+        Ok((
+            guest,
+            device.step("no open device")?,
+            what.step("no such deed")?,
+        ))
+    }
+
+    /// Gives all CPUs of the guest this share of those of the host.
+    fn share(&self, share: Share) -> Result<()> {
+        let mut cpus = self.vm()?.guest()?.cpus.iter();
+        cpus.try_for_each(|cpu| scheduling::give(cpu.thread(), share))
+            .step("scheduling")
+    }
+
     fn map_or_unmap(&mut self, how: &str, memory: Memory) -> Result<()> {
         let device = self.device()?;
         match how {
@@ -337,6 +372,58 @@ impl Session {
                 let memory = self.vm()?.guest()?.memory;
                 self.map_or_unmap(how, memory)?;
                 String::new()
+            }
+            [what @ ("detach" | "attach" | "replace")] => {
+                let deed = match *what {
+                    "detach" => Deed::Detach,
+                    "attach" => Deed::Attach,
+                    _ => Deed::Replace(self.vm()?.guest().ok().map(|guest| guest.memory)),
+                };
+                self.device()?.access()?.act(deed)?;
+                String::new()
+            }
+            ["dma", start, megabytes @ ..] if megabytes.len() <= 1 => {
+                let megabytes = megabytes
+                    .first()
+                    .map_or(Ok(1), |word| interview::number(word))?;
+                let length = megabytes as usize * SEGMENT;
+                let memory = Memory::new(interview::number(start)?, length).step("memory")?;
+                self.device()?.map(memory)?;
+                String::new()
+            }
+            ["race", what, rest @ ..] => {
+                let (guest, device, what) = self.race(what)?;
+                let (ms, question) = match rest {
+                    [first, question @ ..] if first.parse::<u64>().is_ok() => {
+                        (interview::number(first)?, question)
+                    }
+                    question => (0, question),
+                };
+                let delay = Duration::from_millis(ms);
+                race::race(guest, device, &what, delay, question)?.to_string()
+            }
+            ["after", ms, hogs, what, question @ ..] => {
+                let (guest, device, what) = self.race(what)?;
+                let delay = Duration::from_millis(interview::number(ms)?);
+                let hogs = interview::number(hogs)? as usize;
+                let hogs = move || Hogs::new(hogs);
+                race::after(guest, device, &what, delay, hogs, question)?.to_string()
+            }
+            ["starve"] => {
+                self.share(Share::Idle)?;
+                String::new()
+            }
+            ["nice", niceness] => {
+                let niceness = niceness.parse().map_err(|_| Errno::EINVAL);
+                self.share(Share::Nice(niceness.step("niceness")?))?;
+                String::new()
+            }
+            ["starve", what, ms, hogs @ ..] if hogs.len() <= 1 => {
+                let (guest, device, what) = self.race(what)?;
+                let delay = Duration::from_millis(interview::number(ms)?);
+                let hogs = hogs.first().map_or(Ok(0), |word| interview::number(word))?;
+                let [unmapped, end] = race::starve(guest, device, &what, delay, hogs as usize)?;
+                format!("{unmapped}\n{end}")
             }
             ["slot", "add"] => {
                 let more = Memory::new(STORAGE as u64, SEGMENT).step("guest memory")?;

@@ -10,6 +10,8 @@
 //!     do A create | A remove      (refused while A is open)
 //!     do A write ATTRIBUTE TEXT
 //!     do A open group|iommufd | A close | A reset
+//!     do A replace | A detach     another I/O address space, or none for a moment
+//!     do A plug                   let the device get at more memory for a moment
 //!     do machine COMMAND...       tell the emulated machine something
 //!     do scan                     have the AP bus look at its host configuration
 //!     do ap FILE TEXT             write to a file in /sys/bus/ap
@@ -39,7 +41,8 @@ use std::time::{Duration, Instant};
 use guest::crycb::{self, Commit};
 use guest::error::{Result, Step as _};
 use guest::host::{self, AP};
-use guest::vm::{Backend, Device, Vm};
+use guest::memory::{Memory, SEGMENT};
+use guest::vm::{Backend, Deed, Device, Vm};
 use guest::{backdoor, sysfs};
 use nix::errno::Errno;
 
@@ -114,15 +117,28 @@ enum Order {
     Open(String, Backend),
     Close,
     Reset,
+    Replace,
+    Detach,
+    Plug,
 }
 
-fn obey(vm: &Vm, device: &mut Option<Device>, order: Order) -> Result<()> {
+fn obey(vm: &Vm, memory: Memory, device: &mut Option<Device>, order: Order) -> Result<()> {
     match (order, device.as_ref()) {
         (Order::Open(..), Some(_)) => return Err(Errno::EBUSY).step("open"),
         (Order::Open(uuid, backend), None) => *device = Some(vm.open(&uuid, backend, true)?),
         (_, None) => return Err(Errno::ENODEV).step("no open device"),
         (Order::Close, Some(_)) => *device = None,
         (Order::Reset, Some(device)) => device.reset()?,
+        (Order::Replace, Some(device)) => device.access()?.act(Deed::Replace(None))?,
+        (Order::Detach, Some(device)) => {
+            let access = device.access()?;
+            access.act(Deed::Detach)?;
+            access.act(Deed::Attach)?;
+        }
+        (Order::Plug, Some(device)) => {
+            device.map(memory)?;
+            device.unmap(memory)?;
+        }
     }
     Ok(())
 }
@@ -136,12 +152,13 @@ impl Monitor {
             let begin = || {
                 let vm = Vm::new(0)?;
                 let path = fs::read_link("/proc/thread-self").step("thread-self")?;
-                Ok((vm, path))
+                let memory = Memory::new(0, SEGMENT).step("memory")?;
+                Ok((vm, memory, path))
             };
-            let vm = match begin() {
-                Ok((vm, path)) => {
+            let (vm, memory) = match begin() {
+                Ok((vm, memory, path)) => {
                     let _ = hello.send(Ok(path));
-                    vm
+                    (vm, memory)
                 }
                 Err(e) => {
                     let _ = hello.send(Err(e));
@@ -150,7 +167,7 @@ impl Monitor {
             };
             let mut device = None;
             for order in inbox {
-                if outbox.send(obey(&vm, &mut device, order)).is_err() {
+                if outbox.send(obey(&vm, memory, &mut device, order)).is_err() {
                     break;
                 }
             }
@@ -261,6 +278,9 @@ impl World {
             }
             ["close"] => self.monitor(name)?.order(Order::Close),
             ["reset"] => self.monitor(name)?.order(Order::Reset),
+            ["replace"] => self.monitor(name)?.order(Order::Replace),
+            ["detach"] => self.monitor(name)?.order(Order::Detach),
+            ["plug"] => self.monitor(name)?.order(Order::Plug),
             _ => Err(Errno::EINVAL).step("no such action"),
         }
     }

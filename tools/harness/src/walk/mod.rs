@@ -121,6 +121,9 @@ fn any_operation(lenient: bool) -> impl Strategy<Value = Operation> {
         86 => common,
         1 => name().prop_map(Remove),
         2 => name().prop_map(Reset),
+        1 => name().prop_map(Replace),
+        1 => name().prop_map(Detach),
+        1 => name().prop_map(Plug),
         2 => (id(), types).prop_map(|(a, what)| Install(a, what)),
         1 => id().prop_map(Uninstall),
         1 => queue().prop_map(Break),
@@ -332,11 +335,15 @@ pub fn scenario(operations: &[Operation], plan: &Plan, reason: &str) -> String {
             (Operation::Open(name, _), "ok") => open.push(*name),
             (Operation::Close(name), "ok") => open.retain(|other| other != name),
             // A monitor that there is not yet, or is already, has nothing to say.
-            (Operation::Open(..) | Operation::Close(_) | Operation::Reset(_), error)
-                if error != "EIO" =>
-            {
-                continue;
-            }
+            (
+                Operation::Open(..)
+                | Operation::Close(_)
+                | Operation::Reset(_)
+                | Operation::Replace(_)
+                | Operation::Detach(_)
+                | Operation::Plug(_),
+                error,
+            ) if !matches!(error, "ok" | "EIO") => continue,
             _ => {}
         }
         let words = operation.words();

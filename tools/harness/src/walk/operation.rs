@@ -66,6 +66,12 @@ pub enum Operation {
     Close(Name),
     /// `VFIO_DEVICE_RESET`.
     Reset(Name),
+    /// Give it another I/O address space; only an iommufd has any.
+    Replace(Name),
+    /// Take the I/O address space away, and give it back.
+    Detach(Name),
+    /// Let it get at more memory, and take that away again.
+    Plug(Name),
     /// Add something to the host configuration (`true`) or remove it; seen by the next scan.
     Host(Kind, u8, bool),
     /// Have the AP bus look.
@@ -191,6 +197,11 @@ impl Operation {
             Self::Open(name, true) => format!("vm_open {name} iommufd"),
             Self::Close(name) => format!("vm_close {name}"),
             Self::Reset(name) => format!("vm {name} reset"),
+            Self::Replace(name) => format!("vm {name} replace"),
+            Self::Detach(name) => format!("vm {name} detach ; vm {name} attach"),
+            Self::Plug(name) => ["add", "map", "unmap", "remove"]
+                .map(|how| format!("vm {name} slot {how}"))
+                .join(" ; "),
             Self::Reserve(kind, n, on) => {
                 format!("ktry write $ap/{} {}{n}", kind.reservation(), sign(*on))
             }
@@ -218,6 +229,9 @@ impl fmt::Display for Operation {
             Self::Open(name, true) => write!(f, "{name} open iommufd"),
             Self::Close(name) => write!(f, "{name} close"),
             Self::Reset(name) => write!(f, "{name} reset"),
+            Self::Replace(name) => write!(f, "{name} replace"),
+            Self::Detach(name) => write!(f, "{name} detach"),
+            Self::Plug(name) => write!(f, "{name} plug"),
             Self::Reserve(kind, n, on) => {
                 write!(f, "reserve {} {}{n}", kind.reservation(), sign(*on))
             }

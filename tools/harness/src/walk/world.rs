@@ -32,6 +32,8 @@ enum Driver {
 struct Mdev {
     assigned: Sets,
     open: bool,
+    /// Whether by an iommufd.
+    cdev: bool,
     granted: Sets,
 }
 
@@ -326,9 +328,19 @@ impl World {
             }
             Operation::Configure(name, ref new) => self.assign(name, new.clone()),
             Operation::Open(_, _) if is_open => "EBUSY",
-            Operation::Open(name, _) => {
-                self.mdevs.entry(name).or_default().open = true;
+            Operation::Open(name, cdev) => {
+                let mdev = self.mdevs.entry(name).or_default();
+                (mdev.open, mdev.cdev) = (true, cdev);
                 "ok"
+            }
+            // No queue has to do with memory.
+            Operation::Replace(name) | Operation::Detach(name) | Operation::Plug(name) => {
+                let needs_iommufd = !matches!(operation, Operation::Plug(_));
+                match self.mdevs.get(&name).filter(|mdev| mdev.open) {
+                    None => "ENODEV",
+                    Some(mdev) if needs_iommufd && !mdev.cdev => "ENOTTY",
+                    Some(_) => "ok",
+                }
             }
             Operation::Close(name) | Operation::Reset(name) => {
                 let Some(mdev) = self.mdevs.get_mut(&name).filter(|mdev| mdev.open) else {

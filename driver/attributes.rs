@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The attributes of an mdev.
+//!
+//! See `Documentation/ABI/sysfs-vfio-ap` for what they mean.
+
+use kernel::{
+    fmt::Write,
+    prelude::*, //
+};
+
+use crate::{
+    ap_bus,
+    driver::{
+        guest::MatrixMdev,
+        Mdev, //
+    },
+    linux::{
+        sysfs::{
+            self,
+            Attribute,
+            LongAttribute,
+            Page, //
+        }, //
+    },
+    matrix::{
+        text::{
+            self,
+            Listing,
+            ParseError, //
+        },
+        Edit,
+        Matrix,
+        Resource::{
+            self,
+            Adapter,
+            ControlDomain,
+            Domain, //
+        }, //
+    }, //
+};
+
+sysfs::attribute_groups! {
+    pub(crate) static MDEV: Mdev = {
+        text: {
+            c"assign_adapter": Assign = Assign(Adapter, true),
+            c"unassign_adapter": Assign = Assign(Adapter, false),
+            c"assign_domain": Assign = Assign(Domain, true),
+            c"unassign_domain": Assign = Assign(Domain, false),
+            c"assign_control_domain": Assign = Assign(ControlDomain, true),
+            c"unassign_control_domain": Assign = Assign(ControlDomain, false),
+            c"ap_config": ApConfig = ApConfig,
+            c"control_domains": ControlDomains = ControlDomains,
+        },
+        long: {
+            c"matrix": QueueList = QueueList::Assigned,
+            c"guest_matrix": QueueList = QueueList::OfGuest,
+        },
+    };
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::Syntax => EINVAL,
+            ParseError::Overflow => ERANGE,
+        }
+    }
+}
+
+/// `assign_adapter` and the five like it: what is assigned, or not any more.
+struct Assign(Resource, bool);
+
+#[vtable]
+impl Attribute for Assign {
+    type Device = Mdev;
+
+    fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
+        let Self(resource, assigned) = *self;
+        let id = u8::try_from(text::parse_number(text)?).map_err(|_| ENODEV)?;
+        let edit = Edit::One(resource, id, assigned);
+        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
+    }
+}
+
+/// `ap_config`: all that is assigned, in one step.
+struct ApConfig;
+
+#[vtable]
+impl Attribute for ApConfig {
+    type Device = Mdev;
+
+    fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
+        let Matrix { apm, aqm, adm } = mdev.masks(&mdev.driver.state.lock()).assigned;
+        writeln!(page, "{apm},{aqm},{adm}")?;
+        Ok(())
+    }
+
+    fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
+        let edit = Edit::All(text::parse_matrix(text)?);
+        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
+    }
+}
+
+/// `control_domains`: those that are assigned.
+struct ControlDomains;
+
+#[vtable]
+impl Attribute for ControlDomains {
+    type Device = Mdev;
+
+    fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
+        let adm = mdev.masks(&mdev.driver.state.lock()).assigned.adm;
+        for domain in adm.iter() {
+            writeln!(page, "{:04x}", domain.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// Queues, a line for each.
+enum QueueList {
+    /// `matrix`: those that are assigned.
+    Assigned,
+    /// `guest_matrix`: those that the guest has, or would have.
+    OfGuest,
+}
+
+impl LongAttribute for QueueList {
+    type Device = Mdev;
+
+    fn read(&self, mdev: &Mdev, offset: usize, out: &mut [u8]) -> usize {
+        let matrix = {
+            let state = mdev.driver.state.lock();
+            let masks = mdev.masks(&state);
+            match self {
+                Self::Assigned => masks.assigned,
+                Self::OfGuest => masks.visible(&state.host),
+            }
+        };
+        Listing::new(&matrix).read(offset, out)
+    }
+}

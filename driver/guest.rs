@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One mdev and the guest that uses it.
+//!
+//! Owns the attachment to a virtual machine, the commits to its APCB, and the order of things when
+//! queues change hands: first nobody may get them, then the guest loses them, then they are reset.
+
+use kernel::{
+    new_mutex,
+    new_work,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc,
+        LockedBy,
+        Mutex, //
+    },
+    uaccess::UserPtr,
+    workqueue::{
+        self,
+        Work,
+        WorkItem, //
+    }, //
+};
+
+use crate::{
+    ap_bus::{
+        self,
+        kvm::Hook,
+        Reservations, //
+    },
+    driver::{
+        aqic::{
+            self,
+            MdevId,
+            Pins, //
+            PIN_WORK,
+        },
+        attributes,
+        ioctl,
+        module_global,
+        report::{
+            History,
+            Report, //
+        },
+        Driver,
+        Mdev,
+        Patience,
+        State, //
+    },
+    linux::{
+        debugfs::File,
+        eventfd::EventFd,
+        kvm::Kvm,
+        mdev,
+        sysfs,
+        vfio,
+        work, //
+    },
+    matrix::{
+        Change,
+        Edit,
+        Lost,
+        Masks,
+        Matrix,
+        Product,
+        User, //
+    }, //
+};
+
+/// Queues named in messages about one refused request; there can be thousands.
+const NAMED_QUEUES: usize = 16;
+
+/// The eventfds of the users of an mdev.
+#[derive(Default)]
+pub(crate) struct EventFds {
+    /// Signalled when the mdev is wanted back.
+    pub(crate) request: Option<EventFd>,
+    /// Signalled when the AP configuration of the guest has changed.
+    pub(crate) config_changed: Option<EventFd>,
+}
+
+/// What is protected by the lock of [`State`].
+#[derive(Default)]
+struct Shared {
+    masks: Masks,
+    /// See [`State::note_use`].
+    slot: usize,
+    /// What the APCB has to be, decided just now.
+    decided: Option<Matrix>,
+    /// How many queues the guest is to lose by the next commit.
+    losing: u32,
+    /// Userspace has not been told yet.
+    unannounced: bool,
+    history: History,
+    pins: Pins,
+}
+
+/// The data of an mdev.
+#[pin_data]
+pub(crate) struct MatrixMdev {
+    /// The driver that it belongs to.
+    pub(crate) driver: Arc<Driver>,
+    pub(crate) id: MdevId,
+    /// The hook of the virtual machine. Serialises the commits to it: held as long as the user of the
+    /// machine holds `kvm->lock`, and so taken by the work of the mdev and by its user only.
+    #[pin]
+    machine: Mutex<Option<Hook<ARef<Mdev>>>>,
+    #[pin]
+    eventfds: Mutex<EventFds>,
+    shared: LockedBy<Shared, State>,
+    /// Held while PQAP(AQIC) is executed for the guest: one at a time.
+    #[pin]
+    pub(crate) aqic: Mutex<()>,
+    /// As long as the mdev can be used.
+    #[pin]
+    report: Mutex<Option<File<Report>>>,
+    #[pin]
+    commit_work: Work<Mdev, COMMIT_WORK>,
+    #[pin]
+    pin_work: Work<Mdev, PIN_WORK>,
+}
+
+/// Which of the work items of an mdev commits.
+const COMMIT_WORK: u64 = 1;
+
+vfio::embed_work!(MatrixMdev, 1, commit_work);
+vfio::embed_work!(MatrixMdev, 2, pin_work);
+
+impl WorkItem<COMMIT_WORK> for Mdev {
+    type Pointer = ARef<Self>;
+
+    fn run(mdev: ARef<Self>) {
+        MatrixMdev::commit(&mdev, &mdev.machine.lock());
+        if mdev.take_unannounced() {
+            mdev.announce_change(c"EVENT=guest_matrix");
+        }
+    }
+}
+
+impl Mdev {
+    /// Decides by what has changed at the host, if that concerns the mdev. It is to be carried out when
+    /// that was decided for all mdevs.
+    pub(crate) fn follow(&self, state: &mut State) {
+        let following = self.masks(state).following(&state.host);
+        if following.is_some() {
+            self.shared_mut(state).decided = following;
+        }
+    }
+
+    /// The driver has it in this slot.
+    pub(crate) fn set_slot(&self, state: &mut State, slot: usize) {
+        self.shared_mut(state).slot = slot;
+    }
+
+    /// Changes the masks; sees to it that events find the mdev by its adapters.
+    fn change_masks<R>(&self, state: &mut State, change: impl FnOnce(&mut Masks) -> R) -> R {
+        let Shared { masks, slot, .. } = self.shared_mut(state);
+        let (slot, old) = (*slot, masks.adapters());
+        let result = change(masks);
+        let new = masks.adapters();
+        if new != old {
+            state.note_use(slot, &old, &new);
+        }
+        result
+    }
+
+    /// Nobody may get what the guest is to lose, from now on; and the work of the mdev has to commit
+    /// what was decided, if that is something new. Returns what the guest is to lose.
+    pub(crate) fn carry_out(&self, state: &mut State) -> Lost {
+        let shared = self.shared_mut(state);
+        let Some(due) = shared.decided.take() else {
+            return Lost::NOTHING;
+        };
+        let lost = shared.masks.decide(due);
+        let is_committed = shared.masks.is_committed();
+        let count = state.host.queues.hold(&lost);
+        self.shared_mut(state).losing += count;
+        if !is_committed {
+            self.commit_later();
+        }
+        lost
+    }
+
+    fn commit_later(&self) {
+        // If it is queued already, then so much the better.
+        let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
+    }
+}
+
+impl MatrixMdev {
+    // Not inlined: each place would have the check that it is the right lock.
+    #[inline(never)]
+    fn shared<'a>(&'a self, state: &'a State) -> &'a Shared {
+        self.shared.access(state)
+    }
+
+    #[inline(never)]
+    fn shared_mut<'a>(&'a self, state: &'a mut State) -> &'a mut Shared {
+        self.shared.access_mut(state)
+    }
+
+    /// What is assigned and granted.
+    pub(crate) fn masks<'a>(&'a self, state: &'a State) -> &'a Masks {
+        &self.shared(state).masks
+    }
+
+    /// The pages that are for no interruptions.
+    pub(crate) fn pins_mut<'a>(&'a self, state: &'a mut State) -> &'a mut Pins {
+        &mut self.shared_mut(state).pins
+    }
+
+    /// What has happened.
+    pub(crate) fn history<'a>(&'a self, state: &'a State) -> &'a History {
+        &self.shared(state).history
+    }
+
+    /// The eventfds of the users.
+    pub(crate) fn eventfds(&self) -> Guard<'_, EventFds, MutexBackend> {
+        self.eventfds.lock()
+    }
+
+    /// Changes the masks. Returns what the guest is to lose, by the commit that follows.
+    fn change(mdev: &Mdev, change: &Change) -> Lost {
+        let state = &mut *mdev.driver.state.lock();
+        let mut masks = *mdev.masks(state);
+        let assigned = match change {
+            Change::Assign(matrix) => *matrix,
+            _ => masks.assigned,
+        };
+        for apid in assigned.apm.iter() {
+            state.host.queues.retry_failed_of(apid, assigned.aqm);
+        }
+        let due = masks.change(change, &state.host);
+        mdev.change_masks(state, |it| *it = masks);
+        mdev.shared_mut(state).decided = Some(due);
+        mdev.carry_out(state)
+    }
+
+    /// Commits what is due, until nothing is.
+    fn commit(mdev: &Mdev, machine: &Option<Hook<ARef<Mdev>>>) {
+        loop {
+            let (due, is_used) = {
+                let state = &mut *mdev.driver.state.lock();
+                let Some(due) = mdev.change_masks(state, Masks::begin_commit) else {
+                    return;
+                };
+                let shared = mdev.shared_mut(state);
+                let losing = core::mem::take(&mut shared.losing);
+                shared.history.add(&due, losing);
+                (due, shared.masks.user != User::Nobody)
+            };
+            if let Some(hook) = machine {
+                if is_used {
+                    hook.kvm().set_masks(&due);
+                    if let Some(eventfd) = &mdev.eventfds().config_changed {
+                        eventfd.signal();
+                    }
+                } else {
+                    hook.kvm().clear_masks();
+                }
+            }
+            mdev.driver.debug.committed(&due);
+            let lost = {
+                let state = &mut *mdev.driver.state.lock();
+                mdev.shared_mut(state).unannounced = true;
+                mdev.change_masks(state, Masks::end_commit)
+            };
+            mdev.driver.reset_lost(&lost);
+        }
+    }
+
+    fn take_unannounced(&self) -> bool {
+        let mut state = self.driver.state.lock();
+        core::mem::take(&mut self.shared_mut(&mut state).unannounced)
+    }
+
+    /// Waits until the guest has what it has to have, until these queues are reset, and those that it
+    /// is about to get.
+    fn wait_until_settled(&self, patience: Patience, is_interruptible: bool, lost: &Lost) {
+        self.driver
+            .wait_while(patience, is_interruptible, &|state: &State| {
+                let (host, masks) = (&state.host, self.masks(state));
+                !masks.is_committed()
+                    || !host.queues.busy().is_empty()
+                        && (host.queues.any_pending_of(lost)
+                            || !host.is_scanning() && host.is_being_reset(&masks.assigned))
+            });
+    }
+
+    /// Assigns another matrix, after validating what is new in it.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRNOTAVAIL` if a queue is reserved for the host's drivers, `EADDRINUSE` if it is
+    /// assigned to another mdev, `ENODEV` if a number is beyond what this machine can have.
+    pub(crate) fn assign(mdev: &Mdev, reservations: Reservations, edit: &Edit) -> Result {
+        // The reservations keep it as it is.
+        let (old, is_possible) = {
+            let state = mdev.driver.state.lock();
+            (mdev.masks(&state).assigned, state.limits.allow(edit))
+        };
+        if !is_possible && matches!(edit, Edit::One(..)) {
+            return Err(ENODEV);
+        }
+        let new = old.edited(edit);
+
+        let new_queues = new.new_queues(&old);
+        for queues in new_queues.iter().flatten() {
+            check_not_reserved(mdev, &reservations, queues)?;
+        }
+        {
+            let state = mdev.driver.state.lock();
+            for queues in new_queues.iter().flatten() {
+                check_not_shared(mdev, &state, queues)?;
+            }
+        }
+        if !is_possible {
+            return Err(ENODEV);
+        }
+        let lost = Self::change(mdev, &Change::Assign(new));
+        drop(reservations);
+        mdev.driver.proceed();
+        mdev.wait_until_settled(Patience::Other, true, &lost);
+        Ok(())
+    }
+
+    /// Resets the queues of the guest, which keeps them.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if one of them cannot be reset, or not in time.
+    pub(crate) fn reset(&self) -> Result {
+        let queues = {
+            let mut state = self.driver.state.lock();
+            let assigned = self.masks(&state).assigned;
+            let queues = Lost::new(self.masks(&state).granted, Matrix::EMPTY);
+            for apid in assigned.apm.iter() {
+                state.host.queues.retry_failed_of(apid, assigned.aqm);
+            }
+            for (apid, row) in queues.rows() {
+                state.host.queues.reset_in_place(apid, row);
+            }
+            queues
+        };
+        self.driver.proceed();
+        self.wait_until_settled(Patience::User, false, &queues);
+        let state = self.driver.state.lock();
+        let all_reset = queues
+            .rows()
+            .all(|(apid, row)| row.is_subset(&state.host.queues.reset(apid)));
+        if all_reset {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+}
+
+/// Refuses queues, which are to be assigned among others, that are reserved for the host's own
+/// drivers.
+///
+/// What the driver has, and no mask reserves, is not: the bus is asked about the rest only, as it
+/// looks at all its queues to find one.
+fn check_not_reserved(mdev: &Mdev, reservations: &Reservations, queues: &Product) -> Result {
+    let masked = queues.intersect(&ap_bus::reserving_masks(reservations));
+    let unbound = mdev.driver.state.lock().host.queues.unbound(queues);
+    for queues in [masked, unbound].iter().flatten() {
+        for apqn in queues.queues() {
+            if ap_bus::is_reserved(reservations, apqn)? {
+                return Err(EADDRNOTAVAIL);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses queues that are assigned to other mdevs, and names those.
+fn check_not_shared(mdev: &Mdev, state: &State, queues: &Product) -> Result {
+    let mut named = 0;
+    let mut result = Ok(());
+    for other in state.mdevs_of(queues.apm) {
+        if core::ptr::eq(&**other, mdev) {
+            continue;
+        }
+        if let Some(shared) = queues.intersect(&other.masks(state).assigned) {
+            result = Err(EADDRINUSE);
+            for apqn in shared.queues().take(NAMED_QUEUES - named) {
+                named += 1;
+                dev_warn!(
+                    mdev.parent(),
+                    "Userspace may not assign queue {apqn} to mdev: already assigned to {}\n",
+                    other.parent().name()
+                );
+            }
+        }
+    }
+    result
+}
+
+/// Refuses to reserve queues that are assigned to mdevs, and names those; or that a guest has not lost
+/// yet.
+///
+/// # Errors
+///
+/// `EADDRINUSE` if one is.
+pub(crate) fn check_not_assigned(state: &State, queues: &Product) -> Result {
+    let mut named = 0;
+    let mut result = Ok(());
+    for mdev in state.mdevs_of(queues.apm) {
+        let masks = mdev.masks(state);
+        if masks.may_reach_any(queues) {
+            result = Err(EADDRINUSE);
+        }
+        if let Some(assigned) = queues.intersect(&masks.assigned) {
+            result = Err(EADDRINUSE);
+            for apqn in assigned.queues().take(NAMED_QUEUES - named) {
+                named += 1;
+                dev_warn!(
+                    mdev.parent(),
+                    "Can not reserve queue {apqn} for host driver: in use by mdev\n"
+                );
+            }
+        }
+    }
+    result
+}
+
+impl vfio::Driver for MatrixMdev {
+    const NAME: &'static CStr = c"vfio_ap";
+
+    fn new() -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(|| {
+            let driver = module_global::get().ok_or(ENODEV)?;
+            let id = driver.state.lock().new_mdev_id();
+            Ok(try_pin_init!(Self {
+                shared: LockedBy::new(&driver.state, Shared::default()),
+                aqic <- new_mutex!((), "vfio_ap::aqic"),
+                driver,
+                id,
+                machine <- new_mutex!(None, "vfio_ap::machine"),
+                eventfds <- new_mutex!(EventFds::default(), "vfio_ap::eventfds"),
+                report <- new_mutex!(None, "vfio_ap::report"),
+                commit_work <- new_work!("vfio_ap::commit_work"),
+                pin_work <- new_work!("vfio_ap::pin_work"),
+            }))
+        })
+    }
+
+    fn open(mdev: &Mdev, kvm: Option<Kvm>) -> Result {
+        let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
+        {
+            let mut machine = mdev.machine.lock();
+            *machine = Some(hook);
+            Self::change(mdev, &Change::Open);
+            Self::commit(mdev, &machine);
+        }
+        mdev.driver.proceed();
+        mdev.wait_until_settled(Patience::User, false, &Lost::NOTHING);
+        Ok(())
+    }
+
+    fn close(mdev: &Mdev) {
+        let lost = Self::change(mdev, &Change::Close);
+        let hook = {
+            let mut machine = mdev.machine.lock();
+            Self::commit(mdev, &machine);
+            machine.take()
+        };
+        // Waits for handlers of instructions, which may wait for locks of the user.
+        drop(hook);
+        let eventfds = core::mem::take(&mut *mdev.eventfds());
+        drop(eventfds);
+        mdev.wait_until_settled(Patience::Other, false, &lost);
+        aqic::release_all(mdev);
+    }
+
+    fn ioctl(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result<isize> {
+        ioctl::execute(mdev, cmd, arg).map(|()| 0)
+    }
+
+    fn dma_unmap(mdev: &Mdev, iova: u64, length: u64) {
+        aqic::unmap(mdev, iova, length);
+    }
+
+    fn request(mdev: &Mdev, count: u32) {
+        Self::change(mdev, &Change::Leave);
+        mdev.driver.proceed();
+        if let Some(eventfd) = &mdev.eventfds().request {
+            if count % 10 == 0 {
+                dev_notice!(
+                    mdev.parent(),
+                    "Relaying device request to user (#{count})\n"
+                );
+            }
+            eventfd.signal();
+        } else if count == 0 {
+            dev_notice!(
+                mdev.parent(),
+                "No device request registered, blocked until released by user\n"
+            );
+        }
+    }
+}
+
+impl mdev::Driver for MatrixMdev {
+    const API: &'static CStr = c"vfio-ap";
+    const TYPE_NAME: &'static CStr = c"passthrough";
+    const PRETTY_NAME: &'static CStr = c"VFIO AP Passthrough Device";
+    /// As many as there are queues.
+    const MAX_INSTANCES: u32 = 65536;
+
+    fn attributes() -> &'static sysfs::Groups<Mdev> {
+        &attributes::MDEV
+    }
+
+    fn created(mdev: &ARef<Mdev>) -> Result {
+        mdev.driver.add_mdev(mdev)?;
+        *mdev.report.lock() = Report::publish(&mdev.driver.reports, mdev);
+        Ok(())
+    }
+
+    fn removed(mdev: &ARef<Mdev>) {
+        let removed = mdev.driver.state.lock().remove_mdev(mdev);
+        // Nobody finds it any more who could have it commit or pin something.
+        work::cancel_sync::<_, COMMIT_WORK>(mdev);
+        work::cancel_sync::<_, PIN_WORK>(mdev);
+        let report = mdev.report.lock().take();
+        drop((removed, report));
+    }
+}

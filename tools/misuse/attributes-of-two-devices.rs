@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+// An attribute of queues among those of an mdev.
+// appended to: driver/queue.rs
+// error: E0308
+
+sysfs::attribute_groups! {
+    static MISUSE: crate::driver::Mdev = { text: { c"status": Status = Status, }, long: {}, };
+}

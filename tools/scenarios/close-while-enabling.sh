@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0
+# A device that is closed while the machine still enables interruptions leaves nothing enabled behind.
+#
+# Neither does a user that is killed. The next guest does not get the queue before it is reset.
+# timeout: 90
+# drivers: rust
+
+none_enabled() { [ "$(enabled_for_guests)" = 0 ]; }
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1
+for end in vm_close vm_kill; do
+	for polls in 4 300; do
+		vm_open A group --run 1 --look 0,0
+		count_from_zero
+		machine "queue 01.0001 irq-polls $polls"
+		expect "enable" rc=00 response A enable 01.0001
+		$end A
+		expect "pinned" 0 pins
+		machine "queue 01.0001 irq-polls 1"
+		vm_open A group --run 1
+		expect "the next guest has it" "01.0001" vm A guest queues
+		expect "nothing is enabled" 0 enabled_for_guests
+		vm_close A
+	done
+done

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+# A machine that neither disables interruptions nor resets the queue keeps nobody waiting, and gets no memory
+# that belongs to somebody.
+#
+# The user has his page back in a bounded time, and VFIO has nothing pinned. The page itself is held by the
+# driver, which says so in the report, until the machine lets go. The C driver waits for ever.
+# timeout: 90
+# drivers: rust
+
+held() { grep -q "held" "/sys/kernel/debug/vfio_ap/$(uuid A)"; }
+not_held() { ! held; }
+none_enabled() { [ "$(enabled_for_guests)" = 0 ]; }
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1
+for end in unmap close; do
+	vm_open A group --run 1 --look 0,0
+	count_from_zero
+	machine "queue *.* irq-polls 0"
+	expect "enable" rc=00 response A enable 01.0001
+	not_held || fail "something is held before"
+	machine "queue 01.0001 zapq rc=05 ; queue 01.0001 aqic rc=05"
+	began=$(seconds)
+	case $end in
+	unmap)
+		vm A unmap
+		[ $(($(seconds) - began)) -le 4 ] || fail "unmap took $(($(seconds) - began)) s"
+		;;
+	close)
+		vm_close A
+		[ $(($(seconds) - began)) -le 12 ] || fail "close took $(($(seconds) - began)) s"
+		;;
+	esac
+	expect "pinned after $end" 0 pins
+	expect "enabled after $end" 1 enabled_for_guests
+	held || fail "nobody holds the page"
+	machine "queue 01.0001 zapq clear ; queue 01.0001 aqic clear"
+	wait_until "the machine lets go" none_enabled
+	wait_until "the page is not held any more" not_held
+	[ $end = close ] || vm_close A
+done

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+# A guest whose user may lock no memory cannot fill the kernel's log by asking for interruptions.
+#
+# The IOMMU of type 1 says each time that a page could not be pinned for that. So a user of whom that is
+# known is not asked for a page each time. The C driver asks each time. With an iommufd nothing is said.
+# timeout: 90
+
+echo "nobody:x:65534:65534::/:/bin/sh" >>/etc/passwd
+said() { dmesg | grep -c "RLIMIT_MEMLOCK" || :; }
+
+give_to_vfio_ap "1" ""
+load_driver
+mdev A
+assign A adapter 1 domain 1
+chmod 666 /dev/kvm /dev/iommu /dev/vfio/vfio /dev/vfio/[0-9]* /dev/vfio/devices/*
+for backend in group iommufd; do
+	before=$(said)
+	_start A su -s /bin/sh nobody -c "ulimit -l 0; exec apvmm --backend $backend --run 1 --look 0,0 $(uuid A)"
+	n=0
+	while [ $n -lt 40 ]; do
+		case $(response A enable 01.0001) in rc=06 | rc=05) ;; *) fail "it was not refused" ;; esac
+		n=$((n + 1))
+	done
+	lines=$(($(said) - before))
+	echo "$backend: $lines lines"
+	[ $backend = group ] || expect "lines with an iommufd" 0 echo $lines
+	if_rust [ $lines -le 8 ] || fail "a guest has written $lines lines"
+	vm_close A
+done

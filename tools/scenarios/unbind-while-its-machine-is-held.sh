@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+# Who holds the lock of his virtual machine, while his queues are unbound, holds up neither a scan of the bus,
+# nor others.
+#
+# The commit waits for the lock. The queue that is unbound by hand does not leave the driver before, as
+# anybody could have it then. What is not in the host configuration can go: the guest cannot use it.
+# drivers: rust
+# timeout: 90
+
+give_to_vfio_ap "1 2 3" ""
+load_driver
+mdev A
+assign A adapter 1 2 domain 1
+mdev B
+assign B adapter 3 domain 1
+vm_open A
+vm A hold machine
+ktry write $ap/drivers/vfio_ap/unbind 01.0001 &
+unbind=$!
+wait_until "who unbinds waits" asleep $unbind
+machine "apm - 2"
+echo 1 >$ap/scans &
+ends_within 2 "the scan" $!
+
+# Somebody else comes and goes.
+began=$(seconds)
+vm_open B
+expect "masks of B" "apm=3 aqm=1 adm=none" masks B
+vm B reset
+vm_close B
+[ $(($(seconds) - began)) -le 4 ] || fail "B was held up by A"
+ktry write $ap/apmask +0 &
+ends_within 2 "a mask of the host" $!
+expect "masks of A" "apm=1-2 aqm=1 adm=none" masks A
+expect "driver" vfio_ap driver_of 01.0001
+vm A release
+has_none() { [ "$(masks A)" = "apm=none aqm=1 adm=none" ]; }
+wait_until "A's guest has lost both" has_none
+ends_within 2 "unbind" $unbind

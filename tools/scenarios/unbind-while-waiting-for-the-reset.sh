@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+# Who waits for the reset of a queue goes on when the queue is unbound.
+#
+# It is not the driver's any more, so there is nothing to wait for. The C driver waits for ever.
+# drivers: rust
+
+give_to_vfio_ap "1 2" ""
+load_driver
+mdev A
+assign A adapter 1 2 domain 1
+vm_open A
+
+machine "counters reset ; queue 01.0001 reset-polls forever"
+echo 1 >"$mdevs/$(uuid A)/unassign_adapter" &
+writer=$!
+wait_until "the reset is under way" under_way 01.0001
+# It looks by itself in the beginning, and sleeps after that.
+wait_until "the writer sleeps" asleep $writer
+usleep 100000
+unbind 01.0001 &
+unbinder=$!
+ends_within 2 "unbind" $unbinder
+ends_within 1 "unassign" $writer
+expect "matrix" "02.0001" matrix A
+machine "queue 01.0001 reset-polls 1"
+
+# The same for the user that asks for the reset.
+machine "counters reset ; queue 02.0001 reset-polls forever"
+vm A reset >/run/answer &
+user=$!
+wait_until "the reset is under way" under_way 02.0001
+usleep 200000
+unbind 02.0001
+ends_within 1 "reset" $user
+expect "its answer" "VFIO_DEVICE_RESET: error EIO" cat /run/answer
+machine "queue 02.0001 reset-polls 1"
