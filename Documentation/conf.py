@@ -5,3 +5,7 @@ copyright = "the vfio_ap_rs developers, GPL-2.0"  # pylint: disable=redefined-bu
 exclude_patterns = ["conf.py"]
 html_theme = "alabaster"
 html_theme_options = {"description": "AP queues for KVM guests on IBM Z"}
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+# Most literal blocks are commands and what they print.
+highlight_language = "none"

@@ -25,8 +25,19 @@ if [ ! -e $debian/proc/1 ]; then
 	export HOME=/root LC_ALL=C
 fi
 
-# debian PROGRAM ARGUMENT...: run one of Debian's programs.
-debian() { chroot $debian "$@"; }
+# debian PROGRAM ARGUMENT...: run one of Debian's programs. By env, since chroot itself takes
+# busybox's own for those that it has.
+debian() { chroot $debian /usr/bin/env -- "$@"; }
+
+# For somebody at a shell, by their own names.
+if [ -z "$SCENARIO" ]; then
+	mdevctl() { debian mdevctl "$@"; }
+	driverctl() { debian driverctl "$@"; }
+	lszcrypt() { debian lszcrypt "$@"; }
+	chzcrypt() { debian chzcrypt "$@"; }
+	lszdev() { debian lszdev "$@"; }
+	chzdev() { debian chzdev "$@"; }
+fi
 
 # expect_refusal TEXT COMMAND...: COMMAND fails, and TEXT is in what it says.
 expect_refusal() {

@@ -130,6 +130,17 @@ load_driver() {
 
 unload_driver() { ktry rmmod vfio_ap; }
 
+# For somebody at a shell, as it is called elsewhere. All other modules are loaded.
+if [ -z "${SCENARIO:-}" ]; then
+	modprobe() {
+		case "$*" in
+		vfio_ap) load_driver ;;
+		"-r vfio_ap") unload_driver ;;
+		*) command modprobe "$@" ;;
+		esac
+	}
+fi
+
 first_scan_done() {
 	read -r _scans <$ap/scans
 	[ "$_scans" -gt 0 ]
@@ -530,4 +541,6 @@ scenario() {
 	else
 		echo "FAILED: $1: $(cat /run/reason 2>/dev/null)"
 	fi
+	# Somebody at a shell has the driver again; queues and masks are as the scenario has left them.
+	[ -n "$SCENARIO" ] || load_driver
 }

@@ -20,6 +20,7 @@ unpack='
 	apt=$(mktemp -d -p "${dir%/*}" apt.XXXXXX)
 	configure "$apt" "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" "$mirror" "$suite" "$@"
 	APT_CONFIG=$apt/apt.conf "$testbed/fetch.sh" "$apt" install $(printf "%s\n" "$@" | sed s,/.*,,)
+	echo "fetch: unpacking" >&2
 	# As an installed system has them.
 	mkdir -p "$dir"/usr/bin "$dir"/usr/sbin "$dir"/usr/lib "$dir"/usr/lib64
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$dir"

@@ -41,11 +41,15 @@ get() { apt-get "${options[@]}" "$@"; }
 # What apt complains of, without what it adds for each.
 complaints() { sed -n 's/^[EW]: \(Failed to fetch .*\)/\1/p' "$1"; }
 
+# doing TEXT...: for those who wait.
+doing() { printf 'fetch: %s\n' "$*" >&2; }
+
 # update TRIES: get the lists. Suites of which there is no list can be done without, unless that
 # is so for all.
 update() {
 	local try
 	for ((try = 1; ; try++)); do
+		doing "the lists of suites"
 		if get update >"$work/log" 2>&1 && [ -z "$(complaints "$work/log")" ]; then
 			return
 		fi
@@ -171,6 +175,7 @@ while :; do
 		add_more || promote || hopeless
 		continue
 	fi
+	doing "$(grep -c "^'" "$work/log" || :) packages"
 	if get --download-only "$@" >"$work/log" 2>&1; then
 		break
 	fi

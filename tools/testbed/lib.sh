@@ -182,7 +182,7 @@ room() {
 	done < <(awk '!seen[$0]++' <<<"$1")
 	[ -n "$text" ] || return 0
 	say "ahead, this time only: $text"
-	say "that is about $sum minutes on 2 cores, and $(((all + 999) / 1000)) GB in $cache"
+	say "that is about $sum min on 2 cores, and $(((all + 999) / 1000)) GB in $cache"
 	free=$(df -Pm "$cache" | awk 'END { print $4 }')
 	[ "$free" -ge "$all" ] || die "there is room for $free MB in $cache, and that takes $all MB." \
 		"Make room, or set VFIO_AP_RS_CACHE to a directory on a larger disk."

@@ -40,8 +40,15 @@ if [ -z "$SCENARIO" ]; then
 		The words of scenarios are at hand, for instance:
 		  mdev A; assign A adapter 1 2 domain 1; matrix A; vm_open A; vm A masks
 		  machine "apm - 2"; scan; guest_matrix A; vm A history; machine help
-		  scenario NAME     one of /scenarios/*.sh
+		  scenario NAME     one of /scenarios/*.sh; its machine stays
+		  modprobe vfio_ap; modprobe -r vfio_ap
 		Leave with exit, or ctrl-a x.
+	EOF
+	[ ! -e /dev/clients ] || cat <<-EOF
+		Programs from Debian: mdevctl, driverctl, lszcrypt, chzcrypt, lszdev, chzdev, and
+		  debian PROGRAM    any other; besides, the words of lib-clients.sh:
+		  mdev A; assign A adapter 1 domain 1; linux A group; guest A cat /proc/interrupts
+
 	EOF
 	setsid cttyhack sh -i
 else

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The page of tables and the plots that show what was measured.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -15,8 +16,26 @@ use crate::samples::{Samples, Summary};
 use crate::scenario::Driver;
 use crate::targets;
 
+/// In a cell for which nothing was measured. A dash alone would be a list.
+const NOTHING: &str = "\\-";
+
 /// What comes before the tables.
 const METHOD: &str = include_str!("method.rst");
+
+/// What comes before all that was measured.
+const TABLES_HEAD: &str = "\
+.. SPDX-License-Identifier: GPL-2.0
+
+==================
+Benchmarks: tables
+==================
+
+All that was measured, by the method that is described in ``benchmarks.rst``.
+``make bench`` writes this page as well.
+";
+
+/// The name of the page with all tables.
+const TABLES: &str = "benchmarks-tables";
 
 /// The name of the page, and of the directory beside it for plots and results.
 const NAME: &str = "benchmarks";
@@ -96,10 +115,12 @@ impl Results {
                 .with_context(|| format!("plot {file}"))?;
         }
         let page = directory.join(NAME).with_extension("rst");
-        std::fs::write(&page, self.page()).with_context(|| page.display().to_string())
+        std::fs::write(&page, self.page()).with_context(|| page.display().to_string())?;
+        let tables = directory.join(TABLES).with_extension("rst");
+        std::fs::write(&tables, self.tables()).with_context(|| tables.display().to_string())
     }
 
-    /// The page.
+    /// The page that says what matters.
     pub fn page(&self) -> String {
         let mut text = METHOD.to_owned();
         // Writing to a string does not fail.
@@ -107,10 +128,38 @@ impl Results {
         text
     }
 
+    /// The page with all tables.
+    pub fn tables(&self) -> String {
+        let mut text = TABLES_HEAD.to_owned();
+        let _ = self.write_tables(&mut text);
+        text
+    }
+
     fn write_page(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "What follows was measured with Linux {}.", self.kernel)?;
         heading(out, "Targets")?;
         writeln!(out, "{}", self.targets())?;
+        heading(out, "Where this driver costs more")?;
+        writeln!(
+            out,
+            "Each operation whose *whole* is more than the C driver's by a hundredth or more, at the size \
+             where that\nis worst. Of those that wait, it tells how long others could run meanwhile; of those \
+             below {}\ninstructions, that is a small difference of small numbers. The targets leave \
+             both out.\n",
+            grouped(targets::WORTH_COMPARING)
+        )?;
+        writeln!(out, "{}", self.dearer())?;
+        heading(out, "Memory")?;
+        writeln!(out, "{}", self.memory())?;
+        heading(out, "Plots")?;
+        writeln!(out, "All numbers are in ``{TABLES}.rst``.\n")?;
+        for (file, title, _) in PLOTS {
+            writeln!(out, ".. image:: {NAME}/{file}.svg\n   :alt: {title}\n")?;
+        }
+        Ok(())
+    }
+
+    fn write_tables(&self, out: &mut String) -> std::fmt::Result {
         for (title, operations) in COSTS {
             heading(out, title)?;
             writeln!(out, "{}", self.costs(operations))?;
@@ -121,12 +170,6 @@ impl Results {
         writeln!(out, "{}", self.waits())?;
         heading(out, "Decisions of the core about more queues")?;
         writeln!(out, "{}", self.core())?;
-        heading(out, "Memory")?;
-        writeln!(out, "{}", self.memory())?;
-        heading(out, "Plots")?;
-        for (file, title, _) in PLOTS {
-            writeln!(out, ".. image:: {NAME}/{file}.svg\n   :alt: {title}\n")?;
-        }
         Ok(())
     }
 
@@ -152,6 +195,44 @@ impl Results {
                 let has = |driver| self.samples.has(driver, size, name);
                 has(Driver::C) || has(Driver::Rust)
             })
+    }
+
+    /// What costs more than with the C driver, at the size where that is worst, the worst first.
+    fn dearer(&self) -> String {
+        let mut rows = Vec::new();
+        for (name, size) in self.rows(&[""]) {
+            let of = |driver| self.samples.summary(driver, size, name, "whole");
+            let (Some(c), Some(rust)) = (of(Driver::C), of(Driver::Rust)) else {
+                continue;
+            };
+            if rust.least >= c.least + c.least / 100 {
+                let waits = targets::MATTER_OF_TIME.iter().any(|p| name.starts_with(p));
+                rows.push((
+                    rust.least as f64 / c.least.max(1) as f64,
+                    name,
+                    size,
+                    c,
+                    rust,
+                    waits,
+                ));
+            }
+        }
+        rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut seen = HashSet::new();
+        rows.retain(|row| seen.insert(row.1));
+        let mut table = Builder::default();
+        table.push_record(["operation", "size", "whole: C", "Rust", "ratio", "waits"]);
+        for (_, name, size, c, rust, waits) in rows {
+            table.push_record([
+                name.to_owned(),
+                format!("{size}x{size}"),
+                number(Some(c)),
+                number(Some(rust)),
+                ratio(Some(rust), Some(c)),
+                if waits { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+        rst(table)
     }
 
     fn costs(&self, prefixes: &[&str]) -> String {
@@ -203,7 +284,7 @@ impl Results {
             row.extend([number(own_c), number(own), ratio(own, own_c)]);
             row.extend(both("whole").map(number));
             for key in ["commits", "kicks"] {
-                row.extend(both(key).map(|s| s.map_or("-".into(), |s| s.most.to_string())));
+                row.extend(both(key).map(|s| s.map_or(NOTHING.into(), |s| s.most.to_string())));
             }
             table.push_record(row);
         }
@@ -216,7 +297,7 @@ impl Results {
         for (name, size) in self.rows(&["wait", "reset-of"]) {
             let most = |driver| {
                 let summary = self.samples.summary(driver, size, name, "ns");
-                summary.map_or("-".into(), |s| format!("{:.3}", s.most as f64 / 1e6))
+                summary.map_or(NOTHING.into(), |s| format!("{:.3}", s.most as f64 / 1e6))
             };
             table.push_record([
                 name.to_owned(),
@@ -312,13 +393,16 @@ impl Results {
             )?;
         chart
             .configure_mesh()
+            .x_labels(4)
             .x_desc("queues")
             .y_desc("instructions")
             .x_label_formatter(&|queues| format!("{queues:.0}"))
             .y_label_formatter(&|count| grouped(*count as u64))
             .draw()?;
         for (name, points, colour) in lines {
-            let style = ShapeStyle::from(colour).stroke_width(2);
+            // Wide ones below narrow ones, where both are the same.
+            let width = if name.ends_with("whole") { 6 } else { 2 };
+            let style = ShapeStyle::from(colour).stroke_width(width);
             let dots = points
                 .iter()
                 .map(|&point| Circle::new(point, 4, style.filled()));
@@ -349,7 +433,7 @@ fn rst(table: Builder) -> String {
 }
 
 fn number(summary: Option<Summary>) -> String {
-    summary.map_or("-".into(), |summary| grouped(summary.least))
+    summary.map_or(NOTHING.into(), |summary| grouped(summary.least))
 }
 
 /// With a comma between thousands.
@@ -370,7 +454,7 @@ fn ratio(part: Option<Summary>, whole: Option<Summary>) -> String {
         (Some(part), Some(whole)) if whole.least != 0 => {
             format!("{:.3}", part.least as f64 / whole.least as f64)
         }
-        _ => "-".into(),
+        _ => NOTHING.into(),
     }
 }
 
@@ -383,6 +467,44 @@ fn spread(c: Option<Summary>, rust: Option<Summary>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::Sample;
+
+    fn sample(driver: Driver, size: u8, operation: &str, whole: u64) -> Sample {
+        Sample {
+            driver,
+            size,
+            run: 1,
+            operation: operation.into(),
+            values: [("whole".to_owned(), whole)].into(),
+        }
+    }
+
+    #[test]
+    fn what_costs_more_is_shown() {
+        let samples = [
+            (4, "read-matrix", 1000, 1009),
+            (4, "open", 1000, 1020),
+            (16, "open", 1000, 1500),
+            (4, "enable-interrupts", 100, 90),
+        ];
+        let samples = samples.into_iter().flat_map(|(size, name, c, rust)| {
+            [
+                sample(Driver::C, size, name, c),
+                sample(Driver::Rust, size, name, rust),
+            ]
+        });
+        let results = Results {
+            kernel: String::new(),
+            rust_module: Sizes::default(),
+            c_module: Sizes::default(),
+            samples: Samples(samples.collect()),
+        };
+        let table = results.dearer();
+        assert!(table.contains("open") && table.contains("16x16") && table.contains("1.500"));
+        for absent in ["4x4", "read-matrix", "enable"] {
+            assert!(!table.contains(absent), "{absent} in {table}");
+        }
+    }
 
     #[test]
     fn thousands_are_grouped() {
