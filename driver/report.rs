@@ -113,7 +113,10 @@ impl Writer for Report {
              queues taken from guests: {queues_lost}"
         )?;
         if kept != 0 {
-            writeln!(f, "page frames held for queues that may still interrupt: {kept}")?;
+            writeln!(
+                f,
+                "page frames held for queues that may still interrupt: {kept}"
+            )?;
         }
         // The oldest comes first.
         for number in commits.saturating_sub(REMEMBERED as u64)..commits {

@@ -13,18 +13,19 @@
 //! | off       | it has nothing of a guest                                      | nothing      |
 //! | candidate | it was not told yet                                            | yes          |
 //! | enabling  | it has accepted AQIC(enable), which may have its effect later  | yes          |
-//! | on        | TAPQ has shown the effect, or a reset that follows             | yes          |
+//! | on        | TAPQ has shown the effect                                      | yes          |
 //! | disabling | it has accepted AQIC(disable) after AQIC(enable)               | yes          |
+//! | resetting | TAPQ has shown a reset, and the driver wants the end           | yes          |
 //!
 //! TAPQ says that interruptions are off also while they are still being enabled. So that proves nothing
-//! in the state *enabling*, and is the end in the states *on* and *disabling*. The end of a reset by the
-//! driver is the end in each state, as no interruptions are enabled before the driver has seen it:
-//! [`refusal`] sees to that.
+//! in the state *enabling*, and is the end in the states *on* and *disabling*. A reset ends them in each
+//! state: nobody enables interruptions for the guest before the driver has seen its end ([`refusal`]),
+//! so what TAPQ says to be on after that is the host's.
 //!
 //! An *orphan* is what remains of a queue that the driver no longer has, as the machine did not let go
-//! of it in time. No instruction but TAPQ, which changes nothing, is executed for it. If it has to end
-//! while it is being enabled, and its next owner resets the queue unseen, TAPQ cannot tell that from
-//! enabling: then what is held is given back when the driver has reset the queue another time.
+//! of it in time. No instruction but TAPQ, which changes nothing, is executed for it. If its next owner
+//! resets the queue and enables interruptions between two looks, TAPQ cannot tell that: then what is
+//! held is given back when the driver has reset the queue another time.
 //!
 //! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
 
@@ -81,6 +82,7 @@ enum Phase {
     Enabling,
     On,
     Disabling,
+    Resetting,
     Over,
 }
 
@@ -156,11 +158,11 @@ impl<T, O> Interruption<T, O> {
         self.phase = Phase::Over;
     }
 
-    /// A reset of the queue was seen to be under way, and nobody can enable interruptions any more:
-    /// when TAPQ does not tell of a reset, nothing is left of what was to be enabled.
+    /// A reset of the queue was seen to be under way, and nobody can enable interruptions for the guest
+    /// any more: when TAPQ does not tell of a reset, nothing is left.
     pub fn reset_seen(&mut self) {
-        if self.phase == Phase::Enabling {
-            self.phase = Phase::On;
+        if matches!(self.phase, Phase::Enabling | Phase::On | Phase::Disabling) {
+            self.phase = Phase::Resetting;
         }
     }
 
@@ -174,11 +176,13 @@ impl<T, O> Interruption<T, O> {
         match machine.test(apqn) {
             // It is not known yet what the machine makes of AQIC(enable).
             (NORMAL, false) if self.phase == Phase::Enabling => {}
+            (NORMAL, true) if self.phase == Phase::Enabling => self.phase = Phase::On,
+            // What is on is the host's.
+            (NORMAL, true) if self.phase == Phase::Resetting => self.over(),
+            (NORMAL, true) => {}
             // The machine resets what comes back.
             (NORMAL, false) | (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => self.over(),
-            (NORMAL, true) | (RESET_IN_PROGRESS, _) if self.phase == Phase::Enabling => {
-                self.phase = Phase::On;
-            }
+            (RESET_IN_PROGRESS, _) => self.reset_seen(),
             _ => {}
         }
         self.phase == Phase::Over

@@ -226,7 +226,7 @@ long_scan() {
 		vm_open F
 		vm F hold machine
 	else
-		_resets="; queue ${_queue%.*}.* reset-polls 1000"
+		_resets="; queue ${_queue%.*}.* reset-polls 90"
 	fi
 	machine "counters reset ; adapter $_adapter cex6c $_resets ; $*"
 	echo 1 >$ap/scans &
@@ -243,7 +243,7 @@ long_scan() {
 
 # end_scan: let it come to its end.
 end_scan() {
-	still_scans $scan
+	[ "$DRIVER" != rust ] || still_scans $scan
 	if [ "$DRIVER" = rust ]; then vm F release; else machine "queue *.* reset-polls 1"; fi
 	wait $scan
 }

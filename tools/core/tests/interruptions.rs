@@ -1930,7 +1930,7 @@ fn users() {
         device_reset: true,
         ..ONE
     };
-    assert_right("users", universe, (32_764, 228_260));
+    assert_right("users", universe, (32_356, 226_260));
 }
 
 /// Guests disable interruptions and reset their queues.
@@ -1942,7 +1942,7 @@ fn guests() {
         bus_enables: true,
         ..ONE
     };
-    assert_right("guests", universe, (40_693, 321_818));
+    assert_right("guests", universe, (39_782, 315_249));
 }
 
 /// A queue cannot be reset for a while.
@@ -1953,7 +1953,7 @@ fn broken() {
         failing: 1,
         ..ONE
     };
-    assert_right("broken", universe, (63_084, 538_414));
+    assert_right("broken", universe, (64_160, 549_252));
 }
 
 /// Two queues need the same page.
@@ -1988,7 +1988,7 @@ const UNBIND: Universe = Universe {
 /// A queue is unbound and bound, also by the host's driver.
 #[test]
 fn unbind() {
-    assert_right("unbind", UNBIND, (29_104, 193_739));
+    assert_right("unbind", UNBIND, (27_618, 183_439));
 }
 
 /// The same, and users hold up commits.
@@ -2000,7 +2000,7 @@ fn unbind_in_commits() {
         bus_enables: false,
         ..UNBIND
     };
-    assert_right("unbind in commits", universe, (109_472, 835_746));
+    assert_right("unbind in commits", universe, (106_386, 813_596));
 }
 
 /// The same with a queue that cannot be reset for a while, and a guest that resets it.
@@ -2013,7 +2013,7 @@ fn unbind_broken() {
         bound_again: true,
         ..UNBIND
     };
-    assert_right("unbind broken", universe, (28_230, 208_504));
+    assert_right("unbind broken", universe, (29_664, 220_542));
 }
 
 /// Memory goes away while a queue is unbound.
@@ -2025,7 +2025,7 @@ fn unbind_and_unmap() {
         bus_enables: false,
         ..UNBIND
     };
-    assert_right("unbind and unmap", universe, (8_101, 57_076));
+    assert_right("unbind and unmap", universe, (6_718, 48_119));
 }
 
 const SCAN: Universe = Universe {
@@ -2039,7 +2039,7 @@ const SCAN: Universe = Universe {
 /// An adapter comes and goes at any time.
 #[test]
 fn scan() {
-    assert_right("scan", SCAN, (45_751, 323_379));
+    assert_right("scan", SCAN, (43_599, 306_500));
 }
 
 /// The same with two guests.
@@ -2069,7 +2069,7 @@ const WAITERS: Universe = Universe {
 /// Administrators wait for what they do.
 #[test]
 fn waiters() {
-    assert_right("waiters", WAITERS, (6_556, 45_732));
+    assert_right("waiters", WAITERS, (6_328, 44_204));
 }
 
 /// An adapter comes and goes while memory goes away and users close.
@@ -2083,7 +2083,7 @@ fn scan_and_unmap() {
         quick_commits: true,
         ..SCAN
     };
-    assert_right("scan and unmap", universe, (301_086, 2_228_496));
+    assert_right("scan and unmap", universe, (257_552, 1_909_200));
 }
 
 /// Two queues come, go and interrupt.
@@ -2096,7 +2096,7 @@ fn unbind_two_queues() {
         hosts_driver: false,
         ..UNBIND
     };
-    assert_right("unbind two queues", universe, (115_329, 916_914));
+    assert_right("unbind two queues", universe, (104_980, 846_215));
 }
 
 /// A page that only who enables interruptions knows of stays pinned when memory goes away.
