@@ -10,14 +10,11 @@
 # It takes long: --set FROM=NAME goes on where another run was stopped, and --set ONLY=NAME,NAME
 # leaves out all others.
 #
-# Last come those that take memory away from a user: a backend of VFIO has a circle of its own two
-# locks then, as unmap-lock-order says, and lockdep reports once only. That report has to come, so
-# ONLY has to name one of them.
+# Last come those that take memory away from a user: lockdep reports once only.
 # drivers: rust
 # kernel: debug
 # cpus: 3
 # timeout: 300
-# expect-kernel: possible circular locking dependency
 
 # is_for_this_machine FILE
 is_for_this_machine() {
