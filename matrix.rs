@@ -520,7 +520,7 @@ impl Masks {
             Change::Leave => {}
             Change::Close => self.user = User::Nobody,
         }
-        // Whoever opens or assigns in a scan wants to see that done now.
+        // An open or an assignment takes effect at once, also within a scan.
         self.apcb_for(host, host.is_being_reset(&self.assigned))
     }
 

@@ -485,7 +485,7 @@ impl WorkItem<PIN_WORK> for Mdev {
             if let Some(pinned) = &pinned {
                 pins.note_pinning(pinned.as_ref().map(|_| ()).map_err(|error| *error));
             }
-            // What nobody wants any more is unpinned as the next job.
+            // The next job unpins a page that is not wanted any more.
             pins.candidate = match (pinned, core::mem::take(&mut pins.candidate)) {
                 (Some(Ok((pin, frame))), Candidate::Pinning) => Candidate::Pinned(pin, frame),
                 (Some(Ok((pin, frame))), _) => Candidate::Unwanted(pin, frame),

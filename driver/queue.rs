@@ -84,8 +84,8 @@ impl ap_bus::Driver for QueueDriver {
             }
         }
         queue.driver.proceed();
-        // Whoever binds a queue of an mdev by hand expects it to be there. In a scan, resets go on in
-        // parallel.
+        // An administrator who binds a queue of an mdev expects the guest to have it then. In a scan,
+        // resets go on in parallel.
         queue
             .driver
             .wait_while(Patience::Bus, false, &|state: &State| {
@@ -109,8 +109,8 @@ impl ap_bus::Driver for QueueDriver {
             how
         };
         driver.proceed();
-        // The bus makes no queue of what has gone before the next scan, and until then only the end of
-        // this one is to be waited for.
+        // The bus creates a queue that has gone in the next scan at the earliest. The end of this scan
+        // takes it from its guest before that.
         if how == Unbinding::ByHand {
             wait_until_out_of_reach(driver, *apqn);
         }

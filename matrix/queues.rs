@@ -342,8 +342,8 @@ impl<S: Storage> Queues<S> {
         })
     }
 
-    /// A queue that was not bound is bound to the driver, if there is room for it ([`Self::has_room`]). Whoever
-    /// had it before, it is reset first.
+    /// Adds a bound queue, for which there has to be room ([`Self::has_room`]). It is unusable until it
+    /// was reset.
     pub fn bind(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| {
             adapter.bound.insert(apqn.apqi);
