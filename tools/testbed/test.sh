@@ -116,7 +116,7 @@ clean_keeps_sources() {
 every_file_has_a_licence() {
 	nothing git -C "$repo" grep -L 'SPDX-License-Identifier: GPL-2.0' -- \
 		':!COPYING' ':!Documentation/ABI' ':!Documentation/benchmarks' ':!tools/Cargo.lock' \
-		':!tools/machine/model/src/control/help.txt' \
+		':!tools/machine/ap-model/src/control/help.txt' \
 		':!tools/testbed/kernel*.config' ':!tools/testbed/*packages' \
 		':!tools/apmap/tests/hosts/*.json' ':!tools/apmap/tests/expected'
 }

@@ -9,8 +9,8 @@ use std::fs::OpenOptions;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use guest::error::{Result, Step};
-use guest::rsa::{Method, Vector};
+use machine_programs::error::{Result, Step};
+use machine_programs::rsa::{Method, Vector};
 
 /// How many of `count` results are right, up to the first that is not.
 fn run(method: Method, vector: Vector, count: u32) -> Result<u32> {

@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use guest::instructions::{self, Cost, Places};
+use machine_programs::instructions::{self, Cost, Places};
 use rustc_demangle::demangle;
 
 type Result<T> = std::result::Result<T, String>;
@@ -135,7 +135,7 @@ fn obey(words: &[&str]) -> Result<()> {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    guest::backdoor::explain_absence();
+    machine_programs::backdoor::explain_absence();
     match obey(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,9 +16,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use guest::error::{Result, Step};
-use guest::module;
-use guest::scheduling::{self, Hogs, SELF, Share};
+use machine_programs::error::{Result, Step};
+use machine_programs::module;
+use machine_programs::scheduling::{self, Hogs, SELF, Share};
 use nix::errno::Errno;
 
 /// How long unloading takes to come to where it waits for the device.

@@ -13,7 +13,7 @@
 
 use std::process::ExitCode;
 
-use guest::{module, sysfs};
+use machine_programs::{module, sysfs};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -3,7 +3,7 @@
 //! do everything to the driver at the same time.
 //!
 //! A round is some seconds in which a process for each role does what it can, see
-//! [`guest::stress`]. Then all of them end; the hardware is mended, and what every mdev, its
+//! [`machine_programs::stress`]. Then all of them end; the hardware is mended, and what every mdev, its
 //! guest and KVM have is compared with the specification (not with `--unruly`, for a driver
 //! that does not keep to it). The next round goes on from there.
 //!
@@ -25,10 +25,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use guest::error::{Result, Step};
-use guest::host::{self, AP};
-use guest::stress::{self, FLEETING, LASTING, Tally, Worker};
-use guest::{backdoor, sysfs};
+use machine_programs::error::{Result, Step};
+use machine_programs::host::{self, AP};
+use machine_programs::stress::{self, FLEETING, LASTING, Tally, Worker};
+use machine_programs::{backdoor, sysfs};
 use nix::errno::Errno;
 use vfio_ap_core::specification::{self, Queue, Sets, text};
 
@@ -174,7 +174,7 @@ fn explain(process: u32) {
 }
 
 fn round(options: &Options, number: u64, tally: &mut Tally) -> std::result::Result<(), String> {
-    let say = |e: guest::error::Error| format!("round {number}: {e}");
+    let say = |e: machine_programs::error::Error| format!("round {number}: {e}");
     let unloads = number % 2 == 1;
     for name in FLEETING.into_iter().chain(LASTING) {
         // Those that are there already are refused.

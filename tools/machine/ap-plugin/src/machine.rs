@@ -95,5 +95,5 @@ impl Machine {
 
 /// Print a line for the person who runs QEMU.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
-    eprintln!("ap-machine: {what}");
+    eprintln!("ap-plugin: {what}");
 }

@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_error_in_the_file_has_a_place() {
-        let path = std::env::temp_dir().join(format!("ap-machine-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("ap-plugin-{}", std::process::id()));
         fs::write(&path, "adapter 1 cex7c\n\nadapter 1 cex9c\n").unwrap();
         let arguments = Arguments {
             config: Some(path.clone()),

@@ -2,7 +2,7 @@
 //! An IBM Z machine with AP adapters: a plugin for `qemu-system-s390x` 11.1.
 //!
 //! ```text
-//! qemu-system-s390x … -plugin libap_machine.so,config=FILE,socket=PATH,trace=on
+//! qemu-system-s390x … -plugin libap_plugin.so,config=FILE,socket=PATH,trace=on
 //! ```
 //!
 //! QEMU's emulation (TCG) has no AP instructions. The plugin is called for each

@@ -6,11 +6,11 @@
 
 use std::process::ExitCode;
 
-use guest::instructions;
+use machine_programs::instructions;
 
 // It is formatted as a part of the core, which is of another edition.
 #[rustfmt::skip]
-#[path = "../../../core/benches/cases.rs"]
+#[path = "../../../vfio-ap-core/benches/cases.rs"]
 mod cases;
 
 /// Where programs are, and the kernel is not.
@@ -35,7 +35,7 @@ fn report() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    guest::backdoor::explain_absence();
+    machine_programs::backdoor::explain_absence();
     match report() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

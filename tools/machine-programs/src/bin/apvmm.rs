@@ -51,7 +51,7 @@
 //!
 //! With `--run N` a guest runs on N virtual CPUs from the beginning; `--vcpus N` only
 //! creates them. The guest asks for all queues of adapters 0 to 15 and domains 0 to 15
-//! (`--look A,D` for others) over and over; see [`guest::payload`]. With `--pin` its CPU
+//! (`--look A,D` for others) over and over; see [`machine_programs::payload`]. With `--pin` its CPU
 //! N runs on CPU N + 1 of the host. Commands for it:
 //!
 //!     guest [CPU] queues  the queues that are there, when it has looked at all again
@@ -76,16 +76,16 @@ use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use guest::argument::{Argument, Hold};
-use guest::crycb::Question;
-use guest::error::{Result, Step};
-use guest::instructions::{self, Places};
-use guest::memory::{Memory, SEGMENT};
-use guest::payload::STORAGE;
-use guest::race::{self, Named};
-use guest::scheduling::{self, Hogs, Share};
-use guest::vm::{Backend, Deed, Device, Guest, GuestOptions, Irq, Vm};
-use guest::{interview, kvm_run, uapi};
+use machine_programs::argument::{Argument, Hold};
+use machine_programs::crycb::Question;
+use machine_programs::error::{Result, Step};
+use machine_programs::instructions::{self, Places};
+use machine_programs::memory::{Memory, SEGMENT};
+use machine_programs::payload::STORAGE;
+use machine_programs::race::{self, Named};
+use machine_programs::scheduling::{self, Hogs, Share};
+use machine_programs::vm::{Backend, Deed, Device, Guest, GuestOptions, Irq, Vm};
+use machine_programs::{interview, kvm_run, uapi};
 use nix::errno::Errno;
 use nix::libc::Ioctl;
 use nix::sys::eventfd::EventFd;

@@ -12,8 +12,8 @@ fn main() -> ExitCode {
         eprintln!("usage: apctl COMMAND...   (apctl help lists them)");
         return ExitCode::from(2);
     }
-    guest::backdoor::explain_absence();
-    let (reply, code) = match guest::backdoor::ask(&command) {
+    machine_programs::backdoor::explain_absence();
+    let (reply, code) = match machine_programs::backdoor::ask(&command) {
         Ok(reply) => (reply, ExitCode::SUCCESS),
         Err(reply) => (reply, ExitCode::FAILURE),
     };

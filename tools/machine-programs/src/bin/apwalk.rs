@@ -38,12 +38,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use guest::crycb::{self, Commit};
-use guest::error::{Result, Step as _};
-use guest::host::{self, AP};
-use guest::memory::{Memory, SEGMENT};
-use guest::vm::{Backend, Deed, Device, Vm};
-use guest::{backdoor, sysfs};
+use machine_programs::crycb::{self, Commit};
+use machine_programs::error::{Result, Step as _};
+use machine_programs::host::{self, AP};
+use machine_programs::memory::{Memory, SEGMENT};
+use machine_programs::vm::{Backend, Deed, Device, Vm};
+use machine_programs::{backdoor, sysfs};
 use nix::errno::Errno;
 
 /// How long one waits for what is to come soon: longer than the driver waits for resets.

@@ -26,13 +26,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use guest::error::{Result, Step};
-use guest::faults::{Injector, Messages};
-use guest::host::{self, AP, CREATE, DRIVER, create, mdev, uuid};
-use guest::memory::{Memory, SEGMENT};
-use guest::payload::STORAGE;
-use guest::vm::{Backend, Deed, Device, GuestOptions, Irq, Vm};
-use guest::{backdoor, interview, module, sysfs};
+use machine_programs::error::{Result, Step};
+use machine_programs::faults::{Injector, Messages};
+use machine_programs::host::{self, AP, CREATE, DRIVER, create, mdev, uuid};
+use machine_programs::memory::{Memory, SEGMENT};
+use machine_programs::payload::STORAGE;
+use machine_programs::vm::{Backend, Deed, Device, GuestOptions, Irq, Vm};
+use machine_programs::{backdoor, interview, module, sysfs};
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
@@ -509,7 +509,7 @@ impl Sweep<'_> {
     /// Does it once with a fault in the `nth` allocation, or without one for 0: how far it is to
     /// the next, 0 if there are not so many.
     fn attempt(&mut self, nth: u32) -> std::result::Result<u32, String> {
-        let say = |e: guest::error::Error| format!("{e}");
+        let say = |e: machine_programs::error::Error| format!("{e}");
         let at_rest = look(self.world);
         (self.case.prepare)(self.world).map_err(say)?;
         let act = (self.case.ready)(self.world).map_err(say)?;

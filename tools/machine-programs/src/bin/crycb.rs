@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use guest::crycb::Question;
+use machine_programs::crycb::Question;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
