@@ -29,6 +29,7 @@ pub mod initramfs;
 pub mod machine;
 pub mod module;
 pub mod report;
+pub mod results;
 pub mod run;
 pub mod samples;
 pub mod scenario;

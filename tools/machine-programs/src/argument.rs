@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Arguments of ioctls in memory that is hard to get at: where it ends, where it is
-//! read-only, or where it does not come until somebody says so (`linux/userfaultfd.h`).
+//! read-only, or where it does not come until somebody says so, by userfaultfd.
+//!
+//! Structures and constants of userfaultfd come from the crate `linux-raw-sys`. The crate
+//! `userfaultfd` makes its bindings while it is built, from the headers of the build host, and so
+//! does not serve a build for s390x on another machine.
 
 use std::ffi::c_void;
 use std::num::NonZero;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
+use linux_raw_sys::general::{
+    _UFFDIO_API, _UFFDIO_COPY, _UFFDIO_REGISTER, UFFD_API, UFFDIO, UFFDIO_REGISTER_MODE_MISSING,
+    uffd_msg, uffdio_api, uffdio_copy, uffdio_range, uffdio_register,
+};
 use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::request_code_readwrite;
@@ -15,37 +23,11 @@ use nix::unistd;
 
 use crate::uapi::by_reference;
 
-const UFFD: u8 = 0xaa;
-const UFFDIO_API: Ioctl = request_code_readwrite!(UFFD, 0x3f, size_of::<Api>());
-const UFFDIO_REGISTER: Ioctl = request_code_readwrite!(UFFD, 0x00, size_of::<Register>());
-const UFFDIO_COPY: Ioctl = request_code_readwrite!(UFFD, 0x03, size_of::<Copy>());
-const UFFDIO_REGISTER_MODE_MISSING: u64 = 1 << 0;
-/// `struct uffd_msg`
-const MESSAGE: usize = 32;
-
-#[repr(C)]
-struct Api {
-    api: u64,
-    features: u64,
-    ioctls: u64,
-}
-
-#[repr(C)]
-struct Register {
-    start: u64,
-    length: u64,
-    mode: u64,
-    ioctls: u64,
-}
-
-#[repr(C)]
-struct Copy {
-    to: u64,
-    from: u64,
-    length: u64,
-    mode: u64,
-    copied: i64,
-}
+const UFFD: u8 = UFFDIO as u8;
+const API: Ioctl = request_code_readwrite!(UFFD, _UFFDIO_API, size_of::<uffdio_api>());
+const REGISTER: Ioctl =
+    request_code_readwrite!(UFFD, _UFFDIO_REGISTER, size_of::<uffdio_register>());
+const COPY: Ioctl = request_code_readwrite!(UFFD, _UFFDIO_COPY, size_of::<uffdio_copy>());
 
 const PAGE: usize = 4096;
 
@@ -142,21 +124,23 @@ impl Hold {
             let fd = Errno::result(libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC))?;
             OwnedFd::from_raw_fd(fd as i32)
         };
-        let mut api = Api {
-            api: UFFD.into(),
+        let mut api = uffdio_api {
+            api: UFFD_API.into(),
             features: 0,
             ioctls: 0,
         };
-        let mut register = Register {
-            start: argument.page.addr().get() as u64,
-            length: PAGE as u64,
-            mode: UFFDIO_REGISTER_MODE_MISSING,
+        let mut register = uffdio_register {
+            range: uffdio_range {
+                start: argument.page.addr().get() as u64,
+                len: PAGE as u64,
+            },
+            mode: UFFDIO_REGISTER_MODE_MISSING.into(),
             ioctls: 0,
         };
         // SAFETY: these are the structures of these requests.
         unsafe {
-            by_reference(userfaultfd.as_fd(), UFFDIO_API, &mut api)?;
-            by_reference(userfaultfd.as_fd(), UFFDIO_REGISTER, &mut register)?;
+            by_reference(userfaultfd.as_fd(), API, &mut api)?;
+            by_reference(userfaultfd.as_fd(), REGISTER, &mut register)?;
         }
         let hold = Self {
             userfaultfd,
@@ -168,22 +152,22 @@ impl Hold {
 
     /// Waits until somebody waits for the argument.
     pub fn wait(&self) -> nix::Result<()> {
-        let mut message = [0; MESSAGE];
+        let mut message = [0; size_of::<uffd_msg>()];
         unistd::read(&self.userfaultfd, &mut message).map(drop)
     }
 
     /// Lets everybody have the argument.
     pub fn release(self) -> nix::Result<()> {
-        let mut copy = Copy {
-            to: self.page as u64,
-            from: self.contents.page.addr().get() as u64,
-            length: PAGE as u64,
+        let mut copy = uffdio_copy {
+            dst: self.page as u64,
+            src: self.contents.page.addr().get() as u64,
+            len: PAGE as u64,
             mode: 0,
-            copied: 0,
+            copy: 0,
         };
         // SAFETY: that is the structure of this request. The page that is filled is one that
         // nothing but the argument is in.
-        unsafe { by_reference(self.userfaultfd.as_fd(), UFFDIO_COPY, &mut copy) }.map(drop)
+        unsafe { by_reference(self.userfaultfd.as_fd(), COPY, &mut copy) }.map(drop)
     }
 }
 

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What KVM wrote down in its debug feature about the masks it was given: an
+//! The record that KVM keeps in its debug feature of the masks that it was given: an
 //! independent witness of each change to a guest's CRYCB.
 
+use std::collections::BTreeSet;
 use std::{fmt, io};
 
-/// 256 bits in AP order: the most significant bit of the first word is number 0.
-pub type Mask = [u64; 4];
+use vfio_ap_core::specification::{Sets, text};
 
 /// One change to a guest's CRYCB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// All three masks were set.
-    Set {
-        /// Adapters.
-        apm: Mask,
-        /// Usage domains.
-        aqm: Mask,
-        /// Control domains.
-        adm: Mask,
-    },
+    Set(Sets),
     /// All three masks were cleared.
     Clear,
 }
@@ -26,80 +19,60 @@ pub enum Commit {
 impl fmt::Display for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Set { apm, aqm, adm } => {
-                write!(f, "apm={} aqm={} adm={}", list(apm), list(aqm), list(adm))
-            }
+            Self::Set(sets) => f.write_str(&text::masks(sets)),
             Self::Clear => f.write_str("clear"),
         }
     }
 }
 
-/// The numbers of the bits that are set, as in `0-3,8`; `none` if there are none.
-pub fn list(mask: &Mask) -> String {
-    let set = |n: usize| mask[n / 64] << (n % 64) >> 63 == 1;
-    let mut text = String::new();
-    let mut n = 0;
-    while n < 256 {
-        if !set(n) {
-            n += 1;
-            continue;
-        }
-        let first = n;
-        while n < 256 && set(n) {
-            n += 1;
-        }
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text += &match n - first {
-            1 => format!("{first}"),
-            _ => format!("{first}-{}", n - 1),
-        };
-    }
-    if text.is_empty() { "none".into() } else { text }
+/// Returns the numbers of the bits that are set in a word, if the leftmost bit has number `first`.
+pub(crate) fn numbers(word: u64, first: usize) -> impl Iterator<Item = u8> {
+    (0..64)
+        .filter(move |bit| word << bit >> 63 == 1)
+        .filter_map(move |bit| u8::try_from(first + bit).ok())
 }
 
-/// All changes in the order in which they happened, from the `sprintf` view of a
-/// virtual machine's debug feature. A CRYCB of format 0 or 1 (a guest without
-/// APXA) is written down in one line, one of format 2 in three.
+/// Returns all changes in the order in which they happened, from the `sprintf` view of a
+/// virtual machine's debug feature. KVM records a CRYCB of format 0 or 1 (a guest without
+/// APXA) in one line, and one of format 2 in three.
 pub fn parse(debug: &str) -> Vec<Commit> {
     let mut commits = Vec::new();
     for line in debug.lines() {
         if line.contains("CLR CRYCB:") {
             commits.push(Commit::Clear);
         } else if let Some((_, text)) = line.split_once("SET CRYCB: ") {
-            let mut name = "";
-            let mut next = 0;
-            for word in text.split_whitespace() {
-                if matches!(word, "apm" | "aqm" | "adm") {
-                    (name, next) = (word, 0);
-                    if name == "apm" {
-                        commits.push(Commit::Set {
-                            apm: [0; 4],
-                            aqm: [0; 4],
-                            adm: [0; 4],
-                        });
-                    }
-                    continue;
-                }
-                let Some(Commit::Set { apm, aqm, adm }) = commits.last_mut() else {
-                    continue;
-                };
-                let mask = match name {
-                    "apm" => apm,
-                    "aqm" => aqm,
-                    _ => adm,
-                };
-                if let (Some(slot), Ok(value)) = (mask.get_mut(next), u64::from_str_radix(word, 16))
-                {
-                    // A short mask is the beginning of a long one.
-                    *slot = value << (64 - 4 * word.len().min(16));
-                    next += 1;
-                }
-            }
+            parse_set(text, &mut commits);
         }
     }
     commits
+}
+
+/// Adds the masks of one line: `apm` begins a new change, the others complete it.
+fn parse_set(line: &str, commits: &mut Vec<Commit>) {
+    let mut name = "";
+    let mut first = 0;
+    for word in line.split_whitespace() {
+        if matches!(word, "apm" | "aqm" | "adm") {
+            (name, first) = (word, 0);
+            if name == "apm" {
+                commits.push(Commit::Set(Sets::default()));
+            }
+            continue;
+        }
+        let (Some(Commit::Set(sets)), Ok(value)) =
+            (commits.last_mut(), u64::from_str_radix(word, 16))
+        else {
+            continue;
+        };
+        let set: &mut BTreeSet<u8> = match name {
+            "apm" => &mut sets.adapters,
+            "aqm" => &mut sets.domains,
+            _ => &mut sets.control_domains,
+        };
+        // A short mask is the beginning of a long one.
+        set.extend(numbers(value << (64 - 4 * word.len().min(16)), first));
+        first += 64;
+    }
 }
 
 /// All changes that are remembered for the virtual machine of process `pid`.
@@ -152,11 +125,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists() {
-        assert_eq!(list(&[0; 4]), "none");
-        assert_eq!(list(&[1 << 63, 0, 0, 0]), "0");
-        assert_eq!(list(&[0x7000_0000_0000_0000, 0, 0, 1]), "1-3,255");
-        assert_eq!(list(&[u64::MAX; 4]), "0-255");
+    fn bits_are_numbered_from_the_left() {
+        let all = |word, first| numbers(word, first).collect::<Vec<_>>();
+        assert_eq!(all(1 << 63, 0), [0]);
+        assert_eq!(all(0x7000_0000_0000_0001, 192), [193, 194, 195, 255]);
+        assert_eq!(all(u64::MAX, 64).len(), 64);
     }
 
     #[test]

@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What it takes to have a virtual CPU run: storage and facilities for its machine, and
-//! a thread in KVM_RUN. Numbers and layouts are those of `linux/kvm.h` and `asm/kvm.h`.
+//! a thread in KVM_RUN. As in [`crate::uapi`], numbers and layouts of KVM are defined here.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
+use iommufd_bindings::{
+    iommu_ioas_map, iommu_ioas_unmap, iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA,
+    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE,
+    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_WRITEABLE,
+};
 use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::unistd::{Pid, gettid};
 use nix::{request_code_none, request_code_write};
+use vfio_bindings::bindings::vfio::{
+    VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+    VFIO_IOMMU_DIRTY_PAGES_FLAG_START, vfio_bitmap, vfio_iommu_type1_dirty_bitmap,
+    vfio_iommu_type1_dirty_bitmap_get, vfio_iommu_type1_dma_map, vfio_iommu_type1_dma_unmap,
+};
 
 use crate::argument::Argument;
 use crate::memory::Memory;
@@ -30,8 +40,6 @@ const VFIO_IOMMU_DIRTY_PAGES: Ioctl = request_code_none!(VFIO, 117);
 const IOMMU_IOAS_MAP: Ioctl = request_code_none!(VFIO, 0x85);
 const IOMMU_IOAS_UNMAP: Ioctl = request_code_none!(VFIO, 0x86);
 
-const DIRTY_PAGES_START: u32 = 1 << 0;
-const DIRTY_PAGES_GET: u32 = 1 << 2;
 const PAGE: u64 = 4096;
 
 const KVM_S390_VM_CPU_MODEL: u32 = 3;
@@ -67,53 +75,11 @@ struct CpuProcessor {
     fac_list: [u64; 256],
 }
 
+/// A request for the bitmap of one range of addresses.
 #[repr(C)]
-struct DmaMap {
-    argsz: u32,
-    flags: u32,
-    vaddr: u64,
-    iova: u64,
-    size: u64,
-}
-
-/// `struct vfio_iommu_type1_dirty_bitmap` with a `struct vfio_iommu_type1_dirty_bitmap_get`.
-#[repr(C)]
-#[derive(Default)]
-struct DirtyBitmap {
-    argsz: u32,
-    flags: u32,
-    iova: u64,
-    size: u64,
-    page_size: u64,
-    bitmap_size: u64,
-    bitmap: u64,
-}
-
-#[repr(C)]
-struct DmaUnmap {
-    argsz: u32,
-    flags: u32,
-    iova: u64,
-    size: u64,
-}
-
-#[repr(C)]
-struct IoasUnmap {
-    size: u32,
-    ioas_id: u32,
-    iova: u64,
-    length: u64,
-}
-
-#[repr(C)]
-struct IoasMap {
-    size: u32,
-    flags: u32,
-    ioas_id: u32,
-    reserved: u32,
-    user_va: u64,
-    length: u64,
-    iova: u64,
+struct DirtyPages {
+    head: vfio_iommu_type1_dirty_bitmap,
+    range: vfio_iommu_type1_dirty_bitmap_get,
 }
 
 /// `struct kvm_run`, as far as it is used here.
@@ -208,13 +174,11 @@ pub fn set_slot(vm: BorrowedFd<'_>, slot: u32, memory: Option<Memory>) -> nix::R
     unsafe { by_reference(vm, KVM_SET_USER_MEMORY_REGION, &mut region) }.map(drop)
 }
 
-const READ_WRITE: u32 = 0b11;
-
 /// VFIO_IOMMU_MAP_DMA: lets devices get at the guest's storage, by guest addresses.
 pub fn map_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
-    let mut map = DmaMap {
-        argsz: argsz::<DmaMap>(),
-        flags: READ_WRITE,
+    let mut map = vfio_iommu_type1_dma_map {
+        argsz: argsz::<vfio_iommu_type1_dma_map>(),
+        flags: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
         vaddr: memory.address(),
         iova: memory.start(),
         size: memory.length(),
@@ -225,11 +189,11 @@ pub fn map_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
 
 /// VFIO_IOMMU_UNMAP_DMA: takes it away from them.
 pub fn unmap_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
-    let mut unmap = DmaUnmap {
-        argsz: argsz::<DmaUnmap>(),
-        flags: 0,
+    let mut unmap = vfio_iommu_type1_dma_unmap {
+        argsz: argsz::<vfio_iommu_type1_dma_unmap>(),
         iova: memory.start(),
         size: memory.length(),
+        ..Default::default()
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(container, VFIO_IOMMU_UNMAP_DMA, &mut unmap) }.map(drop)
@@ -237,8 +201,8 @@ pub fn unmap_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
 
 /// IOMMU_IOAS_UNMAP: the same for an iommufd.
 pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
-    let mut unmap = IoasUnmap {
-        size: argsz::<IoasUnmap>(),
+    let mut unmap = iommu_ioas_unmap {
+        size: argsz::<iommu_ioas_unmap>(),
         ioas_id: ioas,
         iova: memory.start(),
         length: memory.length(),
@@ -249,12 +213,12 @@ pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Re
 
 /// VFIO_IOMMU_DIRTY_PAGES: begins to note which pages of the guest's storage are written to.
 pub fn track_dirty_pages(container: BorrowedFd<'_>) -> nix::Result<()> {
-    let mut bitmap = DirtyBitmap {
-        argsz: 8,
-        flags: DIRTY_PAGES_START,
-        ..DirtyBitmap::default()
+    let mut bitmap = vfio_iommu_type1_dirty_bitmap {
+        argsz: argsz::<vfio_iommu_type1_dirty_bitmap>(),
+        flags: VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+        ..Default::default()
     };
-    // SAFETY: that is the structure of this request, which reads no more than `argsz` says.
+    // SAFETY: that is the structure of this request; this flag goes without a range.
     unsafe { by_reference(container, VFIO_IOMMU_DIRTY_PAGES, &mut bitmap) }.map(drop)
 }
 
@@ -271,14 +235,21 @@ pub fn read_dirty_pages(
     memory: Memory,
     argument: &Argument,
 ) -> nix::Result<()> {
-    let mut bitmap = DirtyBitmap {
-        argsz: argsz::<DirtyBitmap>(),
-        flags: DIRTY_PAGES_GET,
-        iova: memory.start(),
-        size: memory.length(),
-        page_size: PAGE,
-        bitmap_size: 4 * dirty_bitmap(memory).len() as u64,
-        bitmap: argument.address() as u64,
+    let mut bitmap = DirtyPages {
+        head: vfio_iommu_type1_dirty_bitmap {
+            argsz: argsz::<DirtyPages>(),
+            flags: VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+            ..Default::default()
+        },
+        range: vfio_iommu_type1_dirty_bitmap_get {
+            iova: memory.start(),
+            size: memory.length(),
+            bitmap: vfio_bitmap {
+                pgsize: PAGE,
+                size: 4 * dirty_bitmap(memory).len() as u64,
+                data: std::ptr::with_exposed_provenance_mut(argument.address()),
+            },
+        },
     };
     // SAFETY: that is the structure of this request; the argument has room for the bitmap.
     unsafe { by_reference(container, VFIO_IOMMU_DIRTY_PAGES, &mut bitmap) }.map(drop)
@@ -286,12 +257,13 @@ pub fn read_dirty_pages(
 
 /// IOMMU_IOAS_MAP: the same for an iommufd.
 pub fn map_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
-    const FIXED: u32 = 1;
-    let mut map = IoasMap {
-        size: argsz::<IoasMap>(),
-        flags: READ_WRITE << 1 | FIXED,
+    let mut map = iommu_ioas_map {
+        size: argsz::<iommu_ioas_map>(),
+        flags: iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA
+            | iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE
+            | iommufd_ioas_map_flags_IOMMU_IOAS_MAP_WRITEABLE,
         ioas_id: ioas,
-        reserved: 0,
+        __reserved: 0,
         user_va: memory.address(),
         length: memory.length(),
         iova: memory.start(),

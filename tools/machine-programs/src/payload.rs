@@ -8,7 +8,9 @@
 
 use std::fmt;
 
-use crate::crycb::Commit;
+use vfio_ap_core::specification::Sets;
+
+use crate::crycb::{self, Commit};
 use crate::memory::Memory;
 
 #[cfg(target_arch = "s390x")]
@@ -261,17 +263,21 @@ impl Payload {
             .collect()
     }
 
-    /// The masks in the block that QCI has stored in the buffer of a CPU.
+    /// Returns the masks in the block that QCI has stored in the buffer of a CPU.
     pub fn configuration(&self, cpu: usize) -> Commit {
         let (buffer, _) = Self::places(cpu);
-        let mask = |offset: u64| {
-            std::array::from_fn(|word| self.memory.load(buffer + offset + 8 * word as u64))
+        let set = |offset: u64| {
+            let numbers_of = |word: u64| {
+                let bits = self.memory.load(buffer + offset + 8 * word);
+                crycb::numbers(bits, 64 * word as usize)
+            };
+            (0..4).flat_map(numbers_of).collect()
         };
-        Commit::Set {
-            apm: mask(16),
-            aqm: mask(48),
-            adm: mask(80),
-        }
+        Commit::Set(Sets {
+            adapters: set(16),
+            domains: set(48),
+            control_domains: set(80),
+        })
     }
 
     /// Tells CPU `cpu` to execute an instruction with these registers. Ask

@@ -4,9 +4,11 @@
 //! The answers of the guest are told in their order, equal ones in one line, and after them how
 //! the deed has ended, and how long it took:
 //!
-//!     rc=05 cc=3 status=00050000 (3 times)
-//!     rc=06 cc=3 status=00060000
-//!     unmap: ok after 12 ms
+//! ```text
+//! rc=05 cc=3 status=00050000 (3 times)
+//! rc=06 cc=3 status=00060000
+//! unmap: ok after 12 ms
+//! ```
 
 use std::fmt;
 use std::sync::mpsc;

@@ -1,20 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The ioctls of KVM, VFIO and iommufd that a user of vfio_ap needs, as safe
-//! functions. Numbers and layouts are those of `linux/kvm.h`, `asm/kvm.h`,
-//! `linux/vfio.h` and `linux/iommufd.h`.
+//! The ioctls of KVM, VFIO and iommufd that a user of vfio_ap needs, as safe functions.
+//!
+//! Structures and constants of VFIO and iommufd come from the crates `vfio-bindings` and
+//! `iommufd-bindings`. The numbers of requests are macros in C, which neither crate has, and are
+//! defined here. Those of KVM are all defined here by `linux/kvm.h` and `asm/kvm.h`, because
+//! `kvm-bindings` does not support s390x.
 
 use std::ffi::CStr;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use iommufd_bindings::{iommu_destroy, iommu_ioas_alloc};
 use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::{request_code_none, request_code_readwrite, request_code_write};
+use vfio_bindings::bindings::vfio::{
+    VFIO_BASE, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_TYPE,
+    VFIO_TYPE1v2_IOMMU, vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd,
+    vfio_device_detach_iommufd_pt, vfio_device_info, vfio_irq_info, vfio_irq_set,
+};
 
 use crate::argument::Argument;
 
 pub(crate) const KVMIO: u8 = 0xae;
-pub(crate) const VFIO: u8 = b';';
+pub(crate) const VFIO: u8 = VFIO_TYPE;
 
 const KVM_CREATE_VM: Ioctl = request_code_none!(KVMIO, 0x01);
 const KVM_CREATE_VCPU: Ioctl = request_code_none!(KVMIO, 0x41);
@@ -42,10 +51,6 @@ const VFIO_DEVICE_DETACH_IOMMUFD_PT: Ioctl = request_code_none!(VFIO, 120);
 const IOMMU_DESTROY: Ioctl = request_code_none!(VFIO, 0x80);
 const IOMMU_IOAS_ALLOC: Ioctl = request_code_none!(VFIO, 0x81);
 
-const VFIO_TYPE1V2_IOMMU: usize = 3;
-const VFIO_IRQ_SET_DATA_EVENTFD: u32 = 1 << 2;
-const VFIO_IRQ_SET_ACTION_TRIGGER: u32 = 1 << 5;
-
 #[repr(C)]
 struct CreateDevice {
     r#type: u32,
@@ -61,75 +66,11 @@ pub(crate) struct DeviceAttr {
     pub(crate) addr: u64,
 }
 
-/// `struct vfio_device_info`, as far as a device without regions fills it in.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub struct DeviceInfo {
-    argsz: u32,
-    /// What kind of device it is and what it can do.
-    pub flags: u32,
-    /// Number of regions.
-    pub num_regions: u32,
-    /// Number of interrupt indices.
-    pub num_irqs: u32,
-}
-
-/// `struct vfio_irq_info`.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub struct IrqInfo {
-    argsz: u32,
-    /// How it can be signalled.
-    pub flags: u32,
-    index: u32,
-    /// Number of interrupts at this index.
-    pub count: u32,
-}
-
+/// A [`vfio_irq_set`] with one file descriptor.
 #[repr(C)]
 struct IrqSet {
-    argsz: u32,
-    flags: u32,
-    index: u32,
-    start: u32,
-    count: u32,
+    head: vfio_irq_set,
     eventfd: i32,
-}
-
-#[repr(C)]
-struct BindIommufd {
-    argsz: u32,
-    flags: u32,
-    iommufd: i32,
-    out_devid: u32,
-    token_uuid_ptr: u64,
-}
-
-#[repr(C)]
-struct AttachIommufdPt {
-    argsz: u32,
-    flags: u32,
-    pt_id: u32,
-    pasid: u32,
-}
-
-#[repr(C)]
-struct DetachIommufdPt {
-    argsz: u32,
-    flags: u32,
-}
-
-#[repr(C)]
-struct IommuDestroy {
-    size: u32,
-    id: u32,
-}
-
-#[repr(C)]
-struct IoasAlloc {
-    size: u32,
-    flags: u32,
-    out_ioas_id: u32,
 }
 
 /// The `argsz` of a structure: every one here is a few words long.
@@ -229,7 +170,7 @@ pub fn set_container(group: BorrowedFd<'_>, container: BorrowedFd<'_>) -> nix::R
 
 /// VFIO_SET_IOMMU with the type that lets drivers pin pages.
 pub fn set_iommu(container: BorrowedFd<'_>) -> nix::Result<()> {
-    by_value(container, VFIO_SET_IOMMU, VFIO_TYPE1V2_IOMMU).map(drop)
+    by_value(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU as usize).map(drop)
 }
 
 /// VFIO_GROUP_GET_DEVICE_FD: this opens the device.
@@ -239,12 +180,10 @@ pub fn get_device(group: BorrowedFd<'_>, name: &CStr) -> nix::Result<OwnedFd> {
 
 /// VFIO_DEVICE_BIND_IOMMUFD: this opens the device.
 pub fn bind_iommufd(device: BorrowedFd<'_>, iommufd: BorrowedFd<'_>) -> nix::Result<()> {
-    let mut bind = BindIommufd {
-        argsz: argsz::<BindIommufd>(),
-        flags: 0,
+    let mut bind = vfio_device_bind_iommufd {
+        argsz: argsz::<vfio_device_bind_iommufd>(),
         iommufd: iommufd.as_raw_fd(),
-        out_devid: 0,
-        token_uuid_ptr: 0,
+        ..Default::default()
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_BIND_IOMMUFD, &mut bind) }.map(drop)
@@ -252,8 +191,8 @@ pub fn bind_iommufd(device: BorrowedFd<'_>, iommufd: BorrowedFd<'_>) -> nix::Res
 
 /// IOMMU_IOAS_ALLOC: an empty I/O address space.
 pub fn alloc_ioas(iommufd: BorrowedFd<'_>) -> nix::Result<u32> {
-    let mut ioas = IoasAlloc {
-        size: argsz::<IoasAlloc>(),
+    let mut ioas = iommu_ioas_alloc {
+        size: argsz::<iommu_ioas_alloc>(),
         flags: 0,
         out_ioas_id: 0,
     };
@@ -264,8 +203,8 @@ pub fn alloc_ioas(iommufd: BorrowedFd<'_>) -> nix::Result<u32> {
 
 /// IOMMU_DESTROY of an I/O address space, which nothing may use any more.
 pub fn destroy_ioas(iommufd: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
-    let mut destroy = IommuDestroy {
-        size: argsz::<IommuDestroy>(),
+    let mut destroy = iommu_destroy {
+        size: argsz::<iommu_destroy>(),
         id: ioas,
     };
     // SAFETY: that is the structure of this request.
@@ -274,11 +213,10 @@ pub fn destroy_ioas(iommufd: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
 
 /// VFIO_DEVICE_ATTACH_IOMMUFD_PT: in the place of the I/O address space that it has, if it has one.
 pub fn attach_ioas(device: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
-    let mut attach = AttachIommufdPt {
-        argsz: argsz::<AttachIommufdPt>(),
-        flags: 0,
+    let mut attach = vfio_device_attach_iommufd_pt {
+        argsz: argsz::<vfio_device_attach_iommufd_pt>(),
         pt_id: ioas,
-        pasid: 0,
+        ..Default::default()
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &mut attach) }.map(drop)
@@ -286,9 +224,9 @@ pub fn attach_ioas(device: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
 
 /// VFIO_DEVICE_DETACH_IOMMUFD_PT.
 pub fn detach_ioas(device: BorrowedFd<'_>) -> nix::Result<()> {
-    let mut detach = DetachIommufdPt {
-        argsz: argsz::<DetachIommufdPt>(),
-        flags: 0,
+    let mut detach = vfio_device_detach_iommufd_pt {
+        argsz: argsz::<vfio_device_detach_iommufd_pt>(),
+        ..Default::default()
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &mut detach) }.map(drop)
@@ -297,7 +235,7 @@ pub fn detach_ioas(device: BorrowedFd<'_>) -> nix::Result<()> {
 /// The code of request `number` of VFIO devices, counted from VFIO_BASE as in
 /// `linux/vfio.h`.
 pub fn device_request_code(number: u8) -> Ioctl {
-    request_code_none!(VFIO, 100 + number)
+    request_code_none!(VFIO, VFIO_BASE as u8 + number)
 }
 
 /// Any request, with an argument or without one. What the kernel writes stays in the memory
@@ -311,13 +249,12 @@ pub fn device_request(
 }
 
 /// VFIO_DEVICE_GET_INFO.
-pub fn device_info(device: BorrowedFd<'_>) -> nix::Result<DeviceInfo> {
-    let mut info = DeviceInfo {
-        argsz: argsz::<DeviceInfo>(),
-        ..DeviceInfo::default()
+pub fn device_info(device: BorrowedFd<'_>) -> nix::Result<vfio_device_info> {
+    let mut info = vfio_device_info {
+        argsz: argsz::<vfio_device_info>(),
+        ..Default::default()
     };
-    // SAFETY: that is the beginning of the structure of this request, and argsz
-    // says where it ends.
+    // SAFETY: that is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_GET_INFO, &mut info) }?;
     Ok(info)
 }
@@ -328,11 +265,11 @@ pub fn device_reset(device: BorrowedFd<'_>) -> nix::Result<()> {
 }
 
 /// VFIO_DEVICE_GET_IRQ_INFO.
-pub fn irq_info(device: BorrowedFd<'_>, index: u32) -> nix::Result<IrqInfo> {
-    let mut info = IrqInfo {
-        argsz: argsz::<IrqInfo>(),
+pub fn irq_info(device: BorrowedFd<'_>, index: u32) -> nix::Result<vfio_irq_info> {
+    let mut info = vfio_irq_info {
+        argsz: argsz::<vfio_irq_info>(),
         index,
-        ..IrqInfo::default()
+        ..Default::default()
     };
     // SAFETY: that is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_GET_IRQ_INFO, &mut info) }?;
@@ -346,11 +283,13 @@ pub fn set_irq(
     eventfd: Option<BorrowedFd<'_>>,
 ) -> nix::Result<()> {
     let mut set = IrqSet {
-        argsz: argsz::<IrqSet>(),
-        flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-        index,
-        start: 0,
-        count: 1,
+        head: vfio_irq_set {
+            argsz: argsz::<IrqSet>(),
+            flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+            index,
+            count: 1,
+            ..Default::default()
+        },
         eventfd: eventfd.map_or(-1, |fd| fd.as_raw_fd()),
     };
     // SAFETY: that is the structure of this request, followed by one descriptor.

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::libc::Ioctl;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use vfio_bindings::bindings::vfio::{vfio_device_info, vfio_irq_info};
 
 use crate::argument::Argument;
 use crate::error::{Result, Step};
@@ -21,7 +22,7 @@ use crate::host::MDEVS;
 use crate::kvm_run::{self, Cpu};
 use crate::memory::Memory;
 use crate::payload::{Payload, STORAGE};
-use crate::uapi::{self, DeviceInfo, IrqInfo};
+use crate::uapi;
 
 /// How a device is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -417,7 +418,7 @@ impl Device {
     }
 
     /// What VFIO says about the device.
-    pub fn info(&self) -> Result<DeviceInfo> {
+    pub fn info(&self) -> Result<vfio_device_info> {
         uapi::device_info(self.handle.as_fd()).step("VFIO_DEVICE_GET_INFO")
     }
 
@@ -427,7 +428,7 @@ impl Device {
     }
 
     /// What VFIO says about interrupt `index`.
-    pub fn irq_info(&self, index: u32) -> Result<IrqInfo> {
+    pub fn irq_info(&self, index: u32) -> Result<vfio_irq_info> {
         uapi::irq_info(self.handle.as_fd(), index).step("VFIO_DEVICE_GET_IRQ_INFO")
     }
 

@@ -7,7 +7,7 @@
 //! Sources: the layouts in Linux, drivers/s390/crypto/zcrypt_msgtype50.c, and the
 //! reply codes in zcrypt_error.h.
 
-use crate::message::{ErrorCode, error};
+use crate::error_reply::{ErrorCode, error};
 use num_bigint::BigUint;
 
 const TYPE_50: u8 = 0x50;

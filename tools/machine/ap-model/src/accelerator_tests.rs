@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 use super::*;
-use crate::message::ErrorCode;
+use crate::error_reply::ErrorCode;
 
 const VECTORS: [&str; 3] = [
     include_str!("../../../vectors/rsa-1024.txt"),

@@ -8,8 +8,8 @@
 //! arch/s390/include/uapi/asm/zcrypt.h.
 
 use crate::cprb;
+use crate::error_reply::{ErrorCode, error};
 use crate::ids::Apqn;
-use crate::message::{ErrorCode, error};
 use std::hash::{BuildHasher, RandomState};
 
 /// Length of the CPRB; parameters follow.

@@ -5,7 +5,7 @@
 //! Source: Linux, drivers/s390/crypto/zcrypt_msgtype6.h, `struct type6_hdr`,
 //! `struct type86_hdr` and `struct type86_fmt2_ext`.
 
-use crate::message::ErrorCode;
+use crate::error_reply::ErrorCode;
 
 const TYPE_6: u8 = 0x06;
 const TYPE_86: u8 = 0x86;

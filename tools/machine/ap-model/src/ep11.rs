@@ -7,8 +7,8 @@
 //! arch/s390/include/uapi/asm/zcrypt.h.
 
 use crate::cprb;
+use crate::error_reply::{ErrorCode, error};
 use crate::ids::Apqn;
-use crate::message::{ErrorCode, error};
 
 /// Length of the CPRB; a payload in ASN.1 follows.
 const CPRB: usize = 32;

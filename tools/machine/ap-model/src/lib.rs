@@ -24,7 +24,8 @@
 //! | [`queue`] | one queue as a state machine, and the faults forced on it |
 //! | [`control`] | the control language |
 //! | [`message`] | messages and replies |
-//! | [`accelerator`], [`cca`], [`ep11`] | what an adapter makes of a message |
+//! | [`accelerator`], [`cca`], [`ep11`] | the replies of adapters of each mode |
+//! | [`error_reply`] | the replies to messages that an adapter refuses |
 //! | the others | one layout or one notion each |
 
 pub mod accelerator;
@@ -34,6 +35,7 @@ pub mod control;
 pub mod counters;
 pub(crate) mod cprb;
 pub mod ep11;
+pub mod error_reply;
 pub mod execute;
 pub mod function;
 pub mod ids;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What kind of machine this is: the AP facilities installed and the highest
-//! adapter and domain numbers.
+//! The AP facilities that are installed, and the highest adapter and domain numbers.
+//!
+//! Independent of the driver's own limits (`matrix.rs`), for the reason given in [`crate::mask`].
 
 use crate::mask::Mask;
 

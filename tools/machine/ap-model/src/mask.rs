@@ -4,6 +4,10 @@
 //! The architecture numbers bits from the left: bit 0 is the most significant bit
 //! of the first byte. The same form serves APM, AQM and ADM in the reply to
 //! PQAP(QCI) and in a guest's APCB.
+//!
+//! The driver has a type of its own for the same sets, in `matrix/mask.rs`. The model does not
+//! use it, and neither does the specification in `tools/vfio-ap-core`: an error in the driver's
+//! masks must not be an error of the hardware that it is tested on.
 
 use std::fmt;
 

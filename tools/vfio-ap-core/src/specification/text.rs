@@ -95,7 +95,8 @@ pub fn listing(sets: &Sets) -> String {
     lines.join(" ")
 }
 
-/// As programs show what KVM was given.
+/// Returns masks as the programs of the machine show those that KVM was given:
+/// `apm=0-3,8 aqm=1 adm=none`.
 pub fn masks(sets: &Sets) -> String {
     let list = |set: &BTreeSet<u8>| {
         let mut runs: Vec<(u8, u8)> = Vec::new();
