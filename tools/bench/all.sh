@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# All benches that want one CPU, in one machine: 1,024 queues take a minute to come up.
+# All benches with one CPU, in one machine, because a machine with 1,024 queues takes a minute to boot.
 # count: instructions
 # timeout: 1800
 . /scenarios/measure.sh
@@ -9,7 +9,7 @@ for bench in core memory probe assign open interrupts wait scan; do
 	# shellcheck source=/dev/null
 	. "/scenarios/$bench.sh"
 done
-# Still?
+# The counter is still correct.
 for length in 1000 1234567; do
 	expect "a loop of $length" $length apcount loop $length
 done

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# Assign one thing more to an mdev that has nearly all, and take it away; then all at once.
+# Assign one more number to an mdev that has nearly all, and unassign it; then all at once.
 # count: instructions
 . /scenarios/measure.sh
 
-# Nearly all, that is without the last adapter, domain and control domain.
+# Nearly all: without the last adapter, domain and control domain.
 nearly=$(mask $last),$(mask $last),$(mask $last)
 
-# once WHOSE: one change of each kind; WHOSE says whether a guest has the mdev.
+# once WHOSE: measure one change of each kind. WHOSE is `guest` or `idle`.
 once() {
 	for _kind in adapter domain control_domain; do
 		measure assign-$_kind-"$1" write $_mdev/assign_$_kind $last

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The driver's core decides about more queues than this machine has.
+# Decisions of the driver's core about more queues than this machine has.
 # count: instructions
 . /scenarios/measure.sh
 

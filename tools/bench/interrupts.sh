@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest that has everything enables and disables interruptions of a queue.
+# A guest with all queues enables and disables interruptions of a queue.
 # count: instructions
 . /scenarios/measure.sh
 

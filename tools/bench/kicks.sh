@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest's CPUs are kicked out of SIE by a scan that takes an adapter and brings another.
+# A scan that takes one adapter and brings another kicks a guest's CPUs out of SIE.
 #
-# Only a CPU that is in SIE at that moment is kicked, so this is an upper bound.
+# Only a CPU in SIE can be kicked. The number of CPUs is the upper bound.
 # cpus: 3
 # timeout: 1800
 # count: instructions
 . /scenarios/measure.sh
 
-# swap FROM TO
+# swap FROM TO: replace an adapter of the host by another one.
 swap() {
 	machine "apm - $1 ; apm + $2 ; sie reset"
 	_before=$(commits A)

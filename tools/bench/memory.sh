@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# What queues and mdevs take of the kernel's memory, by its slab caches.
+# The memory of queues and mdevs, as the growth of the kernel's slab caches.
 # count: instructions
 . /scenarios/measure.sh
 
 mdevs_made=8
 
-# slabs: the bytes of all objects in slab caches.
+# slabs: print the bytes of all objects in slab caches.
 slabs() { awk 'NR > 2 { sum += $2 * $4 } END { printf "%d\n", sum }' /proc/slabinfo; }
 
-# settle: what is freed with a delay (RCU) is freed, and what caches keep, too.
+# settle: wait until RCU has freed memory, and shrink the caches.
 settle() {
 	sleep 1
 	for _cache in /sys/kernel/slab/*/shrink; do echo 1 >"$_cache"; done

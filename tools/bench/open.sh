@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Open and close an mdev that has everything, and read its attributes.
+# Open and close an mdev with all queues, and read its attributes.
 # count: instructions
 . /scenarios/measure.sh
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Unbind one queue of a guest that has all queues, and bind it again; then one that is in no mdev:
-# of that, nearly all is the AP bus's and the device model's.
+# Unbind one queue of a guest with all queues, and bind it again; then a queue without an mdev.
+#
+# Nearly all of the latter is the cost of the AP bus and the device model.
 # count: instructions
 . /scenarios/measure.sh
 

@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0
-# The AP bus finds that the host configuration has lost or got adapters, domains or both.
+# The AP bus finds adapters, domains or both that have left or entered the host configuration.
 # count: instructions
 . /scenarios/measure.sh
 
-# commits_of_all: of all guests.
+# commits_of_all: print the number of commits of all guests.
 commits_of_all() {
 	_sum=0
 	for _guest in $guests; do _sum=$((_sum + $(commits $_guest))); done
 	echo $_sum
 }
 
-# measure_scan OPERATION MACHINE-COMMANDS: a scan after these commands, with the commits
-# for each guest.
+# measure_scan OPERATION MACHINE-COMMANDS: measure a scan after these commands, and the commits for
+# each guest.
 measure_scan() {
-	# None is under way then, on which the write would only wait.
+	# A write during another scan would only wait for that one.
 	echo 1 >$ap/scans
 	[ -z "$2" ] || machine "$2"
 	_before=$(commits_of_all)
 	_cost=$(apcount write $ap/scans 1) || fail "scan: $_cost"
-	# It may take another one until all new queues are bound.
+	# Binding all new queues may take another scan.
 	wait_until "all queues are bound" bindings_complete
 	_after=$(commits_of_all)
 	report "$1-$number-guests" "$_cost" commits=$((_after - _before)) guests=$number
 }
 
-# once K: the last K adapters and domains come and go.
+# once K: remove and add the last K adapters and domains.
 once() {
 	_k=$1 _range=$((SIZE - $1))-$last
 	measure_scan scan-no-change ""
@@ -36,7 +36,7 @@ once() {
 	measure_scan "scan-plus-$_k-both" "apm + $_range ; aqm + $_range"
 }
 
-# with N: N guests have all adapters, and as many domains each.
+# with N: create N guests with all adapters and an equal number of domains each.
 with() {
 	number=$1 guests='' _share=$((SIZE / $1)) _n=0
 	[ $_share -gt 0 ] || return 0
@@ -49,7 +49,7 @@ with() {
 		_n=$((_n + 1))
 	done
 	once 1
-	# With 1,024 queues the bus takes long for each scan: fewer of them.
+	# With 1,024 queues each scan takes long, and fewer are measured.
 	[ "$SIZE" -gt 16 ] || once $((SIZE / 2))
 	clean
 }

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
-# While a queue of one guest takes two seconds to be reset, change another guest.
+# Change a guest while a queue of another guest is being reset for two seconds.
 # count: instructions
 . /scenarios/measure.sh
 
 half=$((SIZE / 2))
-# Both drivers look every 20 ms.
+# Both drivers poll every 20 ms.
 polls=100
 
 resets_begun() { [ "$(zapqs 00.0000)" -gt 0 ]; }
 
-# now: in units of 10 ms.
+# now: print the time in units of 10 ms.
 now() {
 	read -r _uptime _ </proc/uptime
 	echo "${_uptime%.*}${_uptime#*.}"
 }
 
-# beside OPERATION FILE TEXT: do that while the reset of 00.0000 is under way.
+# beside OPERATION FILE TEXT: measure a write during the reset of 00.0000.
 beside() {
 	machine "counters reset ; queue 00.0000 reset-polls $polls"
 	_begin=$(now)

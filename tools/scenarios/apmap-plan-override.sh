@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # A plan of apmap that uses driver_override takes no queue that was not asked for.
 
-# follow ARGUMENT...: make a plan and do as it says.
+# follow ARGUMENT...: make a plan and carry it out.
 follow() {
 	apmap plan "$@" >/tmp/plan
 	cat /tmp/plan
 	# shellcheck source=/dev/null
 	. /tmp/plan
 }
-# owned: how many queues vfio_ap has.
+# owned: print the number of queues of vfio_ap.
 owned() { set -- $ap/drivers/vfio_ap/*.*; echo $#; }
 
 load_driver
@@ -18,6 +18,6 @@ expect "queues of vfio_ap" 2 owned
 follow A 03.0001
 expect "guest matrix with one more" "01.0001 02.0001 03.0001" guest_matrix A
 expect "queues of vfio_ap then" 3 owned
-# The kernel does not let both ways be mixed, and apmap knows.
+# The kernel does not allow both methods together, and apmap knows that.
 expect_error EINVAL ktry write $ap/apmask -3
 ! apmap plan A 03.0002 --by masks || fail "apmap mixes both ways"

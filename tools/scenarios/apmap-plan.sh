@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # The guest gets the queues that apmap has planned for its mediated device.
 
-# follow ARGUMENT...: make a plan and do as it says.
+# follow ARGUMENT...: make a plan and carry it out.
 follow() {
 	apmap plan "$@" >/tmp/plan
 	cat /tmp/plan
 	# shellcheck source=/dev/null
 	. /tmp/plan
 }
-# There is nothing in the machine that the real one could look at.
+# A stub: the machine has nothing that the real program could read.
 modprobe() { ktry insmod "/lib/modules/$1.ko"; }
 
 wait_until "the AP bus has scanned" first_scan_done
@@ -26,7 +26,7 @@ expect "without a queue" "apm=3 aqm=3 adm=1" masks A
 follow A 02.0003
 expect "bound again" "apm=2-3 aqm=3 adm=1" masks A
 
-# What the kernel would refuse is not tried.
+# A plan that the kernel would refuse is not carried out.
 ! apmap plan "$(uuid B)" 02.0003 >/tmp/plan || fail "nothing stands in the way of two owners"
 grep "02.0003 is assigned to mdev A" /tmp/plan
 # shellcheck source=/dev/null

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # apmap --watch draws again after each event, and learns of events from the kernel alone.
 
-# drawn TEXT: wait until apmap has written a line that has it.
+# drawn TEXT: wait until apmap has written a line with TEXT.
 drawn() {
 	while IFS= read -r -t 60 _line <&7; do
 		case $_line in *"$1"*)
@@ -16,7 +16,7 @@ drawn() {
 give_to_vfio_ap "1 2 3" ""
 load_driver
 mkfifo /run/drawn
-# The interval is longer than the scenario may take.
+# The interval is longer than the timeout of the scenario.
 apmap --watch --interval 3600 --json >/run/drawn &
 apmap=$!
 exec 7</run/drawn

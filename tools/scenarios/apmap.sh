@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # apmap shows the owner of each queue, and why a guest does not have a queue.
 
-# row ADAPTER: the signs for its domains.
+# row ADAPTER: print the signs of its domains.
 row() { apmap --all | sed -n "s/^$1 CEX7C *//p"; }
-# why: what is said about adapters that are filtered.
+# why: print the reasons for filtered adapters.
 why() { apmap --width 200 | sed -n 's/^ *filtered *//p'; }
 
 give_to_vfio_ap "1 2 3" ""

@@ -5,7 +5,7 @@
 # Response codes: 01 the queue does not exist, 06 the address is not valid, 07 interruptions are
 # already enabled or disabled.
 
-# enabled QUEUE: whether the machine says so.
+# enabled QUEUE: print whether the machine has its interruptions enabled.
 enabled() {
 	case $(vm A guest rc "$1") in *status=81*) echo yes ;; *) echo no ;; esac
 }
@@ -37,7 +37,7 @@ expect "still" yes enabled 01.0001
 expect "disable" rc=00 code disable 01.0001
 expect "disabled" no enabled 01.0001
 
-# The word that the guest gets says which of its subclasses it was.
+# The interruption word contains the guest's subclass.
 count=0
 for subclass in 0 5 7; do
 	expect "subclass $subclass" rc=00 code enable 01.0002 0x1c0000 $subclass

@@ -21,7 +21,7 @@ expect "nothing reaches the machine" 0 machine counters 01.0001 aqic
 end_scan
 expect "pinned" 0 pins
 
-# The host gets the adapter, and what the user does has nothing to do with it.
+# The host gets the adapter, and the user cannot affect it.
 unassign A adapter 1
 ktry write $ap/apmask +1
 scan

@@ -18,7 +18,7 @@ for code in 01 02 05 06 42; do
 	if_c expect "disabled" "rc=00 cc=0 status=80000000" vm A guest rc 01.0001
 	vm A guest disable 01.0001
 done
-# The other way round the C driver tries again itself, with the lock of all mdevs held.
+# For disabling, the C driver tries again itself, with the lock of all mdevs held.
 expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001
 machine "queue 01.0001 aqic rc=05 times=1"
 if_rust expect "not disabled" "rc=05 cc=3 status=81050000" vm A guest disable 01.0001

@@ -12,5 +12,5 @@ case $_answer in
 *) fail "not to user space: $_answer" ;;
 esac
 expect "AQICs" 0 machine counters 01.0001 aqic
-# For who comes next, where scenarios share a machine.
+# For the next scenario, if they share a machine.
 echo 1 >/sys/module/kvm/parameters/use_gisa

@@ -5,7 +5,7 @@
 # 01.0001 is missing (C3). Unbinding that queue afterwards gives it, too. Adapter 1 is filtered
 # (C5).
 
-# orders PREFIX WORD...: all orders of the words, one per line.
+# orders PREFIX WORD...: print all orders of the words, one per line.
 orders() {
 	_prefix=$1
 	shift
@@ -21,7 +21,7 @@ orders() {
 	done
 }
 
-# now VERB KIND:NUMBER: assign or unassign, without a process of its own.
+# now VERB KIND:NUMBER: assign or unassign, without starting a process.
 now() { echo "${2#*:}" >"$mdevs/$a/$1_${2%:*}"; }
 
 give_to_vfio_ap "0 1" ""

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # Names, modes and constant contents of all attributes are those that management programs expect.
 
-# list DIRECTORY: its files, but for those that every device has.
+# list DIRECTORY: print its files, without those that every device has.
 list() {
 	(cd "$1" && find . -maxdepth 1 -type f) | sed 's,^\./,,' | grep -v '^uevent$' |
 		sort | xargs
 }
 
-# mode FILE...
+# mode FILE...: print the modes.
 mode() { stat -c %a "$@"; }
 
 give_to_vfio_ap "1" ""

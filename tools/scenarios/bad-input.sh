@@ -21,7 +21,7 @@ expect "matrix" "01.0001" matrix A
 expect "guest matrix" "01.0001" guest_matrix A
 expect "control domains" "0001" control_domains A
 
-# Numbers may be decimal, hexadecimal, octal or have a plus.
+# Numbers may be decimal, hexadecimal or octal, and may have a plus sign.
 for text in 2 0x2 02 0X2 +2 002; do
 	set_attr A assign_adapter "$text"
 	expect "matrix with adapter '$text'" "01.0001 02.0001" matrix A

@@ -6,7 +6,7 @@
 
 uevents() { cat /sys/kernel/uevent_seqnum; }
 
-# expect_uevents N COMMAND...
+# expect_uevents N COMMAND...: require N uevents after COMMAND.
 expect_uevents() {
 	_sum=$(($(uevents) + $1))
 	shift

@@ -3,7 +3,7 @@
 #
 # If an mdev makes the request, the C driver names those of the first mdev that it finds.
 
-# named REGEX: how many lines
+# named REGEX: print the number of lines that match.
 named() { dmesg | grep -c "$1" || :; }
 of_first="already assigned to $(uuid A)" of_second="already assigned to $(uuid B)"
 

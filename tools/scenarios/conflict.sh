@@ -13,14 +13,14 @@ expect "matrix of B" ".0001" matrix B
 expect "guest matrix of B" ".0001" guest_matrix B
 assign B adapter 2
 expect "matrix of B beside A" "02.0001" matrix B
-# The other way round: a domain that would take several queues.
+# A domain that would take several queues is refused, too.
 unassign B domain 1
 assign B domain 2 adapter 1
 assign A domain 3
 expect_error EADDRINUSE assign A domain 2
 dmesg_has "$(uuid A): .*queue 01\.0002 .*already assigned to $(uuid B)"
 expect "matrix of A" "01.0001 01.0003" matrix A
-# What was given back can be had.
+# Queues that were given back can be assigned.
 unassign B adapter 1
 assign A domain 2
 expect "matrix of A then" "01.0001 01.0002 01.0003" matrix A

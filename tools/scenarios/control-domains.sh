@@ -8,7 +8,7 @@ mdev B
 assign A control_domain 1 3 200
 expect "control domains" "0001 0003 00c8" control_domains A
 expect "matrix" "" matrix A
-# They can be shared.
+# Mdevs can share control domains.
 assign B control_domain 3
 expect "control domains of B" "0003" control_domains B
 vm_open A

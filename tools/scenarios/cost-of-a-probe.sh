@@ -6,7 +6,7 @@
 # the costs.
 # count: instructions
 
-# cost: the instructions of the driver itself to bind a queue.
+# cost: print the driver's own instructions for binding a queue.
 cost() {
 	for _round in 1 2 3; do
 		ktry write $ap/drivers/vfio_ap/unbind 01.0001 >/dev/null
@@ -16,7 +16,7 @@ cost() {
 	echo "${_counts%% *}"
 }
 
-# with ADAPTERS DOMAINS: their queues are all that the guest has.
+# with ADAPTERS DOMAINS: give exactly these to the guest.
 with() {
 	set_attr A ap_config "$1,$2,0x0"
 	cost

@@ -9,8 +9,8 @@
 # timeout: 600
 # expect-kernel[c]: BUG: KCSAN: data-race in vfio_ap_mdev_init_dev .* / vfio_ap_on_cfg_changed
 
-# Without queues a scan makes few accesses, so that it often comes to the one that matters; even so
-# it takes tens of attempts until both are there at the same time.
+# Without queues a scan makes few accesses, and often reaches the relevant one. It still takes tens of
+# attempts until both accesses coincide.
 give_to_vfio_ap "" ""
 load_driver
 echo on >/sys/kernel/debug/kcsan

@@ -6,7 +6,7 @@
 # memory at the time of reading.
 
 area=/sys/kernel/debug/s390dbf/vfio_ap
-# written TEXT
+# written TEXT: require an entry with TEXT.
 written() {
 	grep -Fq "$1" $area/sprintf || fail "not written: $1"
 	echo "ok: written: $1"

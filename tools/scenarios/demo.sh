@@ -6,16 +6,16 @@
 
 seen=0
 
-# step TEXT...: the heading of a step.
+# step TEXT...: print the heading of a step.
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-# show COMMAND...: the command, then its effect.
+# show COMMAND...: print the command and run it.
 show() {
 	printf '  $ %s\n' "$*"
 	"$@" >/dev/null
 }
 
-# host: the adapters as the AP bus sees them.
+# host: print the adapters and queues of the AP bus.
 host() {
 	for _card in $ap/devices/card*; do
 		_id=${_card##*card}
@@ -27,7 +27,7 @@ host() {
 	done
 }
 
-# picture: the mdev's matrix and what of it the guest has.
+# picture: draw the assigned queues and those of the guest.
 picture() {
 	_assigned=$(matrix A) _has=$(guest_matrix A)
 	printf '\n     adapter \\ domain   0000 0001 0002 0003\n'
@@ -48,7 +48,7 @@ picture() {
 	done
 }
 
-# kvm: what KVM has written down since the last time.
+# kvm: print the commits that KVM has recorded since the last call.
 kvm() {
 	vm A history >/tmp/history
 	echo

@@ -3,7 +3,7 @@
 # image: clients
 # timeout: 120
 
-# driver_of QUEUE
+# driver_of QUEUE: print its driver.
 driver_of() { basename "$(readlink $ap/devices/"$1"/driver)"; }
 
 load_driver

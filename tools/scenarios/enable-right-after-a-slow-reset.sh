@@ -20,11 +20,11 @@ for backend in group iommufd; do
 		cat /run/answers
 		grep -q "^reset: ok after" /run/answers || fail "the reset has failed"
 		grep -q "^rc=02 cc=3" /run/answers || fail "the guest was not told"
-		# What was enabled after that is not taken back by the end of the reset, and enabled again.
+		# The end of the reset does not disable interruptions that were enabled after it.
 		again=$(sed '1!G;h;$!d' /run/answers | sed '/^rc=02/q' | grep -c '^rc=00' || :)
 		[ "$again" -le 1 ] || fail "what was enabled after the reset was forgotten"
 		machine "queue 01.0001 reset-polls 1"
-		# The driver looks each 20 ms.
+		# The driver polls every 20 ms.
 		usleep 100000
 		enabled=$(enabled_for_guests)
 		expect "pinned, with $before before and $enabled enabled" "$enabled" pins

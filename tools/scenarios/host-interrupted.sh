@@ -5,7 +5,7 @@
 # for minutes.
 # machine: adapter 0 cex8a
 
-# interruptions: of all CPUs.
+# interruptions: print the number of interruptions of all CPUs.
 interruptions() { awk '$1 == "APB:" { for (i = 2; $i ~ /^[0-9]+$/; i++) n += $i; print n }' /proc/interrupts; }
 waits() { case $(machine show) in *"# 00."*"messages: 1"*) return 0 ;; *) return 1 ;; esac; }
 

@@ -16,13 +16,13 @@
 # cpus: 3
 # timeout: 300
 
-# is_for_this_machine FILE
+# is_for_this_machine FILE: succeed if the scenario can run in this machine.
 is_for_this_machine() {
 	! sed '/^[^#]/,$d' "$1" | grep -qE \
 		'^# (machine: (none|limits)|count:|kernel:|image:|drivers: c$|expect-kernel(\[rust\])?:)'
 }
 
-# is_left_out NAME: it is none, or as said above.
+# is_left_out NAME: succeed if NAME is no scenario, or is left out for a reason above.
 is_left_out() {
 	case $1 in
 	lib* | measure | demo | in-one-machine | apmap* | killed-while-waiting | stress) return 0 ;;
@@ -48,7 +48,7 @@ for file; do
 	[ -z "$skipping" ] || continue
 	case ,${ONLY:-$name}, in *,"$name",*) ;; *) continue ;; esac
 	if is_for_this_machine "$file"; then
-		# The kernel's messages follow the name of whom they are about.
+		# The name of the scenario precedes its kernel messages.
 		echo "== $name"
 		scenario "$name" >/tmp/out 2>&1 || true
 		tail -n 1 /tmp/out

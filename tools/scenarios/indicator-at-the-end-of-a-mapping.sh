@@ -12,7 +12,7 @@ mdev_with A 1 1
 machine "queue *.* irq-polls 0"
 for backend in $(backends_that_survive); do
 	vm_open A "$backend" --run 1
-	# The second mapping comes first, so that it is the one that a search meets first.
+	# The second mapping is made first, and a search finds it first.
 	vm A unmap
 	vm A slot add
 	vm A slot map

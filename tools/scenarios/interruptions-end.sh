@@ -4,11 +4,11 @@
 #
 # The kernel warns of a page or a subclass that is left when the virtual machine ends.
 
-# on: has the guest enable them; the queue has to have been without.
+# on: enable interruptions in the guest, which must not be enabled yet.
 on() {
 	expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001
 }
-# off WHAT
+# off WHAT: require that none are enabled after WHAT.
 off() {
 	expect "after $1" "rc=00 cc=0 status=80000000" vm A guest rc 01.0001
 }

@@ -2,12 +2,12 @@
 # Each request of VFIO gets the right answer, and so does each malformed one.
 #
 # Each line has the answer of the C driver, the answer of this driver, and the request with the
-# words of its argument. The memory of the argument ends after the last word. The words of SET_IRQS
-# are: size, flags, index, start, count, data. Flags: 1 no data, 2 bools, 4 eventfds, 8 mask, 0x10
-# unmask, 0x20 trigger.
+# words of its argument. The memory of the argument ends after the last word. For SET_IRQS the words
+# are size, flags, index, start, count and data. The flags are 1 no data, 2 bools, 4 eventfds, 8
+# mask, 0x10 unmask, 0x20 trigger.
 #
-# This driver differs in three points: a request without data and with a count of 0 removes the
-# eventfd, as VFIO defines it; a request with a count of 0 reads no data; a request has one action.
+# This driver differs in three points. A request without data and with a count of 0 removes the
+# eventfd, as VFIO defines it. A request with a count of 0 reads no data. A request has one action.
 
 answers() {
 	while read -r c rust request; do

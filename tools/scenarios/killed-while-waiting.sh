@@ -8,20 +8,20 @@
 # timeout: 120
 
 patience=20
-# kill_soon WHAT PID: it is killed, and gone soon.
+# kill_soon WHAT PID: kill the process, and require that it ends soon.
 kill_soon() {
 	_what=$1 _process=$2
 	_begun=$(seconds)
-	# On a slow computer it may be gone already.
+	# On a slow computer it may have ended already.
 	kill -9 "$_process" || _gone "$_process"
 	wait_until "$_what is gone" _gone "$_process"
 	_took=$(($(seconds) - _begun))
 	[ $_took -le 4 ] || fail "$_what was gone after $_took s"
 	echo "ok: $_what is gone"
 }
-# never QUEUE: its resets do not end.
+# never QUEUE: make its resets endless.
 never() { machine "counters reset ; queue $1 reset-polls forever"; }
-# under_way QUEUE: a reset was begun, and is looked at.
+# under_way QUEUE: succeed if a reset has begun and is polled.
 under_way() { [ "$(machine counters "$1" zapq)" != 0 ] && [ "$(machine counters "$1" tapq)" != 0 ]; }
 
 mdev_with A "1 2 3" 1

@@ -29,7 +29,7 @@ for backend in group iommufd; do
 	vm_close A
 done
 
-# The same, and it is the end of the monitor that closes the device.
+# The same, with the device closed by the end of the monitor.
 vm_open A
 vm A leave
 vm_kill A

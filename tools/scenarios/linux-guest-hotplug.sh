@@ -9,10 +9,10 @@
 # cpus: 2
 # timeout: 240
 
-# reports: how many machine checks the guest has had.
+# reports: print the number of machine checks of the guest.
 reports() { guest A 'set -- $(grep "^NMI:" /proc/interrupts); echo $(($2 + $3))'; }
 
-# sees WHAT QUEUES: the guest gets there, by a channel report.
+# sees WHAT QUEUES: require that the guest gets QUEUES by a channel report.
 sees() {
 	wait_until "the guest sees $1" guest_queues_are A "$2"
 	expect "guest matrix: $1" "${2:-.0001 .0002}" guest_matrix A

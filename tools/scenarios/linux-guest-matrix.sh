@@ -7,7 +7,7 @@
 # memory: 1024
 # timeout: 240
 
-# lszcrypt_queues: as lszcrypt in the guest lists them.
+# lszcrypt_queues: print the queues that lszcrypt in the guest lists.
 lszcrypt_queues() {
 	_queues=
 	guest A debian lszcrypt >/tmp/lszcrypt

@@ -14,7 +14,7 @@
 has_answers() { guest "$1" '[ -s /tmp/answers.1 ] && [ -s /tmp/answers.2 ]'; }
 ended() { guest "$1" '[ -e /tmp/end.1 ] && [ -e /tmp/end.2 ]'; }
 
-# turn LEAVES COMES: one adapter of guest A leaves the host, another one comes.
+# turn LEAVES COMES: replace an adapter of the host by another one.
 turn() {
 	before_a=$(qemu_commits A) before_b=$(qemu_commits B)
 	machine "apm - $1 ; apm + $2"
@@ -50,7 +50,7 @@ for round in 1 2 3; do
 	turn 3 4
 	turn 4 3
 done
-# Each commit kicks each CPU of A that runs at that moment. Nothing else kicks one.
+# Each commit kicks the CPUs of A that run at that moment. Nothing else kicks them.
 most=6
 if_c eval most=12
 for cpu in 0 1; do

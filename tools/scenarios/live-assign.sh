@@ -5,8 +5,8 @@ give_to_vfio_ap "1 2" ""
 load_driver
 mdev A
 vm_open A group --vcpus 1
-# With nothing to pass there is nothing to commit: the CRYCB of a new guest is empty.
-# The C driver commits it all the same.
+# The CRYCB of a new guest is empty, and empty masks need no commit.
+# The C driver commits them.
 if_rust expect "masks of nothing" "never set" masks A
 if_c expect "masks of nothing" "apm=none aqm=none adm=none" masks A
 assign A adapter 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Unassigned queues leave a running guest by one commit and are reset.
 
-# resets: of each queue, since the last time.
+# resets: print the number of resets of each queue since the last call.
 resets() {
 	for _q in 01.0001 01.0002 02.0001 02.0002; do printf '%s ' "$(zapqs $_q)"; done
 	count_from_zero
@@ -26,7 +26,7 @@ expect "masks without control domain 3" "apm=2 aqm=1 adm=none" masks A
 expect "resets" "0 0 0 0 " resets
 expect_commits 1 A unassign A domain 1
 expect "masks without a domain" "apm=2 aqm=none adm=none" masks A
-# What was taken away is free for another guest.
+# The unassigned queues are free for another guest.
 mdev B
 assign B adapter 1 domain 1 2
 vm_open B

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The contents of matrix and guest_matrix are correct byte for byte.
 
-# lines NAME ATTRIBUTE: with a visible end of line.
+# lines NAME ATTRIBUTE: print it with visible ends of lines.
 lines() { attr "$1" "$2" | tr '\n' '%'; }
 
 give_to_vfio_ap "0 1 2 3 0xab" ""

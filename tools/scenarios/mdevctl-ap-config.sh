@@ -6,7 +6,7 @@
 # image: clients
 # timeout: 120
 
-# define NAME AP_CONFIG
+# define NAME AP_CONFIG: define a device.
 define() {
 	echo "{\"mdev_type\": \"$type\", \"start\": \"manual\", \"attrs\": [{\"ap_config\": \"$2\"}]}" \
 		>/tmp/definition

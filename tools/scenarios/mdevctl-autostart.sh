@@ -4,7 +4,7 @@
 # timeout: 120
 
 a=$(uuid A)
-# Debian's rule for udev asks for it where it is not.
+# Debian's rule for udev expects it at another place.
 [ -e $debian/usr/sbin/mdevctl ] || ln -s ../bin/mdevctl $debian/usr/sbin/mdevctl
 udevd
 debian mdevctl define --auto -u "$a" -p matrix -t $type

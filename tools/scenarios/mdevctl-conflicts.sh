@@ -4,7 +4,7 @@
 # image: clients
 # timeout: 120
 
-# start NAME ADAPTER: a device that is defined nowhere.
+# start NAME ADAPTER: start a device without a definition.
 start() {
 	echo "{\"mdev_type\": \"$type\", \"start\": \"manual\",
 		\"attrs\": [{\"assign_adapter\": \"$2\"}, {\"assign_domain\": \"1\"}]}" >/tmp/definition

@@ -11,19 +11,19 @@
 # The kernel warns of a page or a subclass that is left when the virtual machine ends.
 # timeout: 180
 
-# enabled: queues with interruptions enabled that are for guests.
+# enabled: print the number of queues with interruptions for guests enabled.
 enabled() { machine show | grep -c 'enabled: nib=.* gisa=' || :; }
 no_machine() { [ "$(machines)" = 0 ]; }
-# interrupted N: so often, so far.
+# interrupted N: succeed if the guest has had N interruptions.
 interrupted() {
 	case $(vm A guest interruptions) in "$1 "*) return 0 ;; *) return 1 ;; esac
 }
-# reply QUEUE: have the guest get one from it.
+# reply QUEUE: let the guest get a reply from QUEUE.
 reply() {
 	vm A guest send "$1" >/dev/null
 	vm A guest receive "$1" >/dev/null
 }
-# left WHAT N: what there still is then.
+# left WHAT N: require N enabled queues and N pinned pages after WHAT.
 left() {
 	expect "pinned after $1" "$2" pins
 	expect "enabled after $1" "$2" enabled

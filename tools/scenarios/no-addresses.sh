@@ -3,12 +3,12 @@
 #
 # Code and data of the kernel have addresses that begin with 3ff or 0x3ff.
 
-# shown: all of it.
+# shown: print everything that the driver shows.
 shown() {
 	cat "$mdevs"/*/matrix "$mdevs"/*/guest_matrix "$mdevs"/*/ap_config "$mdevs"/*/control_domains
 	cat $ap/devices/*/status $parent/features
 	if_rust cat /sys/kernel/debug/vfio_ap/*
-	# Of the debug feature what the driver says, not who has said it.
+	# The addresses of callers in the debug feature are not the driver's text.
 	sed 's/^\([^ ]* *\)\{7\}//' /sys/kernel/debug/s390dbf/vfio_ap/sprintf
 	dmesg | grep -i "vfio_ap\|mdev"
 }

@@ -16,7 +16,7 @@
 give_to_vfio_ap "1 2 3" ""
 load_driver
 machine "queue *.* reset-polls 0 ; queue *.* irq-polls 0"
-# What the kernel says comes by way of apfail, but for the callers of each allocation.
+# apfail prints the kernel messages, without the callers of each allocation.
 dmesg -n 1
 apfail ${CASES:-} || fail "see above"
 dmesg -n 8

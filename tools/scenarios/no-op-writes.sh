@@ -15,7 +15,7 @@ expect_commits 0 A assign A control_domain 1
 expect_commits 0 A unassign A adapter 2
 expect_commits 0 A unassign A domain 2
 expect_commits 0 A unassign A control_domain 2
-# Not in the host configuration: nothing for the guest.
+# Numbers outside the host configuration change nothing for the guest.
 expect_commits 0 A assign A adapter 200
 expect_commits 0 A assign A domain 200
 expect_commits 0 A assign A control_domain 200

@@ -21,6 +21,6 @@ for queue in 01.0001 01.0002 02.0001 02.0002; do
 	expect "status of $queue" assigned cat $ap/devices/$queue/status
 	expect "resets of $queue" 1 zapqs $queue
 done
-# Once more, in the same virtual machine.
+# Repeat this in the same virtual machine.
 vm A open "$(uuid A)"
 expect "masks when opened again" "apm=1-2 aqm=1-2 adm=1" masks A

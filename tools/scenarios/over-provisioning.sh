@@ -19,7 +19,7 @@ expect "matrix" "01.0001 01.0002 01.0003 02.0001 02.0002 02.0003 03.0001 03.0002
  04.0001 04.0002 04.0003" matrix A
 vm_open A
 expect "masks" "apm=1-3 aqm=1-2 adm=none" masks A
-# Nothing of it when what is missing comes first.
+# The guest has nothing while only missing numbers are assigned.
 mdev B
 assign B adapter 0xf0 domain 0xf1
 expect "guest matrix of B" "" guest_matrix B

@@ -9,10 +9,10 @@
 
 trace=/tmp/qemu.trace
 
-# reports: how many channel reports of a pending event QEMU has queued.
+# reports: print the number of channel reports that QEMU has queued.
 reports() { grep -c '^css_crw .*rsc=0xb, erc=0x0,' $debian$trace || :; }
 
-# reported WHAT: there is one now. The reset makes room for the next.
+# reported WHAT: require a new report. The reset allows the next one.
 reported() {
 	wait_until "$1 is reported" _more_than "$reports"
 	reports=$((reports + 1))

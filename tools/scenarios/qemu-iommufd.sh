@@ -13,7 +13,7 @@ assign A adapter 1 domain 1 2 control_domain 1
 qemu A iommufd
 expect "masks" "apm=1 aqm=1-2 adm=1" qemu_masks A
 expect "status of 01.0001" "in use" cat $ap/devices/01.0001/status
-# VFIO's core has another error for this way.
+# VFIO's core returns another error in this case.
 expect_refusal "Invalid argument" qemu B none -object iommufd,id=iommufd \
 	-device "vfio-ap,sysfsdev=$mdevs/$(uuid A),iommufd=iommufd"
 expect_error EAGAIN unload_driver

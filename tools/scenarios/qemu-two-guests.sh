@@ -23,7 +23,7 @@ count_from_zero
 qemu_kill A
 expect "resets of 01.0001" 1 zapqs 01.0001
 expect "resets of 03.0001" 0 zapqs 03.0001
-# They are still A's, until they are taken away from it.
+# The queues belong to A until they are unassigned.
 expect_error EADDRINUSE assign B adapter 1
 unassign A adapter 1
 assign B adapter 1

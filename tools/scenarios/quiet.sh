@@ -5,7 +5,7 @@
 # follows. The C driver reports each refusal of the machine.
 # timeout: 120
 
-# said: how many lines there are that the driver can have caused.
+# said: print the number of lines that the driver can have caused.
 said() { dmesg | grep -c "vfio_ap\|reset of queue" || :; }
 times() {
 	_n=$1
@@ -15,7 +15,7 @@ times() {
 		_n=$((_n - 1))
 	done
 }
-# says AT-MOST WHAT COMMAND...
+# says AT-MOST WHAT COMMAND...: require that COMMAND causes at most so many lines.
 says() {
 	_most=$1 _deed=$2 _before=$(said)
 	shift 2

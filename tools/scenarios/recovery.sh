@@ -4,7 +4,7 @@
 #
 # Each takes one commit. The C driver does not filter again after the latter two.
 
-# shown WHAT GUEST-MATRIX MASKS
+# shown WHAT GUEST-MATRIX MASKS: require both.
 shown() {
 	expect "guest matrix $1" "$2" guest_matrix A
 	expect "masks $1" "$3" masks A

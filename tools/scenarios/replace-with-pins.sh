@@ -4,7 +4,7 @@
 #
 # The old one is destroyed then. The kernel refuses that while one of its pages is pinned.
 
-# off WHAT: nothing is left of what the guest has enabled.
+# off WHAT: require that nothing is enabled or pinned after WHAT.
 off() {
 	expect "pinned after $1" 0 pins
 	expect "enabled after $1" 0 enabled_for_guests

@@ -2,7 +2,7 @@
 # debugfs shows why a guest does not have an assigned queue, and the recent commits.
 # drivers: rust
 
-# report: the file of mdev A, without times.
+# report: print the report about mdev A without times.
 report() { sed 's/commit [0-9]* ms ago/commit/' "/sys/kernel/debug/vfio_ap/$(uuid A)"; }
 
 give_to_vfio_ap "0 1 2 9" ""

@@ -6,7 +6,7 @@ load_driver
 ktry write $ap/drivers/cex4queue/unbind 02.0001
 expect_error ENODEV bind 02.0001
 mdev A
-# Without a domain there is no queue that could be reserved.
+# An mdev without a domain has no queue that could be reserved.
 assign A adapter 2
 expect_error EADDRNOTAVAIL assign A domain 1
 expect "matrix" "02." matrix A

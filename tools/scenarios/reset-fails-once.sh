@@ -21,7 +21,7 @@ fails_once "queue 01.0001 zapq rc=42" "queue 01.0001 zapq clear"
 wait_until "it comes back after an error of the machine" has_both
 expect "the guest has both" "01.0001 02.0001" vm A guest queues
 
-# What people do brings it back at once.
+# An assignment and an open bring the queue back at once.
 fails_once "queue 01.0001 zapq rc=42" "queue 01.0001 zapq clear"
 vm A reset
 expect "masks after another reset" "apm=1-2 aqm=1 adm=none" masks A

@@ -5,7 +5,7 @@
 # image: clients
 # timeout: 120
 
-# status ID: the status that lszcrypt shows.
+# status ID: print the status that lszcrypt shows.
 status() { debian lszcrypt -V "$1" | sed -n "s/^$1 .* CCA-Coproc \+\([a-z ]*[a-z]\) .*/\1/p"; }
 
 mdev_with A 1 1

@@ -5,10 +5,10 @@
 # image: clients
 # timeout: 120
 
-# chzdev OPTION... SETTING...
+# chzdev OPTION... SETTING...: run it for the AP bus.
 chzdev() { debian chzdev --quiet --type ap "$@"; }
 
-# shown: which are the host's, as lszdev sees it.
+# shown: print the masks that lszdev shows.
 shown() { debian lszdev --type ap --info | grep 'mask ' | xargs; }
 
 load_driver

@@ -3,10 +3,10 @@
 # image: clients
 # timeout: 120
 
-# verbose ID: the line of lszcrypt -V about a card or queue.
+# verbose ID: print the line of lszcrypt -V about a card or queue.
 verbose() { debian lszcrypt -V "$1" | grep "^$1 " | xargs; }
 
-# plain ID...: which cards and queues are in the view that is not verbose.
+# plain ID...: print the cards and queues that lszcrypt lists without -V.
 plain() { debian lszcrypt "$@" | sed 1,2d | cut -c 1-7 | xargs; }
 
 give_to_vfio_ap "1" ""

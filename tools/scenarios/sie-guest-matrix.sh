@@ -4,8 +4,8 @@
 # The guest queries each queue over and over without being disturbed.
 # machine: adapter 1-3 cex8c ; apm = 0-3 ; aqm = 0-3
 
-# agree WHAT: the guest sees what the driver says that it has. (The driver also lists
-# adapters and domains that have nothing to go with, as "01." and ".0001".)
+# agree WHAT: require that the guest sees the queues in guest_matrix. (guest_matrix also lists
+# adapters without domains, as "01.", and domains without adapters, as ".0001".)
 agree() {
 	_has=
 	for _queue in $(guest_matrix A); do

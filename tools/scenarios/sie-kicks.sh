@@ -9,7 +9,7 @@
 
 rounds=4
 
-# at_most WHAT N ACTUAL, more_than WHAT N ACTUAL
+# at_most WHAT N ACTUAL, more_than WHAT N ACTUAL: compare two numbers.
 at_most() {
 	[ "$3" -le "$2" ] || fail "$1: $3, at most $2 expected"
 	echo "ok: $1: $3, at most $2"
@@ -20,7 +20,7 @@ more_than() {
 }
 
 mdev_with A "1 2 3" "1 2"
-# CPU 0 for us, 1 and 2 for the guest, so that nothing else makes it leave SIE.
+# CPU 0 runs this script, and CPUs 1 and 2 run only the guest. Nothing else makes it leave SIE.
 taskset -p 1 $$ >/dev/null
 vm_open A group --run 2 --pin
 with_1="01.0001 01.0002 03.0001 03.0002"

@@ -10,8 +10,8 @@ vm_open A group --run 1
 mdev B
 vm_open B group --run 1
 
-# nothing WHAT NAME: there is no reply for NAME, and the queue is empty. (The bus of the
-# host has enabled interruptions for itself if the queue is new to it: bit 7.)
+# nothing WHAT NAME: require that NAME gets no reply and that the queue is empty. (Bit 7 is set if the
+# queue is new to the AP bus, which then enables interruptions for the host.)
 nothing() {
 	_answer=$(vm "$2" guest receive 01.0001)
 	case $_answer in
@@ -20,14 +20,14 @@ nothing() {
 	esac
 }
 
-# leave: A sends a message, and the adapter works on it.
+# leave: let A send a message, which the adapter processes.
 leave() {
 	machine "queue 01.0001 reply-polls forever"
 	expect "A sends" "rc=00 cc=0 status=00000000" vm A guest send 01.0001
 	expect "no reply yet" "rc=10 cc=3 status=00100000 psmid=0" vm A guest receive 01.0001
 }
 
-# messages: of all queues, as the machine shows them.
+# messages: print the messages of all queues.
 messages() { machine show | grep -E 'messages|replies' || :; }
 
 leave

@@ -5,11 +5,11 @@
 # otherwise. It therefore sets no byte in a page that somebody else has got.
 # timeout: 120
 
-# enabled: queues with interruptions enabled that are for guests.
+# enabled: print the number of queues with interruptions for guests enabled.
 enabled() {
 	machine show | grep -c 'enabled: nib=.* gisa=' || :
 }
-# on QUEUE...: the guest enables interruptions, with an indicator in a page of its own.
+# on QUEUE...: enable interruptions in the guest, each with an indicator in its own page.
 on() {
 	_page=0x1d0000
 	for _queue; do
@@ -20,7 +20,7 @@ on() {
 	expect "pinned" $# pins
 	expect "enabled" $# enabled
 }
-# off WHAT: there are none any more.
+# off WHAT: require that none are enabled after WHAT.
 off() {
 	expect "pinned after $1" 0 pins
 	expect "enabled after $1" 0 enabled

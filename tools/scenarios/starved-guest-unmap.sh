@@ -9,7 +9,7 @@
 # machine: apm = 0,1
 # timeout: 90
 
-# taken_away BACKEND DEED: memory goes in the midst of it, and nothing of it is pinned.
+# taken_away BACKEND DEED: take memory away while the guest enables, and require that nothing is pinned.
 taken_away() {
 	vm_open A "$1" --run 1 --look 0,0
 	machine "apm + 2 ; queue *.* irq-polls 0"

@@ -12,11 +12,11 @@
 
 rounds=${ROUNDS:-2} seed=${SEED:-1}
 
-# stress OPTION...: it, and what is true after it.
+# stress OPTION...: run apstress, and check the state after it.
 stress() {
 	if_c set -- "$@" --unruly
 	apstress --rounds $rounds --seed $seed "$@" || fail "see above"
-	# Nobody uses any of them any more.
+	# The mdevs have no users any more.
 	clean
 	no_machines() { [ "$(machines)" = 0 ]; }
 	wait_until "no virtual machine is left" no_machines
@@ -25,7 +25,7 @@ stress() {
 	scan
 }
 
-# probe: queues that have no driver find one.
+# probe: bind the queues that have no driver.
 probe() {
 	for queue in $ap/devices/*.*; do
 		[ -e "$queue/driver" ] || echo "${queue##*/}" >$ap/drivers_probe

@@ -13,7 +13,7 @@ vm_open B iommufd
 expect "masks of A" "apm=0-1 aqm=1 adm=none" masks A
 expect "masks of B" "apm=2-3 aqm=1 adm=none" masks B
 
-# one N-FOR-A N-FOR-B COMMAND...
+# one N-FOR-A N-FOR-B COMMAND...: require so many commits for each guest.
 one() {
 	_a=$1 _b=$2
 	shift 2

@@ -4,7 +4,7 @@
 # timeout: 90
 
 indicator=0x1d0000
-# left N WHAT: so many queues can still set an indicator, and what they need is pinned.
+# left N WHAT: require N queues with interruptions enabled after WHAT, with their pages pinned.
 left() {
 	expect "enabled after $2" "$1" enabled_for_guests
 	case $1 in 0) expect "pinned after $2" 0 pins ;; *) [ "$(pins)" != 0 ] || fail "nothing is pinned" ;; esac

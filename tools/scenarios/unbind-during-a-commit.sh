@@ -16,7 +16,7 @@ wait_until "the commit waits" asleep $unassign
 echo 01.0001 >$ap/drivers/vfio_ap/unbind &
 unbind=$!
 wait_until "the other one waits" asleep $unbind
-# Longer than it takes to reset a queue.
+# This is longer than a reset.
 sleep 1
 expect "masks" "apm=1-2 aqm=1 adm=none" masks A
 expect "resets" 0 zapqs 01.0001

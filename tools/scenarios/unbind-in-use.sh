@@ -9,7 +9,7 @@ expect_commits 1 A unbind 01.0001
 expect "masks without adapter 1" "apm=2 aqm=1-2 adm=none" masks A
 expect "guest matrix" "02.0001 02.0002" guest_matrix A
 expect "matrix" "01.0001 01.0002 02.0001 02.0002" matrix A
-# Once by the driver, and once by the AP bus when it lets go of the queue.
+# The driver resets it once, and the AP bus resets it once when it releases the queue.
 expect "resets of 01.0001" 2 zapqs 01.0001
 expect "resets of 01.0002" 1 zapqs 01.0002
 expect "resets of 02.0001" 0 zapqs 02.0001

@@ -11,7 +11,7 @@ nothing_left() { [ "$(pins)" = 0 ] && [ "$(enabled_for_guests)" = 0 ]; }
 
 mdev_with A 1 1
 codes="42 05"
-# It asks a machine that is busy again and again.
+# The driver repeats requests to a busy machine.
 if_c eval 'codes=42'
 for code in $codes; do
 	vm_open A group --run 1 --look 0,0

@@ -23,7 +23,7 @@ machine "apm - 2"
 echo 1 >$ap/scans &
 ends_within 2 "the scan" $!
 
-# Somebody else comes and goes.
+# Another user opens and closes its device.
 began=$(seconds)
 vm_open B
 expect "masks of B" "apm=3 aqm=1 adm=none" masks B

@@ -6,7 +6,7 @@
 # the reset with all locks held.
 # drivers: rust
 
-# safe WHEN: what the machine may write to is pinned.
+# safe WHEN: require that the page is pinned while the machine may write to it.
 safe() {
 	[ "$(enabled_for_guests)" = 0 ] || expect "pinned $1" 1 pins
 }

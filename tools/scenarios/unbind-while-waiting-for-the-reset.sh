@@ -9,7 +9,7 @@ mdev_with A "1 2" 1
 vm_open A
 
 unassign_with_endless_reset A 01.0001
-# It looks by itself in the beginning, and sleeps after that.
+# The writer polls in the beginning and sleeps afterwards.
 wait_until "the writer sleeps" asleep $writer
 usleep 100000
 unbind 01.0001 &
@@ -19,7 +19,7 @@ ends_within 1 "unassign" $writer
 expect "matrix" "02.0001" matrix A
 machine "queue 01.0001 reset-polls 1"
 
-# The same for the user that asks for the reset.
+# The same for a user that requests the reset.
 machine "counters reset ; queue 02.0001 reset-polls forever"
 vm A reset >/run/answer &
 user=$!

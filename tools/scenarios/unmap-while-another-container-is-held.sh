@@ -14,7 +14,7 @@ vm_open B group --run 1 --look 0,0
 machine "queue *.* irq-polls 0"
 expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0002
 expect "enable" "rc=00 cc=0 status=81000000" vm B guest enable 01.0001
-# Their users do not wait for them any more.
+# The users do not wait for the resets any more.
 machine "queue 01.* reset-polls forever"
 vm A reset &
 vm B reset || :

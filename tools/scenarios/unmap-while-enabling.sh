@@ -22,7 +22,7 @@ for backend in group iommufd; do
 		vm A unmap
 		[ $(($(seconds) - began)) -le 4 ] || fail "unmap took $(($(seconds) - began)) s"
 		expect "pinned" 0 pins
-		# The machine gets on, if it has not yet.
+		# Let the machine finish.
 		machine "queue 01.0001 irq-polls 1"
 		for look in 1 2 3; do vm A guest rc 01.0001; done
 		wait_until "nothing is enabled, in the end, which took $polls looks" none_enabled

@@ -2,7 +2,7 @@
 # An unprivileged user can read the matrix, and can read and change nothing else.
 
 echo "nobody:x:65534:65534::/:/bin/sh" >>/etc/passwd
-# refused COMMAND...: nobody may not do it.
+# refused COMMAND...: require that the user nobody may not do it.
 refused() {
 	if su -s /bin/sh nobody -c "$*" >/run/said 2>&1; then
 		fail "nobody may do it: $*"

@@ -7,9 +7,9 @@
 # timeout: 120
 
 under_way() { [ "$(machine counters 01.0001 zapq)" != 0 ]; }
-# never: resets of 01.0001 do not end.
+# never: make resets of 01.0001 endless.
 never() { machine "counters reset ; queue 01.0001 reset-polls forever"; }
-# vanishes WHAT PID: the adapter goes, and then the process, soon.
+# vanishes WHAT PID: remove the adapter, and require that the process ends soon.
 vanishes() {
 	wait_until "the reset is under way" under_way
 	_begun=$(seconds)
@@ -18,7 +18,7 @@ vanishes() {
 	[ $(($(seconds) - _begun)) -le 3 ] || fail "$1 has waited for what is gone"
 	echo "ok: the adapter vanishes while somebody waits: $1"
 }
-# returns: the adapter comes back.
+# returns: bring the adapter back.
 returns() {
 	scan
 	machine "apm + 1 ; queue 01.0001 reset-polls 1"
