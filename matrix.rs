@@ -18,7 +18,7 @@
 //! [`interrupts`] how interruptions end, [`users`] which mdevs have to do with which adapter, and
 //! [`text`] the formats of the attributes.
 
-// The paths are for `tools/core`, which takes this file from elsewhere.
+// The paths are for `tools/vfio-ap-core`, which takes this file from elsewhere.
 #[path = "matrix/interrupts.rs"]
 pub mod interrupts;
 #[path = "matrix/mask.rs"]

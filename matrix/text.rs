@@ -409,7 +409,7 @@ mod tests {
                         break;
                     }
                     if text.len() > 5000 {
-                        text.truncate(0);
+                        text.clear();
                         break;
                     }
                 }
