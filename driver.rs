@@ -132,6 +132,9 @@ pub(crate) struct State {
     scanner: Option<usize>,
     /// When somebody last began to wait for resets of queues that leave the driver.
     release_began: Option<Instant<Monotonic>>,
+    /// The host configuration that the AP bus has told of last. The bus tells of nothing that changes
+    /// and changes back between two of its scans.
+    config_of_bus: Matrix,
     /// A reset has told otherwise than the configuration.
     is_configuration_doubtful: bool,
     /// No more work: the driver goes.
@@ -229,6 +232,19 @@ impl State {
         self.mdevs = mdevs;
     }
 
+    /// Returns true if the machine was asked about its configuration, and the bus knows another one.
+    fn is_ahead_of_bus(&self) -> bool {
+        *self.host.config() != self.config_of_bus
+    }
+
+    /// Takes note of the end of a reset: it tells whether the machine has the queue. Returns true if the
+    /// host configuration says otherwise, of which [`Driver::proceed`] asks the machine.
+    pub(crate) fn doubt_configuration(&mut self, apqn: Apqn, progress: Progress) -> bool {
+        let contradicts = contradicts(self.host.config(), apqn, progress);
+        self.is_configuration_doubtful |= contradicts;
+        contradicts
+    }
+
     /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
     /// back between two scans, of which the bus does not tell.
     fn ask_about_configuration(&mut self) {
@@ -242,12 +258,14 @@ impl State {
     /// A scan of the bus begins, by the current task.
     pub(crate) fn scan_begins(&mut self, config: Matrix) {
         self.scanner = Some(current_task());
+        self.config_of_bus = config;
         self.host.scan_begins(config);
     }
 
     /// The scan is complete.
     pub(crate) fn scan_ends(&mut self, config: Matrix) {
         self.scanner = None;
+        self.config_of_bus = config;
         self.host.scan_ends(config);
     }
 
@@ -270,6 +288,11 @@ impl State {
             }
         }
     }
+}
+
+/// Returns true if a reset tells otherwise than `config` whether the machine has a queue.
+fn contradicts(config: &Matrix, apqn: Apqn, progress: Progress) -> bool {
+    (progress != Progress::Failed(NOT_AVAILABLE)) != config.has_queue(apqn)
 }
 
 fn current_task() -> usize {
@@ -330,7 +353,11 @@ impl WorkItem<RETRY> for Driver {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.state.lock().host.queues.retry_failed();
+        {
+            let state = &mut *this.state.lock();
+            state.host.queues.retry_failed();
+            state.is_configuration_doubtful |= state.is_ahead_of_bus();
+        }
         this.proceed();
     }
 }
@@ -354,6 +381,7 @@ impl Driver {
             looks: 0,
             scanner: None,
             release_began: None,
+            config_of_bus: config,
             is_configuration_doubtful: false,
             stopping: false,
         };
@@ -448,18 +476,19 @@ impl Driver {
         for apid in busy.iter() {
             self.step(&mut self.state.lock(), apid);
         }
-        let (remain, any_failed) = {
+        let (remain, retries) = {
             let state = &mut *self.state.lock();
             state.ask_about_configuration();
             state.decide();
             let queues = &state.host.queues;
-            let any_failed = queues.any_failed() || state.interruptions.any_ending();
-            (!queues.busy().is_empty(), any_failed)
+            let retries =
+                queues.any_failed() || state.interruptions.any_ending() || state.is_ahead_of_bus();
+            (!queues.busy().is_empty(), retries)
         };
         if remain {
             self.look_later();
         }
-        if any_failed {
+        if retries {
             self.retry_later();
         }
     }
@@ -474,11 +503,10 @@ impl Driver {
         } = state;
         let config = *host.config();
         host.step(apid, &mut pqap::Machine, |apqn, progress, is_news| {
-            let is_there = progress != Progress::Failed(NOT_AVAILABLE);
-            *is_configuration_doubtful |= is_there != config.has_queue(apqn);
+            *is_configuration_doubtful |= contradicts(&config, apqn, progress);
             if let Progress::Failed(code) = progress {
                 self.report_failure(apqn, code, is_news);
-                if is_there {
+                if code != NOT_AVAILABLE {
                     interruptions.end(apqn);
                     return;
                 }

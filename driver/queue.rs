@@ -178,26 +178,34 @@ fn release(driver: &Arc<Driver>, apqn: Apqn) {
         // Most resets are short.
         fsleep(Delta::from_millis(if waited < 20 { 1 } else { 20 }));
     };
-    let mut state = driver.state.lock();
-    match result {
-        // The machine resets what comes back.
-        Progress::Done | Progress::Failed(NOT_AVAILABLE) => state.interruptions.release(apqn),
-        Progress::Pending | Progress::Failed(_) => {
+    // The machine resets what comes back.
+    let is_reset = matches!(result, Progress::Done | Progress::Failed(NOT_AVAILABLE));
+    let is_doubtful = {
+        let mut state = driver.state.lock();
+        if is_reset {
+            state.interruptions.release(apqn);
+        } else {
             state.interruptions.end_after(apqn, &reset);
-            drop(state);
-            match result {
-                Progress::Failed(code) => pr_warn!(
-                    "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
-                ),
-                // Those that come in a row are told of once.
-                _ if patience == Patience::Bus as i64 => {
-                    pr_warn!("queue {apqn} released before its reset has finished\n");
-                }
-                _ => {}
-            }
-            aqic::leave(driver, apqn);
         }
+        state.doubt_configuration(apqn, result)
+    };
+    if is_doubtful {
+        driver.proceed();
     }
+    if is_reset {
+        return;
+    }
+    match result {
+        Progress::Failed(code) => pr_warn!(
+            "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
+        ),
+        // Those that come in a row are told of once.
+        _ if patience == Patience::Bus as i64 => {
+            pr_warn!("queue {apqn} released before its reset has finished\n");
+        }
+        _ => {}
+    }
+    aqic::leave(driver, apqn);
 }
 
 sysfs::attribute_groups! {

@@ -22,6 +22,7 @@
 //!
 //!     answer ERRNO|any            not `ok`
 //!     soon                        not at once, as nobody has to wait for it
+//!     retried                     only after the driver has tried again what had failed
 //!     commits A MIN MAX           not none
 //!     expect A ATTRIBUTE = TEXT   from now on, in one line; `absent` if it cannot be read
 //!     expect A kvm = MASKS        what KVM last put into the CRYCB
@@ -49,6 +50,9 @@ use nix::errno::Errno;
 /// How long one waits for what is to come soon: longer than the driver waits for resets.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// After which time the driver has tried again what had failed: `RETRY_INTERVAL`, and some more.
+const RETRIED: Duration = Duration::from_secs(6);
+
 /// How masks are shown of which nothing is set, also if they never were.
 const NOTHING: &str = "apm=none aqm=none adm=none";
 
@@ -61,6 +65,7 @@ struct Step {
     action: String,
     answer: String,
     soon: bool,
+    retried: bool,
     commits: BTreeMap<char, (usize, usize)>,
     changes: Vec<(String, String)>,
 }
@@ -82,6 +87,7 @@ fn parse(text: &str) -> std::result::Result<Vec<Step>, String> {
         match word {
             "answer" => step.answer = rest.into(),
             "soon" => step.soon = true,
+            "retried" => step.retried = true,
             "commits" => {
                 let words: Vec<&str> = rest.split(' ').collect();
                 let [name, min, max] = words[..] else {
@@ -325,6 +331,9 @@ impl World {
                 "answer: expected '{}', got '{answer}'",
                 step.answer
             ));
+        }
+        if step.retried {
+            thread::sleep(RETRIED);
         }
         let begun = Instant::now();
         loop {
