@@ -66,6 +66,12 @@ impl Summary {
         })
     }
 
+    /// Returns the greater one of the ratios of the minima and of the medians.
+    pub fn relative_to(&self, other: &Self) -> f64 {
+        let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        ratio(self.least, other.least).max(ratio(self.median, other.median))
+    }
+
     /// By how much the values differ, as a part of the median.
     pub fn spread(&self) -> f64 {
         (self.most - self.least) as f64 / self.median.max(1) as f64
@@ -138,5 +144,8 @@ mod tests {
         assert_eq!((summary.median, summary.least, summary.most), (5, 1, 9));
         assert!((summary.spread() - 1.6).abs() < 1e-9);
         assert_eq!(Summary::of([]), None);
+        let other = Summary::of([2, 2, 4]).unwrap();
+        assert!((summary.relative_to(&other) - 2.5).abs() < 1e-9);
+        assert!((other.relative_to(&summary) - 2.0).abs() < 1e-9);
     }
 }
