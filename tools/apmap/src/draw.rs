@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The picture: adapters downwards, domains across, and below it what the signs mean
-//! and what each mediated device has.
+//! The picture: adapters downwards, domains across, the meaning of the signs, and the
+//! matrix of each mediated device.
 //!
-//! Neighbouring domains that look the same share a column, unless all are asked for,
-//! and what is wider than the terminal goes on below.
+//! Equal neighbouring domains share a column, unless all columns are requested. A picture
+//! that is wider than the terminal continues below.
 
 use std::fmt::Write;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who has each queue, and why a guest does not get what is assigned.
+//! The owner of each queue, and the reasons why a guest does not get an assigned queue.
 //!
-//! Owns the reasons. That an adapter is filtered is not decided here: the driver says
-//! what the guest has, and the functional core which queues an adapter is short of.
+//! This module finds the reasons and does not filter. The driver reports the queues of the
+//! guest, and the functional core finds the missing queues of an adapter.
 
 use std::fmt;
 

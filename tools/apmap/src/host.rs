@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The host as sysfs shows it: adapters, queues, mediated devices, and who may have
-//! what.
+//! The host as sysfs shows it: adapters, queues, mediated devices, and reservations.
 //!
-//! Owns the layout of sysfs and the meaning of its files. What follows from that is
-//! for others to say, and mostly for the driver's own functional core.
+//! Owns the layout of sysfs and the meaning of its files. Other modules draw conclusions,
+//! mostly with the driver's functional core.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The same for programs: what `--json` prints. Fields may be added, and are not
-//! taken away. Adapters and domains are numbers, queues have their names in sysfs.
+//! The output of `--json`, for programs. New fields may be added, and existing fields stay.
+//! Adapters and domains are numbers. Queues have their names in sysfs.
 
 use serde::Serialize;
 use uuid::Uuid;

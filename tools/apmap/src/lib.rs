@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The host's matrix of AP adapters and domains.
 //!
-//! `sysfs` reads, `host` says what there is, `explain` why, `draw` and `json` show it,
-//! `request` and `plan` say what to do about it, `watch` when to look again.
+//! `sysfs` reads files, `host` interprets them, `explain` finds reasons, `draw` and `json`
+//! produce output, `request` and `plan` make plans, and `watch` waits for changes.
 
 pub mod cli;
 pub mod draw;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! apmap draws the host's matrix of AP adapters and domains. This is the frame: the
-//! command line leads to one of the modules, and that to an exit status.
+//! apmap draws the host's matrix of AP adapters and domains. This file dispatches the
+//! command line to the other modules and returns the exit status.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;

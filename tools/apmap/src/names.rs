@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How sets of adapters, domains and queues are written.
+//! The names of sets of adapters, domains and queues.
 
 use uuid::Uuid;
 use vfio_ap_core::mask::{Apid, Apqn, Mask};

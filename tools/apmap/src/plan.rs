@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which writes would give a mediated device the queues that are asked for, in which
-//! order, and what stands in the way.
+//! Plans: the writes that give the requested queues to a mediated device, in their order, and
+//! the obstacles.
 //!
-//! Owns the rules of the AP bus about who may have a queue. What the guest has in the
-//! end is told by the driver's functional core, applied to the host as it would be.
+//! Owns the rules of the AP bus for reservations. The driver's functional core, applied to the
+//! planned state of the host, computes the resulting matrix of the guest.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What one can ask `apmap plan` for, and how that is written on the command line.
+//! The requests to `apmap plan`, and their syntax on the command line.
 
 use std::str::FromStr;
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where what is known of a host comes from: sysfs, or a recording of it.
+//! The source of all data about a host: sysfs, or a recording.
 //!
-//! Owns the access to files, and remembers each that was read: so `apmap record`
-//! writes down all that a picture is made of, and nothing else. It does not know what
-//! the files mean.
+//! Owns the access to files, and remembers each file that was read. `apmap record` writes
+//! exactly these files. This module does not know their meaning.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Waiting for something to happen: the kernel's uevents about AP, and a slow clock
-//! for what has none, such as assignments.
+//! Waiting for changes: the kernel's uevents about AP, and a slow clock for changes without a
+//! uevent, such as assignments with the C driver.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

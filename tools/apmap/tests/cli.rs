@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What apmap prints for the recorded hosts: the commands in `transcripts/`, each
-//! followed by its output and, if it is not 0, its exit status.
+//! The output of apmap for the recorded hosts. The files in `transcripts/` have commands, each
+//! with its output and, if it is not 0, its exit status.
 
 mod common;
 

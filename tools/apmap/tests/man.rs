@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The man pages are those of the command line as it is. `UPDATE=1` writes them
-//! anew.
+//! The man pages are generated from the command line. `UPDATE=1` writes them.
 
 mod common;
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pictures in colour, and of a host as large as they come. `UPDATE=1`
-//! writes them anew.
+//! Pictures in colour, and of a host of maximum size. `UPDATE=1` writes them.
 
 mod common;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where kernel, modules, plugin, programs of the machine and scenarios are. The script
-//! `tools/testbed/vm` builds them and says so in environment variables.
+//! The places of kernel, modules, plugin, programs of the machine and scenarios.
+//! `tools/testbed/vm` builds them and passes their paths in environment variables.
 
 use std::path::{Path, PathBuf};
 

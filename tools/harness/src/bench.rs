@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All benches, with each driver, at several sizes, several times: each time in a
-//! machine of its own.
+//! Runs all benches with each driver, at several sizes, several times, each in its own machine.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a line on the console means, and what a whole console log amounts to.
+//! The meaning of lines on the console, and the verdict of a whole console log.
 //!
-//! The kernel and the scenario share the console. Lines of the kernel carry a
-//! time stamp, `[    1.234567]`, possibly in the middle of a line of somebody
-//! else's; the verdict comes from init, as `@PASS`, `@FAIL reason` or
-//! `@SKIP reason` at the beginning of a line, when all is over. Should a scenario
-//! print such a line itself, the last one counts, and that is always init's.
+//! The kernel and the scenario share the console. Lines of the kernel have a time stamp,
+//! `[    1.234567]`, possibly in the middle of another line. At the end, init prints the
+//! verdict as `@PASS`, `@FAIL reason` or `@SKIP reason` at the beginning of a line. The last
+//! such line counts. It is always init's, even if the scenario has printed one.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

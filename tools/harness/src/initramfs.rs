@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The archive that carries modules, programs and a scenario into the machine.
-//! The kernel unpacks concatenated archives one after the other, so it is simply
-//! appended to the base, and nothing has to be rebuilt when a scenario changes.
+//! The archive that carries modules, programs and a scenario into the machine. The kernel
+//! unpacks concatenated archives one after the other. The harness appends this archive to the
+//! base, and a changed scenario needs no rebuild of the base.
 
 use std::io::{self, Write};
 

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Boots emulated IBM Z machines, runs one scenario in each, and judges it.
 //!
-//! A *scenario* is a shell script in `tools/scenarios` with a header that says
-//! which machine it wants. Each runs in a machine of its own, once with our
-//! driver and once with the C driver of the same kernel tree.
+//! A *scenario* is a shell script in `tools/scenarios` with a header that describes its
+//! machine. Each runs in its own machine, once with this driver and once with the C driver of
+//! the same kernel tree.
 //!
 //! | module        | owns                                                         |
 //! |---------------|--------------------------------------------------------------|
-//! | [`scenario`]  | the header of a scenario: what it asks for                    |
+//! | [`scenario`]  | the header of a scenario                                      |
 //! | [`console`]   | the meaning of a line on the console, and the verdict         |
-//! | [`artifacts`] | where kernel, modules, plugin and programs are                |
+//! | [`artifacts`] | the places of kernel, modules, plugin and programs            |
 //! | [`initramfs`] | the archive that carries a scenario into the machine          |
-//! | [`machine`]   | the QEMU process: started, read, and gone when it must be     |
+//! | [`machine`]   | the QEMU process: its start, its console and its end          |
 //! | [`run`]       | one scenario from its file to its outcome                     |
 //! | [`mod@bench`] | all benches, at several sizes, several times                  |
-//! | [`samples`]   | what they measured, and what that says of a driver            |
-//! | [`targets`]   | whether that is what is wanted                                |
-//! | [`report`]    | the page of tables and the plots that show it                 |
-//! | [`module`]    | what a module takes of memory, by its file                    |
-//! | [`walk`]      | random walks, and what they have to lead to                   |
+//! | [`samples`]   | the measurements of benches, and their summaries              |
+//! | [`results`]   | the results of a run of all benches, and their file           |
+//! | [`targets`]   | the targets for costs                                         |
+//! | [`report`]    | the pages of tables and the plots                             |
+//! | [`module`]    | the memory of a module, by its file                           |
+//! | [`walk`]      | random walks, and their expected results                      |
 //!
-//! [`scenario`] and [`console`] decide; they start nothing and read no files.
+//! [`scenario`] and [`console`] only decide. They start no process and read no file.
 
 pub mod artifacts;
 pub mod bench;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The QEMU process: how it is called, how its console is read, and that it is
-//! gone when it must be. It knows nothing of scenarios.
+//! The QEMU process: its command line, its console, and its certain end. It does not know
+//! scenarios.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a kernel module takes of memory by itself: the sections of its file.
+//! The memory of a kernel module: the sections of its file.
 
 use std::fs;
 use std::path::Path;

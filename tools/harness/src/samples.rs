@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What benches measured: reading their reports, and what many of them amount to.
+//! The measurements of benches: parsing their reports, and summaries of many.
 
 use std::collections::BTreeMap;
 

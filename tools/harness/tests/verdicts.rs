@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A test harness that cannot fail is none: scenarios that must fail, each for its
-//! own reason. It boots real machines; `tools/testbed/vm selftest` runs it.
+//! Tests the harness with scenarios that must fail, each for its own reason. It boots machines;
+//! `tools/testbed/vm selftest` runs it.
 
 use std::fs;
 

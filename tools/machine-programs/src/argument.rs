@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Arguments of ioctls in memory that is hard to get at: where it ends, where it is
-//! read-only, or where it does not come until somebody says so, by userfaultfd.
+//! Arguments of ioctls in special memory: at the end of accessible memory, in read-only memory,
+//! or in memory that userfaultfd withholds until it is released.
 //!
 //! Structures and constants of userfaultfd come from the crate `linux-raw-sys`. The crate
-//! `userfaultfd` makes its bindings while it is built, from the headers of the build host, and so
-//! does not serve a build for s390x on another machine.
+//! `userfaultfd` generates its bindings at build time from the headers of the build host, and
+//! does not support cross-compiling for s390x.
 
 use std::ffi::c_void;
 use std::num::NonZero;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The back door of the emulated machine.
 //!
-//! The operation code 0xb2fe belongs to no instruction. The emulated machine
-//! takes it, in problem state too, as a request in its own line language: change
-//! the host configuration, make a queue fail, read a counter. The answer is
-//! there when the next instruction runs, so there is no race between a change
-//! and what a test does next.
+//! The operation code 0xb2fe belongs to no instruction. The emulated machine executes it, also
+//! in problem state, as a request in the control language, such as a change of the host
+//! configuration, a fault of a queue or a counter. The answer is complete before the next
+//! instruction. There is no race between a change and the next step of a test.
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 

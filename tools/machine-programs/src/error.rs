@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Errors as a test wants them: which step failed, and the errno by its name.
+//! Errors: the step that failed, and the name of the errno.
 
 use std::{fmt, io};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Allocations of the kernel that fail: `/proc/PID/task/TID/fail-nth`, and what the kernel says
-//! about each of them.
+//! Failing allocations of the kernel, by `/proc/PID/task/TID/fail-nth`, and the kernel messages
+//! about them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};

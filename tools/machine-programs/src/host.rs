@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The host as programs here see it: its AP bus, its mdevs, the driver under test.
+//! The host: its AP bus, its mdevs, and the driver under test.
 
 use std::fs;
 use std::path::{Path, PathBuf};

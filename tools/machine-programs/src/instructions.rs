@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What something costs, in instructions that the machine's CPUs execute meanwhile.
+//! Costs, as the number of instructions that the CPUs of the machine execute meanwhile.
 //!
-//! The machine counts, see `apctl help`. The marks are made without anything that
-//! could make the kernel work (a page fault, say), so that of the kernel's
-//! instructions none are counted that the measured work has not brought about; but
-//! for interruptions, such as that of the clock.
+//! The machine counts; see `apctl help`. Nothing between the marks makes the kernel work on its
+//! own, such as a page fault. The count of the kernel's instructions has only those of the
+//! measured work, and those of interruptions such as that of the clock.
 
 use std::fmt;
 use std::fs;

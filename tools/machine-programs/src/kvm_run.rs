@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What it takes to have a virtual CPU run: storage and facilities for its machine, and
-//! a thread in KVM_RUN. As in [`crate::uapi`], numbers and layouts of KVM are defined here.
+//! Running a virtual CPU: storage and facilities of its virtual machine, and a thread in
+//! KVM_RUN. As in [`crate::uapi`], numbers and layouts of KVM and iommufd are
+//! defined here.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use iommufd_bindings::{
-    iommu_ioas_map, iommu_ioas_unmap, iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA,
-    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE,
-    iommufd_ioas_map_flags_IOMMU_IOAS_MAP_WRITEABLE,
-};
 use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::unistd::{Pid, gettid};
@@ -73,6 +69,25 @@ struct CpuProcessor {
     ibc: u16,
     pad: [u8; 6],
     fac_list: [u64; 256],
+}
+
+#[repr(C)]
+struct IoasUnmap {
+    size: u32,
+    ioas_id: u32,
+    iova: u64,
+    length: u64,
+}
+
+#[repr(C)]
+struct IoasMap {
+    size: u32,
+    flags: u32,
+    ioas_id: u32,
+    reserved: u32,
+    user_va: u64,
+    length: u64,
+    iova: u64,
 }
 
 /// A request for the bitmap of one range of addresses.
@@ -201,8 +216,8 @@ pub fn unmap_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
 
 /// IOMMU_IOAS_UNMAP: the same for an iommufd.
 pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
-    let mut unmap = iommu_ioas_unmap {
-        size: argsz::<iommu_ioas_unmap>(),
+    let mut unmap = IoasUnmap {
+        size: argsz::<IoasUnmap>(),
         ioas_id: ioas,
         iova: memory.start(),
         length: memory.length(),
@@ -257,13 +272,14 @@ pub fn read_dirty_pages(
 
 /// IOMMU_IOAS_MAP: the same for an iommufd.
 pub fn map_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
-    let mut map = iommu_ioas_map {
-        size: argsz::<iommu_ioas_map>(),
-        flags: iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA
-            | iommufd_ioas_map_flags_IOMMU_IOAS_MAP_READABLE
-            | iommufd_ioas_map_flags_IOMMU_IOAS_MAP_WRITEABLE,
+    const FIXED_IOVA: u32 = 1 << 0;
+    const WRITEABLE: u32 = 1 << 1;
+    const READABLE: u32 = 1 << 2;
+    let mut map = IoasMap {
+        size: argsz::<IoasMap>(),
+        flags: FIXED_IOVA | WRITEABLE | READABLE,
         ioas_id: ioas,
-        __reserved: 0,
+        reserved: 0,
         user_va: memory.address(),
         length: memory.length(),
         iova: memory.start(),

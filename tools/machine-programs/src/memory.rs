@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Storage of a guest: anonymous memory of this process, aligned as KVM wants it, that a
-//! running guest changes at any time. Therefore it is only accessed by atomic
-//! doublewords, and never borrowed.
+//! Storage of a guest: anonymous memory of this process, aligned as KVM requires. A running
+//! guest changes it at any time. This process therefore only accesses it by atomic doublewords,
+//! and never borrows it.
 
 use std::num::NonZero;
 use std::ptr::NonNull;

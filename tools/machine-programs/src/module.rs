@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Kernel modules, with exactly one attempt each: busybox's insmod tries twice.
+//! Loading and unloading kernel modules, with exactly one attempt each. busybox's insmod tries
+//! twice.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The program that runs inside our guests, and how one talks with it: through a
-//! mailbox in the guest's storage, one for each CPU, which both sides simply read and
-//! write. So talking with a guest does not make it leave SIE.
+//! The program that runs inside guests, and the communication with it. Each CPU has a mailbox
+//! in the guest's storage, which both sides read and write. Communication does not make the
+//! guest leave SIE.
 //!
-//! The program asks for each queue in a range (TAPQ), over and over, and notes the
-//! response codes. Between two questions it executes what it is told to.
+//! The program tests each queue in a range (TAPQ), over and over, and records the response
+//! codes. Between two tests it executes requests.
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a user does to its device while the guest is at it, or in a thread that gets no CPU.
+//! Actions of a user on its device while the guest uses the device, or in a thread that gets no
+//! CPU.
 //!
-//! The answers of the guest are told in their order, equal ones in one line, and after them how
-//! the deed has ended, and how long it took:
+//! The answers of the guest are printed in their order, with equal ones in one line. The outcome
+//! and the duration of the action follow:
 //!
 //! ```text
 //! rc=05 cc=3 status=00050000 (3 times)

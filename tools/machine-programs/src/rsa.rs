@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! RSA that an adapter does, with known results: a key, a message, and what comes out,
-//! computed by OpenSSL (`tools/vectors`).
+//! RSA on an adapter, with known results: keys, messages and results by OpenSSL
+//! (`tools/vectors`).
 
 use nix::errno::Errno;
 use nix::libc::Ioctl;

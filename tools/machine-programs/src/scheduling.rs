@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who gets the CPUs: threads that starve, and those that leave nothing for them.
+//! Scheduling: threads that starve, and threads that take all CPU time.
 
 use std::hint;
 use std::mem;

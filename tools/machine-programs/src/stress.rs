@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is done to the driver at the same time, by one process each, and what each of them
-//! has seen.
+//! The roles of the stress test, one process each, and the outcomes that each has seen.
 //!
-//! No role knows what the others do. So nearly everything may be refused; what may not is
-//! said by [`Tally::unexpected`].
+//! No role knows the actions of the others, and nearly every request may be refused.
+//! [`Tally::unexpected`] reports the outcomes that are not allowed.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attributes, as a test wants them: one system call for each write, and a list of
-//! lines as one line.
+//! Attributes: one system call for each write, and lists of lines as one line.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

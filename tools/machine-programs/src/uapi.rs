@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ioctls of KVM, VFIO and iommufd that a user of vfio_ap needs, as safe functions.
 //!
-//! Structures and constants of VFIO and iommufd come from the crates `vfio-bindings` and
-//! `iommufd-bindings`. The numbers of requests are macros in C, which neither crate has, and are
-//! defined here. Those of KVM are all defined here by `linux/kvm.h` and `asm/kvm.h`, because
+//! Structures and constants of VFIO come from the crate `vfio-bindings`. The numbers of requests
+//! are macros in C, which the crate does not have, and are defined here. Those of iommufd and KVM
+//! are all defined here, by `linux/iommufd.h`, `linux/kvm.h` and `asm/kvm.h`: the licence of
+//! `iommufd-bindings` is Apache-2.0 alone, which does not go with GPL-2.0-only, and
 //! `kvm-bindings` does not support s390x.
 
 use std::ffi::CStr;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use iommufd_bindings::{iommu_destroy, iommu_ioas_alloc};
 use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::{request_code_none, request_code_readwrite, request_code_write};
@@ -64,6 +64,19 @@ pub(crate) struct DeviceAttr {
     pub(crate) group: u32,
     pub(crate) attr: u64,
     pub(crate) addr: u64,
+}
+
+#[repr(C)]
+struct IommuDestroy {
+    size: u32,
+    id: u32,
+}
+
+#[repr(C)]
+struct IoasAlloc {
+    size: u32,
+    flags: u32,
+    out_ioas_id: u32,
 }
 
 /// A [`vfio_irq_set`] with one file descriptor.
@@ -191,8 +204,8 @@ pub fn bind_iommufd(device: BorrowedFd<'_>, iommufd: BorrowedFd<'_>) -> nix::Res
 
 /// IOMMU_IOAS_ALLOC: an empty I/O address space.
 pub fn alloc_ioas(iommufd: BorrowedFd<'_>) -> nix::Result<u32> {
-    let mut ioas = iommu_ioas_alloc {
-        size: argsz::<iommu_ioas_alloc>(),
+    let mut ioas = IoasAlloc {
+        size: argsz::<IoasAlloc>(),
         flags: 0,
         out_ioas_id: 0,
     };
@@ -203,8 +216,8 @@ pub fn alloc_ioas(iommufd: BorrowedFd<'_>) -> nix::Result<u32> {
 
 /// IOMMU_DESTROY of an I/O address space, which nothing may use any more.
 pub fn destroy_ioas(iommufd: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
-    let mut destroy = iommu_destroy {
-        size: argsz::<iommu_destroy>(),
+    let mut destroy = IommuDestroy {
+        size: argsz::<IommuDestroy>(),
         id: ioas,
     };
     // SAFETY: that is the structure of this request.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual machine whose guest may use AP instructions, and the mediated
-//! devices that are passed to it. It owns every descriptor; dropping a [`Device`]
-//! closes it as a VMM that ends would.
+//! A virtual machine whose guest may use AP instructions, and its mediated devices. It owns
+//! every descriptor. Dropping a [`Device`] closes it as the end of a VMM would.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Decisions of the core at sizes that the emulated machine cannot have, to be timed on this
-//! machine (`core.rs`) and counted in instructions of an IBM Z (`apcore` in `tools/machine-programs`).
+//! Decisions of the core at sizes that the emulated machine cannot have. `core.rs` times them on the build
+//! host, and `apcore` in `tools/machine-programs` counts their instructions on an IBM Z.
 
 use std::hint::black_box;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long the core's decisions take on this machine: `cargo bench -p vfio-ap-core`.
+//! Times the core's decisions on the build host: `cargo bench -p vfio-ap-core`.
 
 use criterion::{criterion_group, criterion_main, Criterion};
 

@@ -2,8 +2,7 @@
 
 //! The driver's functional core, built and tested on any machine.
 //!
-//! These are the very files that the kernel module is made of; nothing is copied. Beside them is the
-//! [`specification`] that they are tested against.
+//! The sources are those of the kernel module. Beside them is the [`specification`] for their tests.
 
 #[path = "../../../matrix.rs"]
 pub mod matrix;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest has to have, said as plainly as possible.
+//! The masks that a guest has to have, in the plainest form.
 //!
-//! This is what the driver is held against, at each level of the tests: the core in a small
-//! universe, all of it (`tests/exploration.rs`), the core under random events (`tests/rules.rs`),
-//! and the module in the emulated machine (`vm walk`). It shares no code with the driver, and knows
-//! nothing of bits, resets and events.
+//! All levels of tests compare the driver with this specification: the core in all states of a small
+//! universe (`tests/exploration.rs`), the core under random events (`tests/rules.rs`), and the module in the
+//! emulated machine (`vm walk`). It shares no code with the driver, and does not know bits, resets and
+//! events.
 
 pub mod text;
 

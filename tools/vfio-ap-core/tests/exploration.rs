@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small universes, explored to the end: every event in every state that can be reached, with the
-//! rules checked in each state and for each transition. What holds here holds whatever the order of
-//! events was, however often they came, and from wherever things recover.
+//! Exhaustive exploration of small universes: every event in every reachable state. The rules are checked in
+//! each state and for each transition, and hold for every order and number of events.
 //!
-//! An event is taken in the steps of the module (`Driver::proceed()`), with hardware that ends
-//! resets when it likes, well or not. To be small, a universe says which events there are.
+//! An event is handled in the steps of the module (`Driver::proceed()`). The hardware ends resets at any time,
+//! with any result. Each universe lists its events and is small.
 
 use std::collections::{HashMap, HashSet};
 use vfio_ap_core::{

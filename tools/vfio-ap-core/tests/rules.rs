@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of what a guest may have, as properties: whatever the order of events, the same state
-//! gives the same masks, and what was filtered comes back when its reason is gone.
+//! The rules for guest masks as properties. The same state gives the same masks for every order of events, and
+//! a filtered queue comes back when the reason is gone.
 //!
-//! A small universe (three adapters, three domains, two mdevs) is driven by random events through
-//! the core in the same steps that the kernel module takes, with a hardware whose resets finish
-//! late, and compared with the specification.
+//! Random events drive a small universe (three adapters, three domains, two mdevs) through the core in the
+//! steps of the kernel module. Resets of the hardware are slow. The results are compared with the
+//! specification.
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Texts of administrators, right and wrong ones, are understood as the specification says.
+//! The core parses valid and invalid texts of administrators as the specification does.
 
 use proptest::prelude::*;
 use vfio_ap_core::{

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What several tests want.
+//! Functions that several tests use.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whatever the machine is told: an error changes nothing, and what it shows of itself makes
-//! a machine that shows the same.
+//! Fuzzes the control language. A command that fails changes nothing, and the output of `show`
+//! configures an equal machine.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whatever host and guests execute: there is an answer, and a guest does not get at a queue
-//! that is not in its APCB.
+//! Fuzzes the AP instructions of the host and of guests. Each gets an answer, and no guest
+//! reaches a queue outside its APCB.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whatever is written to an attribute is understood as the specification says.
+//! Fuzzes the texts of attributes. The driver parses each text as the specification does.
 
 #![no_main]
 

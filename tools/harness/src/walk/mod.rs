@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Random walks: thousands of things are done to a machine in any order, and after each
-//! of them all is compared with what it has to lead to.
+//! Random walks: thousands of operations in any order, with a comparison of all visible state
+//! after each.
 //!
 //! | module        | owns                                                          |
 //! |---------------|---------------------------------------------------------------|
-//! | [`operation`] | what can be done, and how that is written                     |
-//! | [`world`]     | what has to come of it                                        |
-//! | [`shrink`]    | the few operations of a walk that are enough to go wrong      |
+//! | [`operation`] | the operations, and their syntax                              |
+//! | [`world`]     | the expected state                                            |
+//! | [`shrink`]    | the reduction of a failing walk                               |
 //!
-//! A walk is made from a seed here, and walked by `apwalk` in the machine, which stops where
-//! something is not as expected. What it has to lead to does not depend on the machine, so any
-//! part of a walk can be walked alone; a walk that goes wrong is made small that way, and shown
-//! as a scenario that can be kept.
+//! A walk is generated from a seed here. `apwalk` carries it out in the machine and stops at
+//! the first unexpected state. The expected states do not depend on the machine, and any part
+//! of a walk is a walk. A failing walk is therefore reduced, and printed as a scenario.
 
 pub mod operation;
 pub mod shrink;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What can be done in a walk, for each of those who read it: `apwalk`, which does it
-//! in the machine, and people, who want a scenario.
+//! The operations of a walk, as input of `apwalk` and as lines of a scenario.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Of a long list that goes wrong a short one that goes wrong as well.
+//! Reduces a long list that fails to a short list that fails.
 
 /// Leaves out what is not needed, in ever smaller pieces, until nothing can be left out that
 /// `fails` would not miss. It is asked about a list, and says how much of its beginning is

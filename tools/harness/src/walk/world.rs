@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a walk has to lead to: hardware, AP bus and driver as plain sets.
+//! The expected state in a walk: hardware, AP bus and driver as plain sets.
 //!
-//! The guest's masks are those of [`vfio_ap_core::specification`]; the rest is what an
-//! administrator knows: which queues the bus has, who may have them, who gets an error. It
-//! knows neither bits nor locks nor the order in which the driver does things. That there is
-//! anything but the present is due to resets: whether a queue can be used depends on how its
-//! last one has ended.
+//! [`vfio_ap_core::specification`] computes the masks of the guest. The rest is known to an
+//! administrator: the queues of the bus, the reservations, and the errors. The module knows
+//! neither bits nor locks nor the steps of the driver. Only resets have a history here: the
+//! outcome of its last reset decides if a queue can be used.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,13 +2,13 @@
 //! `apclose FILE [HOGS]`: close a file of a device for the last time while the driver is being
 //! unloaded, in a thread that gets no CPU.
 //!
-//! FILE, such as `/dev/vfio/devices/vfio0`, is only opened; so it keeps the device, but not the
-//! module. One thread unloads the driver, and that waits for the device. Then a thread that runs
-//! only when nobody else wants to closes the file, and HOGS threads (2) take all CPU time until the
-//! module is gone. So the kernel knows that nobody uses the device any more long before the thread
-//! is through with closing.
+//! FILE, such as `/dev/vfio/devices/vfio0`, is only opened. It holds a reference to the device
+//! but not to the module. One thread unloads the driver and waits for the device. Then a thread
+//! of idle priority closes the file, and HOGS threads (2) take all CPU time until the module is
+//! gone. The kernel therefore counts the device as unused long before the thread has finished
+//! closing.
 //!
-//! It says how the unloading has ended, in the last line; the exit status is 1 if it was refused.
+//! The last line reports the result of the unloading. The exit status is 1 if it was refused.
 
 use std::fs::OpenOptions;
 use std::process::ExitCode;

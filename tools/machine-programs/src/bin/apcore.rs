@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apcore`: how many instructions the decisions of the driver's core take.
+//! `apcore`: count the instructions of decisions of the driver's core.
 //!
-//! The very code that is in the driver decides about more queues here than the emulated
-//! machine can have. Prints a report for each decision; see `tools/bench/measure.sh`.
+//! The core is that of the driver, with more queues than the emulated machine can have. Prints
+//! a report for each decision; see `tools/bench/measure.sh`.
 
 use std::process::ExitCode;
 

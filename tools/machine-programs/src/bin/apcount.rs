@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apcount`: do one thing and say what it cost.
+//! `apcount`: carry out one operation and print its cost.
 //!
 //!     apcount write FILE TEXT     one write(2) of TEXT and a newline
 //!     apcount read FILE           one read(2), of at most a MiB
 //!     apcount loop N              a loop of N instructions
-//!     apcount functions           in which functions all that was that was counted last
+//!     apcount functions           the functions of the last operation, with their costs
 //!
-//! Prints instructions of the kernel (`whole`), those of the driver in it (`own`), and
-//! the time. For the loop it prints the instructions in the loop: N, if the machine
-//! counts well.
+//! Prints the instructions of the kernel (`whole`), those of the driver (`own`), and the time.
+//! For the loop it prints the instructions in the loop, which must be N.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};

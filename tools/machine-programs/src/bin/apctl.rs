@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apctl COMMAND...`: say something to the emulated machine, from inside it.
+//! `apctl COMMAND...`: control the emulated machine from inside it.
 //!
-//! Prints the machine's reply; the exit status is 1 if it was an error, and 2
-//! for wrong use. `apctl help` lists the commands.
+//! Prints the machine's reply. The exit status is 1 if the reply is an error, and 2 for wrong
+//! use. `apctl help` lists the commands.
 
 use std::process::ExitCode;
 

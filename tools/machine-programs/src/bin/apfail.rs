@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apfail [CASE[:FIRST]...]`: what the driver does when there is no memory.
+//! `apfail [CASE[:FIRST]...]`: test the driver without memory.
 //!
-//! Each case is one system call, or one instruction of a guest. It is done again and again; the
-//! first time the first allocation in it fails, then the second, and so on until none does any
-//! more. That is repeated until no allocation fails that has not before: which one is the nth
-//! differs a little from time to time, as the kernel has caches.
+//! Each case is one system call, or one instruction of a guest. It is repeated with its first
+//! allocation failing, with its second, and so on until none fails. Caches of the kernel make
+//! the order of allocations vary. The series is therefore repeated until no new allocation
+//! fails.
 //!
-//! If it fails for that, the errno has to be one that says so, and everything has to be as it was
-//! before. If it does not, everything has to be as if no allocation had failed. And when it is
-//! undone, everything has to be as it was in the beginning.
+//! If the operation fails, it has to return a suitable errno and must have changed nothing. If
+//! it succeeds, it has to be complete. Undoing it has to restore the initial state.
 //!
-//! With `FIRST` a case begins by the failure of that allocation, to look at it again.
+//! With `FIRST` a case begins with the failure of that allocation.
 //!
-//! The case `load` is left out if it is not asked for: it takes minutes, and the kernel's module
-//! loader itself leaks.
+//! The case `load` runs only on request: it takes minutes, and the kernel's module loader leaks
+//! memory.
 //!
-//! It wants adapters 1 and 2 with domains 0 to 3 to belong to the driver, and no mdevs. It says
-//! how many allocations have failed, and how many of them had the driver among their callers.
-//! What the kernel says comes with it.
+//! The program needs adapters 1 and 2 with domains 0 to 3 bound to the driver, and no mdevs. It
+//! prints the number of failed allocations, the number of those with the driver among their
+//! callers, and the kernel messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `aprsa modexpo|crt 1024|2048|4096 [COUNT]`: RSA by an adapter of this system, through
-//! /dev/z90crypt, COUNT times (once).
+//! `aprsa modexpo|crt 1024|2048|4096 [COUNT]`: compute RSA with an adapter of this system,
+//! through /dev/z90crypt, COUNT times (once).
 //!
-//! It says `right` if each result is what OpenSSL computed. Otherwise the last word is
-//! `wrong` or an errno, and the exit status is 1.
+//! Prints `right` if each result is that of OpenSSL. Otherwise the last word is `wrong` or an
+//! errno, and the exit status is 1.
 
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `apstress [--rounds N] [--seconds N] [--seed N] [--patience N] [--overrides] [--unruly]`:
-//! do everything to the driver at the same time.
+//! carry out all operations on the driver at the same time.
 //!
-//! A round is some seconds in which a process for each role does what it can, see
-//! [`machine_programs::stress`]. Then all of them end; the hardware is mended, and what every mdev, its
-//! guest and KVM have is compared with the specification (not with `--unruly`, for a driver
-//! that does not keep to it). The next round goes on from there.
+//! In a round, one process for each role acts for some seconds; see
+//! [`machine_programs::stress`]. Then all processes end, the hardware is repaired, and the state
+//! of mdevs, guests and KVM is compared with the specification. `--unruly` skips the comparison,
+//! for a driver that does not follow the specification. The next round continues from there.
 //!
-//! Queues are given to the driver by apmask and aqmask, or with `--overrides` by their
-//! driver_override; Linux has either of both only.
+//! apmask and aqmask give queues to the driver, or with `--overrides` their driver_override.
+//! Linux does not allow both together.
 //!
-//! In every second round the module is unloaded and loaded as well, and no guest keeps its
-//! device from the beginning of the round to its end.
+//! In every second round the module is also unloaded and loaded, and no guest keeps its device
+//! for the whole round.
 //!
-//! It says what was done how often, and with which outcome. The exit status is 1 if something
-//! was not as it has to be, and a process that does not end within `--patience` seconds is
-//! reported with what it waits for.
+//! The program prints the number of operations with each outcome. The exit status is 1 after an
+//! unexpected outcome. A process that does not end within `--patience` seconds is reported with
+//! its kernel stack.
 
 use std::collections::BTreeSet;
 use std::fs;

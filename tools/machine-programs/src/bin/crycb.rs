@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `crycb PID masks|commits|history`: what KVM wrote down about the CRYCB of the
-//! virtual machine of a process that is not ours, such as QEMU.
+//! `crycb PID masks|commits|history`: print KVM's record of the CRYCB of the virtual machine of
+//! another process, such as QEMU.
 //!
-//! Prints the answer; the exit status is 1 if there is no such machine.
+//! The exit status is 1 if the virtual machine does not exist.
 
 use std::process::ExitCode;
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `ktry`: do one thing and say how the kernel answered, by the errno's name.
+//! `ktry`: carry out one operation and print the name of its errno.
 //!
-//! Shells report errors as a sentence, or not at all, and busybox's insmod tries
-//! twice; a scenario wants exactly one attempt and `EADDRINUSE`.
+//! Shells print errors as sentences or not at all, and busybox's insmod tries twice. Scenarios
+//! need exactly one attempt and an errno.
 //!
 //!     ktry write FILE TEXT     one write(2) of TEXT and a newline
 //!     ktry insmod FILE [ARGS]  load a module
 //!     ktry rmmod NAME          unload a module
 //!
-//! Silent on success. Otherwise it says what it tried, and the errno in the last
-//! word; the exit status is 1.
+//! Silent on success. On failure it prints the operation, with the errno as the last word, and
+//! the exit status is 1.
 
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What an adapter in accelerator mode does: RSA with clear keys, by modular
-//! exponentiation or by the Chinese remainder theorem (messages of type 50).
+//! An adapter in accelerator mode: RSA with clear keys, by modular exponentiation or by the
+//! Chinese remainder theorem (messages of type 50).
 //!
 //! All numbers in a message are right-justified in their fields, big endian.
 //!
-//! Sources: the layouts in Linux, drivers/s390/crypto/zcrypt_msgtype50.c, and the
-//! reply codes in zcrypt_error.h.
+//! Sources: the layouts in Linux, drivers/s390/crypto/zcrypt_msgtype50.c, and the reply codes in
+//! zcrypt_error.h.
 
 use crate::error_reply::{ErrorCode, error};
 use num_bigint::BigUint;

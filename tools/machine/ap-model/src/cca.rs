@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What an adapter in CCA mode does of all that Common Cryptographic Architecture is:
-//! random numbers, and telling about itself (facility query), which is what Linux asks
-//! for by itself and shows in sysfs.
+//! An adapter in CCA mode. Of the Common Cryptographic Architecture it has random numbers and
+//! the facility query, which Linux requests automatically and shows in sysfs.
 //!
 //! Source: Linux, drivers/s390/crypto/zcrypt_ccamisc.c, `cca_query_crypto_facility` and
 //! `cca_get_info`, and zcrypt_msgtype6.c, `rng_type6cprb_msgx`; `struct CPRBX` in

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How often what was executed.
+//! Counters of executed instructions.
 //!
-//! An instruction that ends in a program interruption has not been executed and is
-//! not counted; one with any response code has, and is.
+//! An instruction with any response code counts. An instruction that ends in a program
+//! interruption does not.
 
 use crate::function::Function;
 use crate::ids::Apqn;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The envelope of what coprocessors are asked and answer: messages of type 6 and 86,
-//! with a connectivity programming request block (CPRB) and perhaps data.
+//! The envelope of messages to and from coprocessors: messages of type 6 and 86, with a
+//! connectivity programming request block (CPRB) and optional data.
 //!
 //! Source: Linux, drivers/s390/crypto/zcrypt_msgtype6.h, `struct type6_hdr`,
 //! `struct type86_hdr` and `struct type86_fmt2_ext`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What an adapter in EP11 mode does of all that Enterprise PKCS#11 is: telling about
-//! itself and its domains (get_xcp_info), which is what Linux shows in sysfs.
+//! An adapter in EP11 mode. Of Enterprise PKCS#11 it has information about itself and its
+//! domains (get_xcp_info), which Linux shows in sysfs.
 //!
 //! Source: Linux, drivers/s390/crypto/zcrypt_ep11misc.c, `ep11_query_info`,
 //! `ep11_get_card_info` and `ep11_get_domain_info`; `struct ep11_cprb` in

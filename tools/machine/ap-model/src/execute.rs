@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The AP instructions: PQAP, NQAP, DQAP on registers.
+//! The AP instructions PQAP, NQAP and DQAP, on registers.
 //!
-//! Sources: the register layouts are those of arch/s390/include/asm/ap.h; the
-//! specification exceptions those that KVM raises for a guest
-//! (arch/s390/kvm/s390/priv.c, `handle_pqap`) and that the AP bus takes care to
-//! avoid (drivers/s390/crypto/ap_bus.c, `ap_queue_info`).
+//! Sources: the register layouts are those of arch/s390/include/asm/ap.h. The specification
+//! exceptions are those that KVM raises for a guest (arch/s390/kvm/s390/priv.c, `handle_pqap`)
+//! and that the AP bus avoids (drivers/s390/crypto/ap_bus.c, `ap_queue_info`).
 //!
-//! Storage and condition code are the caller's business: what is to be stored comes
-//! back in the answer.
+//! The caller handles storage and the condition code. The answer contains the data to be stored.
 
 use crate::adapter::{Adapter, State};
 use crate::function::Function;

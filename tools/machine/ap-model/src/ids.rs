@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The names of things: adapter, domain and queue numbers.
+//! Adapter, domain and queue numbers.
 //!
-//! Three types so that an adapter can not be taken for a domain. The limits of a
-//! particular machine are not known here; see [`crate::limits`].
+//! Three types keep adapters and domains apart. They do not know the limits of a particular
+//! machine; see [`crate::limits`].
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The operands of PQAP(AQIC): whom a queue interrupts, and how.
+//! The operands of PQAP(AQIC): the receiver of interruptions, and their indicator.
 //!
 //! Source: `union ap_qirq_ctrl` in Linux, arch/s390/include/asm/ap.h.
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The machine: hardware, host configuration, queues, and what its control
-//! interface may change about them.
+//! The machine: hardware, host configuration, queues, and the changes that its control language
+//! may make.
 //!
-//! The instructions are in [`crate::execute`]; the language in [`crate::control`].
+//! The instructions are in [`crate::execute`], and the language is in [`crate::control`].
 
 use crate::adapter::{Adapter, AdapterType, Mode, State};
 use crate::counters::Counters;

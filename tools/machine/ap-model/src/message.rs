@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Messages and replies: which part of an adapter answers what, and how a reply is
-//! received.
+//! Messages and replies: the mode that answers a message, and the receipt of a reply.
 
 use crate::adapter::Mode;
 use crate::ids::Apqn;

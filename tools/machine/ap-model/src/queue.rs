@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One AP queue as a state machine: messages, reset, interruptions, forced faults.
 //!
-//! Time is counted in polls: each AP instruction that is executed on the queue is
-//! one. A reset, an interruption change or a reply that takes N polls shows as under way
-//! to the next N instructions; the one after them sees it done. So a test decides how
-//! long things take, and nothing depends on a clock.
+//! Time is counted in polls. Each AP instruction on the queue is one poll. A reset, a change of
+//! interruptions or a reply with a duration of N polls is under way for the next N instructions,
+//! and finished for the one after. A test controls all durations, and nothing depends on a clock.
 //!
-//! What the queue does not know: its number, its adapter, the host configuration.
+//! The queue does not know its number, its adapter or the host configuration.
 
 use crate::adapter::State;
 use crate::function::Function;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How often guests were entered, and why they were left.
+//! Counts the entries of guests, and the exits by their reasons.
 //!
-//! A guest CPU is known by the address of its state description, and shown with the
-//! number that its program gets from STORE CPU ADDRESS.
+//! The address of its state description identifies a guest CPU. It is shown with the number that
+//! its program gets from STORE CPU ADDRESS.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What an AP instruction answers: response code, status word, condition code, or
-//! a program interruption instead of an answer.
+//! The results of AP instructions: response code, status word, condition code, or a program
+//! interruption.
 //!
 //! Source: `struct ap_queue_status` in Linux, arch/s390/include/asm/ap.h, and
 //! `AP_RESPONSE_*` in drivers/s390/crypto/ap_bus.h.

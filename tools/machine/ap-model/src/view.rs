@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who executes an AP instruction: the host, which has the whole configuration, or a
-//! guest, which has what its AP control block (APCB) leaves of it.
+//! The issuer of an AP instruction: the host with the whole configuration, or a guest with the
+//! part in its AP control block (APCB).
 //!
-//! To a guest, what the APCB does not give it is not there: response code 01. Its
-//! instructions on everything else are those of [`crate::execute`], forced responses
-//! included. They are counted only if they get through to the queue.
+//! Queues outside the APCB do not exist for a guest: response code 01. Its other instructions are
+//! those of [`crate::execute`], including forced responses. They are counted only if they reach
+//! the queue.
 //!
 //! Source: `struct kvm_s390_crypto_cb` in Linux,
 //! arch/s390/include/asm/kvm_host_s390.h.

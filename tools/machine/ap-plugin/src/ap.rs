@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The AP instructions between CPU and model: registers and storage in and out.
+//! The AP instructions between CPU and model: input and output of registers and storage.
 
 use crate::cpu::Cpu;
 use crate::interruption;

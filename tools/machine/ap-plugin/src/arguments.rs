@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What comes behind the name of the plugin on QEMU's command line, and the
-//! configuration file.
+//! The arguments of the plugin on QEMU's command line, and the configuration file.
 
 use ap_model::Machine;
 use std::fs;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The ways in which the machine is controlled while it runs: the back door for
-//! programs inside, and the socket for programs beside it. Both carry the language
-//! of [`ap_model::control`].
+//! The control of a running machine: the back door for programs inside, and the socket for
+//! programs outside. Both carry the language of [`ap_model::control`].
 
 use crate::cpu::Cpu;
 use crate::interruption;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What an emulated instruction sees of its CPU: registers, PSW, storage.
+//! The CPU as an emulated instruction sees it: registers, PSW, storage.
 //!
-//! [`Cpu`] is all that the rest of the plugin knows, so that it can be tested with a
-//! CPU of its own; [`Vcpu`] is the one that QEMU is running.
+//! The rest of the plugin knows only [`Cpu`], and tests have an implementation of their own.
+//! [`Vcpu`] is the CPU that QEMU runs.
 
 use crate::ffi;
 use std::collections::HashMap;

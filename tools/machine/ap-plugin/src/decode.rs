@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which instructions are of interest, and their operand fields. Pure.
+//! The instructions of interest, and their operand fields. Pure.
 //!
-//! The target of EXECUTE is not looked at: Linux executes none of these that way.
+//! Instructions that are targets of EXECUTE are ignored. Linux executes none of these that way.
 
 use crate::sie::Leak;
 

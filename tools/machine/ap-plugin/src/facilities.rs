@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the machine says about itself, so that Linux looks for AP and starts KVM.
+//! Amends the machine's answers about itself, for Linux to use AP and to start KVM.
 //!
-//! QEMU executes STFLE, SERVC and CHSC; the plugin amends what they stored. So each
-//! comes in two halves: the first looks at the operands before the instruction and
-//! says what is to be amended, the second does it once the instruction is finished.
-//! Where results go is remembered as absolute addresses: when the second half runs,
-//! an interruption may already have changed the address space.
+//! QEMU executes STFLE, SERVC and CHSC, and the plugin amends their results, in two halves. The
+//! first half runs before the instruction, looks at the operands, and decides about amendments.
+//! The second half runs after the instruction and makes them. Between the two, results have
+//! absolute addresses, because an interruption may change the address space before the second
+//! half runs.
 //!
 //! Sources: facility bits, Principles of Operation, chapter 4; blocks of SCLP, Linux,
 //! drivers/s390/char/sclp.h and sclp_ap.c; CHSC, drivers/s390/cio/chsc.c and

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The C interface: QEMU's plugin API, version 7, and the two GLib containers that
-//! it passes values in. Declarations only.
+//! The C interface: QEMU's plugin API, version 7, and the two GLib containers that it passes
+//! values in. Declarations only.
 //!
-//! They are written by hand because the crates that exist (`qemu-plugin-sys` and
-//! those built on it) end at version 5, and QEMU 11.1 accepts version 7 only. All
-//! symbols are resolved in the QEMU that loads the plugin, so nothing is linked.
+//! They are written by hand because the existing crates (`qemu-plugin-sys` and its users) end at
+//! version 5, and QEMU 11.1 accepts only version 7. QEMU resolves all symbols when it loads the
+//! plugin, and nothing is linked.
 //!
 //! Source: include/plugins/qemu-plugin.h of QEMU 11.1.
 

@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where QEMU calls us: translation, instructions of interest, and discontinuities.
+//! The callbacks of QEMU: translation, instructions of interest, and discontinuities.
 //!
 //! An instruction is handled in one of three ways ([`Effect`]):
 //!
-//! - It is executed here, and QEMU goes on behind it.
-//! - QEMU executes it, and its result is amended at the first opportunity after it:
-//!   before the next instruction of the same translation block, before the next block,
-//!   or at an interruption.
-//! - It ends in a program interruption. There is no way to ask for one; but QEMU knows
-//!   none of these instructions, and raises an operation exception. As soon as it has
-//!   stored the interruption's parameters, the code is replaced by the right one.
+//! - The plugin executes it, and QEMU continues behind it.
+//! - QEMU executes it, and the plugin amends its result at the first opportunity: before the next
+//!   instruction of the same translation block, before the next block, or at an interruption.
+//! - It ends in a program interruption. A plugin cannot request one. QEMU does not know the
+//!   instruction and raises an operation exception. When QEMU has stored the parameters of the
+//!   interruption, the plugin replaces the code.
 //!
-//! What one instruction leaves for later is kept per vCPU. Scoreboards have numbers for
-//! each vCPU that translated code can look at by itself: a gate, which is open if
-//! something is left, and a clock, which runs while a guest does. Otherwise blocks run
-//! without calling here.
+//! Each vCPU has its deferred work. Scoreboards hold numbers for each vCPU that translated code can
+//! test by itself: a gate, which is open if there is deferred work, and a clock, which runs while a
+//! guest does. Otherwise blocks run without a callback.
 //!
-//! While a vCPU runs a guest, the instructions of interest are other ones: most trap,
-//! and are found at the discontinuity that this is; see [`crate::sie`].
+//! While a vCPU runs a guest, other instructions are of interest. Most of them trap, which QEMU
+//! reports as a discontinuity; see [`crate::sie`].
 
 use crate::cpu::{Cpu, Vcpu, learn_registers, learn_storage};
 use crate::decode::Instruction;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How many instructions are executed, and where: for benchmarks.
+//! Counts executed instructions and their places, for benchmarks.
 //!
-//! Only with the argument `count=on`, as counting makes the emulation slower. Then each
-//! instruction adds one to the count of its block, a run of instructions that QEMU
-//! translates together, which is known by its address. An instruction that is
-//! interrupted and executed again (its operand had to be paged in) counts again.
+//! Counting slows the emulation down and needs the argument `count=on`. Each instruction then adds
+//! one to the count of its block. A block is a run of instructions that QEMU translates together,
+//! identified by its address. An instruction that is interrupted and repeated, for example for a
+//! page fault, counts again.
 //!
-//! What is counted is what is between two marks, on all CPUs:
+//! The counters have the instructions between two marks, on all CPUs:
 //!
 //! ```text
-//! instructions start          from here
-//! instructions stop           up to here
-//! instructions [FROM TO]      how many, of those at addresses from FROM and below TO
-//! instructions blocks         those blocks of which any were executed: address, number
+//! instructions start          begin
+//! instructions stop           end
+//! instructions [FROM TO]      the number, or that at addresses from FROM and below TO
+//! instructions blocks         the executed blocks: address, number
 //! ```
 //!
 //! Addresses are hexadecimal, without 0x.

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Adapter interruptions, once a queue has requested them: how they are made pending,
-//! and how the host takes its own. How a guest takes those in its interruption state
-//! area (GISA) is in [`crate::sie`].
+//! Adapter interruptions after a queue has requested them: making them pending, and those that the
+//! host takes. [`crate::sie`] has those that a guest takes from its interruption state area (GISA).
 //!
-//! A guest of which no CPU runs does not look at its GISA. Therefore, if the GISA says
-//! so for the subclass (its interruption alert mask), it is put on the alert list of the
-//! guest information block (GIB), and when that was empty the host is interrupted.
+//! A guest without a running CPU does not look at its GISA. If the GISA asks for alerts for the
+//! subclass (its interruption alert mask), it is put on the alert list of the guest information block
+//! (GIB). If the list was empty, the host is interrupted.
 //!
-//! An adapter interruption of the host can be taken by any CPU that is enabled for its
-//! subclass; it remains pending until one does. QEMU has no way for a plugin to request
-//! one. So while one is pending all CPUs call here at each block of instructions, and
-//! the PSWs are swapped here.
+//! Any CPU that is enabled for the subclass can take an adapter interruption of the host. The
+//! interruption remains pending until then. A plugin cannot request an interruption from QEMU. While
+//! one is pending, all CPUs call this module at each block of instructions, and it swaps the PSWs.
 //!
 //! Sources: arch/s390/kvm/s390/interrupt.c, `process_gib_alert_list` and
 //! `gisa_set_iam`; the layouts in arch/s390/include/asm/kvm_host_s390.h.

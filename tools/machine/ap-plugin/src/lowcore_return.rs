@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The return from an interruption by way of the lowcore.
+//! The return from an interruption through the lowcore.
 //!
-//! Where there is no LPSWEY, Linux branches to an LPSWE that it has put into the
-//! lowcore, as that must not change the breaking-event address. QEMU keeps track of
-//! pages with translated code: each store into one takes a slow path. Linux stores
-//! into the lowcore whenever it disables preemption, so with code in it a kernel is
-//! several times slower.
+//! On machines without LPSWEY, Linux branches to an LPSWE in the lowcore, because the return must not
+//! change the breaking-event address. QEMU takes a slow path for each store into a page with translated
+//! code. Linux stores into the lowcore whenever it disables preemption, and translated code there makes a
+//! kernel several times slower.
 //!
-//! So the branch and the LPSWE are executed here in one step, if both are what they
-//! usually are, and nothing in the lowcore is ever translated. They count as one
-//! instruction, as LPSWEY would.
+//! This module executes the branch and the LPSWE in one step if both have their usual form. Nothing in
+//! the lowcore is translated then. They count as one instruction, as LPSWEY would.
 
 use crate::cpu::Cpu;
 use crate::sie::{Psw, bits};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Numbers for each vCPU that translated code can look at and add to by itself, without
-//! calling here.
+//! Numbers for each vCPU that translated code can test and add to without a callback.
 
 use crate::ffi;
 use crate::instructions::{Counter, MOST_BLOCKS};

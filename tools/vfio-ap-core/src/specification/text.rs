@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a text that an administrator writes means, and what is shown, said as plainly as possible.
+//! The meaning of texts that an administrator writes, and the format of texts that are shown, in the
+//! plainest form.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Commands to changes of the machine and replies.
+//! Carries out commands and makes their replies.
 
 use super::{
     AdapterChange, Command, HELP, Limit, MaskChange, MaskName, Query, QueueChange, Selector,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Text to commands. Says what is wrong with a text; whether a command can be
-//! carried out is not known here.
+//! Parses texts into commands and reports syntax errors. It does not know if a command can be
+//! carried out.
 
 use super::{
     AdapterChange, Command, Error, Limit, MaskChange, MaskName, Query, QueueChange, Selector,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The machine as a text that a person reads, and that configures a bare machine to
-//! be the same. What can not be configured (messages, interruptions, a reset under
-//! way) is told in comments.
+//! Prints the machine as a text for people. The text configures a bare machine to the same
+//! state. State that cannot be configured (messages, interruptions, a reset under way) is in
+//! comments.
 
 use crate::adapter::State;
 use crate::function::Function;

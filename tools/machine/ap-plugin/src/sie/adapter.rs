@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Adapter interruptions of a guest (adapter-interruption virtualization): they wait in
-//! the guest interruption state area (GISA), and an enabled guest takes them without
-//! leaving.
+//! Adapter interruptions of a guest (adapter-interruption virtualization). They wait in the guest
+//! interruption state area (GISA), and an enabled guest takes them without an exit.
 //!
 //! Source: `struct kvm_s390_gisa` in Linux, arch/s390/include/asm/kvm_host_s390.h.
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! AP instructions of a guest. They are interpreted on the queues that its APCB and the
-//! host configuration both have, if the state description says so; AQIC never is, since
-//! it names storage of the guest that the host has to pin.
+//! AP instructions of a guest. If the state description allows it, they are interpreted on the queues
+//! that are in both the APCB and the host configuration. AQIC is never interpreted, because it names
+//! storage of the guest that the host has to pin.
 
 use super::Running;
 use super::instruction::{Context, Outcome, Stop};

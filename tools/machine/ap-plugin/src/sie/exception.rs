@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Interruptions while a guest runs. They come as the host's; whose they really are is
-//! decided here.
+//! Interruptions while a guest runs. They arrive as the host's, and this module decides if they belong to
+//! the host or to the guest.
 
 use super::Sie;
 use super::lowcore::{self, Class, code, teid};

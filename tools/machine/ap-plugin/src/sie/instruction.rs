@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A guest's instruction that trapped: its fields, and who executes it.
+//! A trapped instruction of a guest: its fields, and its dispatch.
 
 use super::exception::Exception;
 use super::interception::code as icpt;

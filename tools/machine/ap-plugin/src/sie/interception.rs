@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! When a guest has to be left although none of its instructions asks for it. Pure.
+//! Exits from a guest that none of its instructions causes. Pure.
 
 use super::psw::bits;
 use super::state_description::cpuflags;

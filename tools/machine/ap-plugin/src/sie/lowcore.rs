@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The assigned storage locations that interruptions use, and the ways in which a CPU
-//! is interrupted. The same for host and guest. Pure.
+//! The assigned storage locations of interruptions, and the kinds of interruptions. They are the same for
+//! host and guest. Pure.
 
 /// Interruption code of an external, SVC or program interruption.
 pub(crate) const PROGRAM_ILC: u64 = 0x8c;

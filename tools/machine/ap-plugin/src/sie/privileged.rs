@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Privileged instructions that are executed on behalf of a guest in the supervisor
-//! state: those that load PSWs and control registers, and clocks. All others are
-//! intercepted: KVM executes them.
+//! Privileged instructions that are executed on behalf of a guest in the supervisor state: loads of PSWs
+//! and control registers, and clocks. All others are intercepted, and KVM executes them.
 //!
 //! Source: Principles of Operation, chapter 10.
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! PSWs: the one a guest believes in, and the one it really runs with. Pure.
+//! PSWs: the guest's own, and the one that the CPU runs with. Pure.
 //!
-//! A guest runs on the real CPU in the problem state, translated, and open to the
-//! interruptions of the host. So of its own PSW it changes a part natively (condition
-//! code, program mask, addressing mode, access key, and whether it is in the secondary
-//! space); the rest is kept aside, and what changes that traps.
+//! A guest runs on the CPU in the problem state, translated, and open to interruptions of the host. It
+//! changes a part of its PSW natively: condition code, program mask, addressing mode, access key, and the
+//! secondary space. The rest is stored separately, and instructions that change the rest trap.
 
 /// A PSW of the z/Architecture: both halves.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The tables by which guests are really translated.
+//! The shadow tables, by which the CPU translates addresses of guests.
 //!
-//! A real CPU translates a guest's addresses twice; the emulated one can do it once. So
-//! there are tables that lead from the addresses of the guest's program to the host's
-//! in one go. They begin empty, and are filled page by page as the guest runs into what
-//! is missing. They are a kind of TLB: whatever purges that purges them, as a whole.
+//! A real CPU translates a guest's addresses twice, and the emulated one can do it once. Shadow tables
+//! lead from the addresses of the guest's program to those of the host in one step. They begin empty and
+//! are filled page by page when the guest accesses a missing page. They act as a TLB: every purge empties
+//! them.
 //!
-//! They lie in storage that the machine keeps from its programs (see
-//! [`crate::facilities`]). Each CPU has an arena of its own.
+//! They are in storage that the machine keeps from its programs (see [`crate::facilities`]). Each CPU has
+//! its own arena.
 
 use super::translation::{GuestStorage, Level, Place, Space, entry, page};
 use crate::cpu::Cpu;

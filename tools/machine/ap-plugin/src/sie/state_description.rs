@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The state description: the block of storage in which the host and the machine tell
-//! each other about a guest CPU. Layout and access; what is done with it is told
-//! elsewhere.
+//! The state description: the block of storage by which the host and the machine exchange information
+//! about a guest CPU. Layout and access only.
 //!
 //! Source: `struct kvm_s390_sie_block` in Linux,
 //! arch/s390/include/asm/kvm_host_s390_types.h.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Storage of a guest as its program addresses it, for instructions that are executed
-//! on its behalf.
+//! Storage of a guest as its program addresses it, for instructions that are executed on its behalf.
 
 use super::translation::{Fault, GuestStorage, Space};
 use crate::cpu::Cpu;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Instructions about translation, real storage and storage keys, on behalf of a guest:
-//! those that purge, those that ask for an address, and the one that moves between
-//! spaces. Storage keys are not kept.
+//! Instructions for translation, real storage and storage keys, executed on behalf of a guest: purges,
+//! queries of addresses, and the move between spaces. Storage keys are not kept.
 //!
 //! Source: Principles of Operation, chapter 10.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tests of the swap and of what happens between two swaps, with a CPU for tests.
+//! Tests of the swap, and of the time between two swaps, with a CPU for tests.
 
 use super::*;
 use crate::cpu::Cpu;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! From the addresses of a guest to those of the host: the guest's tables, its prefix,
-//! and the tables by which the host gives it storage.
+//! Translation from the addresses of a guest to those of the host: the guest's tables, its prefix, and the
+//! host's tables for its storage.
 //!
-//! Nothing is remembered here; that is the business of the shadow tables. Access
-//! registers, keys and low-address protection are not looked at.
+//! This module caches nothing; the shadow tables do. It ignores access registers, keys and low-address
+//! protection.
 
 use super::lowcore::code;
 use crate::cpu::Cpu;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Instructions that a guest executes natively, and that would show it the host: they
-//! do not trap, so their results are corrected.
+//! Instructions that a guest executes natively and whose results would show the host. They do not trap,
+//! and this module corrects their results.
 
 use super::Sie;
 use super::state_description as field;

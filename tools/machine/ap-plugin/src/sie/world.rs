@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The swap: into a guest, out of it, and on with it.
+//! The swap: entering a guest, leaving it, and resuming it.
 
 use super::interception::{self, code};
 use super::lowcore::{self, Class};
