@@ -9,60 +9,60 @@ use vfio_ap_core::mask::{Apqi, Mask};
 
 use crate::request::{By, MdevName, QueueSet, parse_domains};
 
-/// What the options do not tell. In the man page each part is a section.
+/// The text after the options. Each part is a section of the man page.
 const MAP_HELP: &str = "\
 Signs:
   #   one of the host's own drivers has the queue
-  .   vfio_ap has it, and no mediated device
-  ?   no driver has it
-  A   mediated device A has it, and so does a guest
-  a   mediated device A has it, and a guest would; there is none now
-  a!  assigned to A, but vfio_ap does not have it: its adapter is kept from the guest
-  a-  kept from the guest of A together with its adapter
+  .   vfio_ap has the queue, and no mediated device has it
+  ?   no driver has the queue
+  A   assigned to mediated device A, and in use by its guest
+  a   assigned to mediated device A, which has no guest at present
+  a!  assigned to A, but not usable: its adapter is kept from the guest
+  a-  assigned to A, and kept from the guest together with its adapter
   a~  assigned to A, but not in the host configuration
 
 Exit status:
-  0   all is done; for plan: nothing stands in the way
-  1   plan: something stands in the way
-  2   the command line was not understood
-  3   the host could not be read
+  0   success; for plan, there is no obstacle
+  1   for plan, there is an obstacle
+  2   the command line is wrong
+  3   the host cannot be read
 
 Examples:
-  apmap --watch                       see what happens
-  apmap plan A 01-02.0003             what would give mdev A these two queues
-  apmap record >host.json             for a report of a problem
-  apmap --sysfs host.json             look at such a report";
+  apmap --watch                       follow changes
+  apmap plan A 01-02.0003             plan to give mdev A these two queues
+  apmap record >host.json             record the host for a problem report
+  apmap --sysfs host.json             draw a recorded host";
 
 const PLAN_HELP: &str = "\
 Exit status:
-  0   nothing stands in the way
-  1   something stands in the way
-  2   the command line was not understood
-  3   the host could not be read, or has no such mediated device
+  0   there is no obstacle
+  1   there is an obstacle
+  2   the command line is wrong
+  3   the host cannot be read, or has no such mediated device
 
 Examples:
-  apmap plan A 01.0003 02.0003        two queues more for mdev A
-  apmap plan A 01-02.0003 --only      these two, and no others
+  apmap plan A 01.0003 02.0003        two additional queues for mdev A
+  apmap plan A 01-02.0003 --only      these two queues, and no others
   apmap plan $(uuidgen) 01.0003 --control 03 | sh -e
                                       a new mdev with a queue and its control domain";
 
-/// Draw the host's matrix of AP adapters and domains: who has each queue, and why a
-/// guest does not have what is assigned to it.
+/// Draw the host's matrix of AP adapters and domains, with the owner of each queue, and
+/// the reason if a guest does not have an assigned queue.
 ///
-/// Adapters (Crypto Express cards) are drawn downwards and domains across. Numbers are
-/// hexadecimal, as in the names of queues in sysfs. Neighbouring domains that look the
-/// same share a column. Works with the C driver vfio_ap and with the one in Rust; needs
-/// no privilege, and changes nothing.
+/// Adapters (Crypto Express cards) are rows and domains are columns. Numbers are
+/// hexadecimal, as in the names of queues in sysfs. Equal neighbouring domains share a
+/// column. apmap works with the C driver vfio_ap and with the driver in Rust. It needs no
+/// privilege and changes nothing.
 #[derive(Parser)]
 #[command(version, disable_help_subcommand = true, after_long_help = MAP_HELP)]
 pub struct Cli {
-    /// What to do other than draw.
+    /// An action other than drawing.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How to draw.
+    /// Options of the picture.
     #[command(flatten)]
     pub map: MapArgs,
-    /// Where to read from.
+    /// The source of data.
     #[command(flatten)]
     pub source: SourceArgs,
     /// When to use colour; NO_COLOR is respected
@@ -73,34 +73,34 @@ pub struct Cli {
 /// Options of the picture.
 #[derive(Args)]
 pub struct MapArgs {
-    /// Draw a column for each domain, even if many look the same
+    /// Draw a column for each domain, even for equal ones
     #[arg(short, long)]
     pub all: bool,
     /// Print JSON
     #[arg(short, long)]
     pub json: bool,
-    /// Draw again whenever something changes, until interrupted
+    /// Draw again after each change, until interrupted
     ///
-    /// What changes without a uevent, such as assignments with some drivers, is
-    /// noticed after the interval. With --json, one document a line.
+    /// Changes without a uevent, such as assignments with the C driver, appear after the
+    /// interval. With --json, each line is one document.
     #[arg(short, long)]
     pub watch: bool,
-    /// How often --watch looks without being told to
+    /// The interval in which --watch looks without a uevent
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..))]
     pub interval: u16,
-    /// Columns to draw in, instead of those of the terminal
+    /// The width in columns; the default is that of the terminal
     #[arg(long, value_name = "COLUMNS")]
     pub width: Option<usize>,
 }
 
 impl MapArgs {
-    /// Whether there is an option about the picture. (The interval has a default.)
+    /// Returns true if an option of the picture is given. (The interval has a default.)
     pub fn is_given(&self) -> bool {
         self.all || self.json || self.watch || self.width.is_some()
     }
 }
 
-/// Where to read from.
+/// The source of data.
 #[derive(Args)]
 pub struct SourceArgs {
     /// Root of sysfs, or a file that `apmap record` has written
@@ -108,38 +108,38 @@ pub struct SourceArgs {
     pub sysfs: PathBuf,
 }
 
-/// What there is beside the picture.
+/// The actions other than drawing.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Say which writes would give queues to a mediated device
+    /// Print the writes that give queues to a mediated device
     ///
-    /// Prints a shell script, for the reader or for `sh -e`, and changes nothing. What
-    /// stands in the way comes first, as comments, and makes the exit status 1. A guest
-    /// gets every queue in the product of its adapters and domains, so more may come
-    /// with those that are asked for; the plan says so.
+    /// The output is a shell script for the reader or for `sh -e`. apmap itself changes
+    /// nothing. Obstacles come first, as comments, and the exit status is 1 then. A guest
+    /// gets every queue in the product of its adapters and domains. The plan names the
+    /// queues that the guest gets in addition to the requested ones.
     #[command(after_long_help = PLAN_HELP)]
     Plan(PlanArgs),
-    /// Print all that apmap reads, for --sysfs on another machine
+    /// Print all files that apmap reads, for --sysfs on another machine
     Record,
 }
 
-/// What is asked for.
+/// The request.
 #[derive(Args)]
 pub struct PlanArgs {
-    /// The mediated device: its letter in the picture, its UUID or the beginning of that;
-    /// a whole UUID that does not exist is created
+    /// The mediated device: its letter in the picture, its UUID or the beginning of the UUID;
+    /// a complete UUID that does not exist is created
     pub mdev: MdevName,
-    /// Queues such as 01.0003, or all of some adapters and domains: 01-03,0a.0003,0004
+    /// Queues such as 01.0003, or a product of adapters and domains: 01-03,0a.0003,0004
     #[arg(required = true)]
     pub queues: Vec<QueueSet>,
     /// Control domains, such as 03 or 00-04
     #[arg(short, long, value_name = "DOMAINS", value_parser = parse_domains)]
     pub control: Option<Mask<Apqi>>,
-    /// Take away the queues that are not asked for, and with --control such domains
+    /// Unassign the other queues, and with --control the other control domains
     #[arg(long)]
     pub only: bool,
-    /// How to take queues from the host's drivers
-    #[arg(long, value_name = "WAY", default_value = "auto")]
+    /// The method to take queues from the host's drivers
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub by: By,
     /// Print JSON
     #[arg(short, long)]

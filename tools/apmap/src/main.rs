@@ -22,7 +22,7 @@ use apmap::plan::Plan;
 use apmap::sysfs::Sysfs;
 use apmap::watch::Uevents;
 
-/// Something stands in the way of a plan.
+/// A plan has an obstacle.
 const IN_THE_WAY: u8 = 1;
 /// The host could not be read. (2 is for mistakes on the command line.)
 const FAILED: u8 = 3;

@@ -21,7 +21,7 @@ use crate::json::Sets;
 use crate::names;
 use crate::request::By;
 
-/// Something that stands in the way.
+/// An obstacle.
 #[derive(Serialize)]
 pub struct Obstacle {
     /// The kernel would refuse a write for that; without it only a part of what is asked
@@ -69,7 +69,7 @@ impl Plan {
         Ok(Planner::new(host, uuid, asked, args).plan(args))
     }
 
-    /// Whether nothing stands in the way.
+    /// Returns true if there is no obstacle.
     pub fn is_clear(&self) -> bool {
         self.obstacles.is_empty()
     }

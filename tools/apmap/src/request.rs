@@ -15,11 +15,11 @@ use crate::names;
 /// How queues are taken from the host's drivers. The kernel refuses to mix both.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum By {
-    /// The way that is in use already; by masks if there is none
+    /// The method in use; masks if none is in use
     Auto,
-    /// By apmask or aqmask, for whole adapters or domains
+    /// apmask or aqmask, for whole adapters or domains
     Masks,
-    /// By driver_override, for each queue
+    /// driver_override, for each queue
     Override,
 }
 

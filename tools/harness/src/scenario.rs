@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The header of a scenario: the comment lines at the top of its file.
 //!
-//! The first line of prose says what is proved. A line `# KEY: VALUE` with a
-//! known key is a directive; `# KEY[c]: VALUE` is one for the C driver only.
+//! The first line of prose is a sentence that the scenario proves. A line `# KEY: VALUE` with a
+//! known key is a directive; `# KEY[c]: VALUE` is a directive for the C driver only.
 //!
 //! | key             | meaning                                                    |
 //! |-----------------|------------------------------------------------------------|
-//! | `machine`       | `none` for a machine without AP, or commands for the machine that come after those of `default.machine`; can be repeated |
+//! | `machine`       | `none` for a machine without AP, or commands for the machine, which follow those of `default.machine`; can be repeated |
 //! | `cpus`          | number of CPUs, 1                                          |
-//! | `drivers`       | which drivers it is for, `rust c`                          |
-//! | `kernel`        | `usual`, `debug`, `faults` or `races`: on the others it is skipped |
-//! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
-//! | `count`         | `instructions`: the machine counts those that are executed; if it has one CPU, its time is their number, at one a nanosecond |
+//! | `drivers`       | the drivers, `rust c`                                      |
+//! | `kernel`        | `usual`, `debug`, `faults` or `races`; the scenario is skipped on other kernels |
+//! | `expect-kernel` | a regular expression; the kernel may and must print a warning that matches |
+//! | `count`         | `instructions`: the machine counts executed instructions; with one CPU, an instruction takes a nanosecond |
 //! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too |
-//! | `memory`        | MiB, at least; 512 if nothing asks for more                |
+//! | `memory`        | MiB, at least; the default is 512                          |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
 use std::fmt;

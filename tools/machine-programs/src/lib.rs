@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the programs inside the emulated machine share.
+//! The library of the programs that run in the emulated machine.
 //!
 //! | module       | owns                                                        |
 //! |--------------|-------------------------------------------------------------|
-//! | [`backdoor`] | the one instruction that talks to the machine itself        |
+//! | [`backdoor`] | the instruction that controls the machine                   |
 //! | [`uapi`]     | ioctl numbers and structures of KVM, VFIO and iommufd       |
-//! | [`argument`] | arguments of ioctls in memory that is hard to get at        |
+//! | [`argument`] | arguments of ioctls in special memory                       |
 //! | [`vm`]       | a virtual machine that may use AP instructions, and devices |
-//! | [`kvm_run`]  | what it takes to have a virtual CPU run                     |
+//! | [`kvm_run`]  | running a virtual CPU                                       |
 //! | [`memory`]   | storage of a guest                                          |
-//! | [`payload`]  | the program in it                                           |
-//! | [`scheduling`] | who gets the CPUs                                        |
-//! | [`race`]     | what a user does while somebody else is at it, or starves   |
-//! | [`interview`] | what one may ask that program                              |
-//! | [`rsa`]      | requests to adapters whose results are known                |
-//! | [`crycb`]    | what KVM wrote down about the masks it was given            |
-//! | [`instructions`] | what something costs, in executed instructions          |
+//! | [`payload`]  | the program of a guest                                      |
+//! | [`scheduling`] | threads that starve, and threads that take all CPU time  |
+//! | [`race`]     | actions of a user beside the guest, or without a CPU        |
+//! | [`interview`] | questions to the program of a guest                        |
+//! | [`rsa`]      | RSA on adapters, with known results                         |
+//! | [`crycb`]    | KVM's record of the masks that it was given                 |
+//! | [`instructions`] | costs in executed instructions                          |
 //! | [`sysfs`]    | attributes: one system call for each write                  |
-//! | [`host`]     | its AP bus, its mdevs, the driver under test                |
+//! | [`host`]     | the AP bus, the mdevs, the driver under test                |
 //! | [`module`]   | kernel modules: one attempt to load and to unload           |
 //! | [`faults`]   | allocations of the kernel that fail                         |
-//! | [`stress`]   | what is done to the driver by many processes at once        |
-//! | [`error`]    | an errno together with the step that met it                 |
+//! | [`stress`]   | the roles of the stress test                                |
+//! | [`error`]    | an errno together with the step that failed                 |
 //!
 //! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`], [`memory`],
-//! [`scheduling`] and [`rsa`], and once in [`payload`] for the symbols of its program, in [`instructions`] for a loop.
+//! [`scheduling`] and [`rsa`], once in [`payload`] for the symbols of its program, and once in
+//! [`instructions`] for a loop.
 
 pub mod argument;
 pub mod backdoor;

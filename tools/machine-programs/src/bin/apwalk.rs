@@ -1,34 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apwalk FILE`: take the steps in FILE, and look after each whether all is as it says.
+//! `apwalk FILE`: carry out the steps in FILE, and check the expected state after each.
 //!
-//! A shell needs a process for each of these things, and processes are what takes time in
-//! the emulated machine. Here a step takes some milliseconds, so that a random walk can have
-//! thousands.
+//! A shell would start several processes for a step, which is slow in the emulated machine.
+//! Here a step takes some milliseconds, and a random walk can have thousands.
 //!
-//! A step begins with what to do; mdevs are called A to F, as in scenarios:
+//! A step begins with an operation. Mdevs are called A to F, as in scenarios:
 //!
 //!     do A create | A remove      (refused while A is open)
 //!     do A write ATTRIBUTE TEXT
 //!     do A open group|iommufd | A close | A reset
 //!     do A replace | A detach     another I/O address space, or none for a moment
-//!     do A plug                   let the device get at more memory for a moment
-//!     do machine COMMAND...       tell the emulated machine something
-//!     do scan                     have the AP bus look at its host configuration
+//!     do A plug                   map more memory for the device for a moment
+//!     do machine COMMAND...       control the emulated machine
+//!     do scan                     scan the AP bus
 //!     do ap FILE TEXT             write to a file in /sys/bus/ap
-//!     do reserve MASK CHANGE      the same for apmask and aqmask; then each queue that has
-//!                                 no driver looks for one
+//!     do reserve MASK CHANGE      the same for apmask and aqmask; then bind each queue that has
+//!                                 no driver
 //!
-//! and goes on with what is expected, in any order:
+//! The expected state follows, in any order:
 //!
-//!     answer ERRNO|any            not `ok`
-//!     soon                        not at once, as nobody has to wait for it
-//!     retried                     only after the driver has tried again what had failed
-//!     commits A MIN MAX           not none
+//!     answer ERRNO|any            the operation fails; the default is `ok`
+//!     soon                        the state is reached after a while
+//!     retried                     the state is reached after the driver has repeated failed resets
+//!     commits A MIN MAX           the number of commits; the default is 0
 //!     expect A ATTRIBUTE = TEXT   from now on, in one line; `absent` if it cannot be read
-//!     expect A kvm = MASKS        what KVM last put into the CRYCB
+//!     expect A kvm = MASKS        the masks that KVM last put into the CRYCB
 //!     expect QUEUE status = TEXT
 //!
-//! At the first step that is not as expected it says so, and its exit status is 1.
+//! At the first unexpected state it prints the difference and exits with status 1.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

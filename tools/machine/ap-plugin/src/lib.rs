@@ -5,45 +5,44 @@
 //! qemu-system-s390x … -plugin libap_plugin.so,config=FILE,socket=PATH,trace=on
 //! ```
 //!
-//! QEMU's emulation (TCG) has no AP instructions. The plugin is called for each
-//! instruction that QEMU translates, executes PQAP, NQAP and DQAP itself on a model of
-//! the architecture ([`ap_model`]), and sees to it that Linux finds the facilities that
-//! go with them. All arguments are optional:
+//! QEMU's emulation (TCG) has no AP instructions. QEMU calls the plugin for each
+//! instruction that it translates. The plugin executes PQAP, NQAP and DQAP on a model of
+//! the architecture ([`ap_model`]), and reports their facilities to Linux. All arguments
+//! are optional:
 //!
 //! | argument | meaning |
 //! |---|---|
-//! | `config=FILE` | commands ([`ap_model::control`]) that configure a bare machine; without it there are adapters 0 cex8c, 1 cex8p, 2 cex7a and domains 0 to 3 |
-//! | `socket=PATH` | take commands on a Unix socket: a request per line, answered by its reply and a line `ok` or `error: …` |
+//! | `config=FILE` | commands ([`ap_model::control`]) that configure a bare machine; the default has adapters 0 cex8c, 1 cex8p, 2 cex7a and domains 0 to 3 |
+//! | `socket=PATH` | take commands on a Unix socket: one request per line; the answer is the reply and a line `ok` or `error: …` |
 //! | `trace=on` | print each AP instruction and its outcome on stderr |
-//! | `count=on` | count the instructions that are executed, for the command `instructions` |
+//! | `count=on` | count the executed instructions, for the command `instructions` |
 //!
 //! Programs in the machine give commands with opcode B2FE0000; the module `control`
 //! has the registers.
 //!
 //! # Limits
 //!
-//! - An adapter interruption is taken by a CPU that executes something. It does not wake
-//!   one that waits; but what causes one is an instruction of a CPU.
-//! - What a command on the socket causes is seen at the next AP instruction.
+//! - Only a running CPU takes an adapter interruption; an interruption does not wake a
+//!   waiting CPU. Instructions of CPUs cause all interruptions.
+//! - Effects of commands on the socket appear at the next AP instruction.
 //! - A reboot of the machine does not reset the queues. Linux resets each that it finds.
-//! - Of the storage that the machine is given, the last 16 MiB for each CPU are kept
-//!   from its programs.
-//! - The target of EXECUTE is not looked at.
+//! - Programs in the machine cannot use the last 16 MiB of storage for each CPU.
+//! - Instructions that are targets of EXECUTE are ignored.
 //!
 //! # Modules
 //!
 //! | module | owns |
 //! |---|---|
 //! | `ffi` | the C declarations |
-//! | `hooks` | being called by QEMU, and the life of an instruction |
+//! | `hooks` | the callbacks of QEMU, and the life of an instruction |
 //! | `cpu` | registers and storage of a CPU, as a trait |
-//! | `decode` | which instructions are of interest |
-//! | `ap`, `facilities`, `control` | what those instructions do |
+//! | `decode` | the instructions of interest |
+//! | `ap`, `facilities`, `control` | the execution of those instructions |
 //! | `interruption` | adapter interruptions of the host, and alerts for guests |
-//! | `sie` | guests: what KVM needs to run them |
+//! | `sie` | SIE, by which KVM runs guests |
 //! | `machine` | the model, shared |
-//! | `scoreboard` | numbers that translated code looks at and adds to |
-//! | `instructions` | how many are executed, and where, if that is wanted |
+//! | `scoreboard` | numbers that translated code tests and adds to |
+//! | `instructions` | counters of executed instructions |
 //! | `arguments` | command line and configuration file |
 //!
 //! `unsafe` is in `ffi`, `hooks`, `cpu`, `scoreboard` and this file, and once in `control`

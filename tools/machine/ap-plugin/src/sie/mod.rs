@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
-//! START INTERPRETIVE EXECUTION: guests of KVM on an emulator that has no such thing.
+//! START INTERPRETIVE EXECUTION: guests of KVM on an emulator without SIE.
 //!
 //! # The technique
 //!
-//! SIE swaps worlds. The registers and the PSW of the host are put aside, those of the
-//! guest are loaded, and the guest runs on the same emulated CPU, in the problem state
-//! and translated by tables of ours ([`shadow`]). So its ordinary instructions run as
-//! fast as any; what is privileged, and what QEMU does not know, traps.
+//! SIE swaps worlds. It saves the registers and the PSW of the host and loads those of the
+//! guest. The guest runs on the same emulated CPU, in the problem state, translated by
+//! shadow tables ([`shadow`]). Ordinary instructions run at full speed. Privileged
+//! instructions and those that QEMU does not know trap.
 //!
-//! Each interruption passes through [`exception`]. One that is the host's business makes
-//! the guest leave: the host is put back as if it had been interrupted behind its SIE,
-//! and its handler runs. One that is the guest's is delivered through the guest's
-//! prefix area. A trap is executed on the guest's behalf ([`privileged`], [`tables`],
-//! [`ap`]) or intercepted, as the state description says. While a guest runs, every few
-//! blocks of instructions there is a look at what the host wants of it; what other CPUs
-//! purge is seen to before the next block.
+//! Each interruption passes through [`exception`]. An interruption of the host ends the
+//! guest: the host is restored as if it had been interrupted behind its SIE, and its handler
+//! runs. An interruption of the guest is delivered through the guest's prefix area. A trap is
+//! executed on the guest's behalf ([`privileged`], [`tables`], [`ap`]) or intercepted, as the
+//! state description says. While a guest runs, requests of the host are checked every few
+//! blocks of instructions, and purges of other CPUs before the next block.
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`world`] | the swap, and what makes a guest go on |
+//! | [`world`] | the swap, and the resumption of a guest |
 //! | [`exception`] | interruptions while a guest runs |
-//! | [`instruction`] | fetching and dispatching what trapped |
-//! | [`privileged`], [`tables`], [`ap`] | what trapped instructions do |
-//! | [`unprivileged`] | instructions that would show a guest the host |
-//! | [`adapter`] | adapter interruptions, which need no exit |
-//! | [`shadow`], [`translation`], [`storage`] | where things are |
+//! | [`instruction`] | fetching and dispatching trapped instructions |
+//! | [`privileged`], [`tables`], [`ap`] | the execution of trapped instructions |
+//! | [`unprivileged`] | instructions whose results would show the host |
+//! | [`adapter`] | adapter interruptions without an exit |
+//! | [`shadow`], [`translation`], [`storage`] | translation and access |
 //! | [`state_description`], [`psw`], [`lowcore`], [`interception`] | layouts and rules |
 //!
-//! # What a guest does not get
+//! # Limits
 //!
-//! - Storage keys: they are read as zero, and not set.
-//! - Low-address protection, access registers, PER, transactions, and instructions that
-//!   trap as the target of EXECUTE.
-//! - An interruption by its clock comparator or CPU timer at the very moment: the host
-//!   looks when the guest leaves, which its own clock brings about.
-//! - Guests of its own.
+//! A guest does not get
 //!
-//! What is stored on a guest's behalf in table entries (IPTE, IDTE, CSP) is not
-//! interlocked with what other CPUs store there.
+//! - storage keys: they are read as zero, and not set;
+//! - low-address protection, access registers, PER, transactions, and instructions that
+//!   trap as the target of EXECUTE;
+//! - interruptions by its clock comparator or CPU timer at the exact time: the host checks
+//!   them at an exit, which its own clock causes;
+//! - guests of its own.
+//!
+//! Stores into table entries on a guest's behalf (IPTE, IDTE, CSP) are not interlocked with
+//! stores of other CPUs.
 
 mod adapter;
 mod ap;
