@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Print the path of the toolchain root, a Debian trixie (with backports) made by
-# mmdebstrap. Nothing outside the cache is changed, but for the packages
-# that make it possible, which are installed if we are root and asked for if not.
+# mmdebstrap. Everything goes into the cache, except for the packages that mmdebstrap
+# needs. Root installs them, and other users are asked to have them installed.
 #
-#   toolchain.sh --path    print the path alone
-#   toolchain.sh --plan    print what it takes: see room in lib.sh
+#   toolchain.sh --path    print the path without building it
+#   toolchain.sh --plan    print the time and space that the build takes; see room in lib.sh
 . "$(dirname "$0")/lib.sh"
 
 suite=trixie
@@ -15,7 +15,7 @@ need_host_tools() {
 	command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 	command -v bwrap >/dev/null || missing+=(bubblewrap)
 	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
-	# Who is not root needs other users to be in the toolchain root.
+	# Other users need subordinate user ids for the owners of files in the toolchain root.
 	[ "$(id -u)" = 0 ] || command -v newuidmap >/dev/null || missing+=(uidmap)
 	if [ ${#missing[@]} = 0 ]; then
 		return
@@ -24,34 +24,37 @@ need_host_tools() {
 		apt-get -qq update
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
 	else
-		die "this needs once, as root: apt-get install ${missing[*]}"
+		die "packages are missing. Install them as root: apt-get install ${missing[*]}"
 	fi
 }
 
-# What no package brings: that one may make namespaces, and has other users for them.
+# Check the permission to create namespaces, and the subordinate ids. No package brings these.
 need_namespaces() {
 	local user
 	user=$(id -un)
 	if [ "$(id -u)" = 0 ]; then
 		bwrap --bind / / true 2>/dev/null ||
-			die "bubblewrap may not make namespaces here. In Docker that needs" \
+			die "bubblewrap may not create namespaces here. In Docker this takes" \
 				"--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined."
 	else
 		if ! bwrap --bind / / true 2>/dev/null; then
 			if [ "$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null)" = 1 ]; then
-				die "AppArmor lets only root make namespaces, as Ubuntu has it since 24.04. This allows it:" \
+				die "AppArmor allows only root to create user namespaces, as is the default of Ubuntu 24.04" \
+					"and later. To allow it until the next boot:" \
 					"sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
 			fi
-			die "bubblewrap may not make namespaces here. This may allow it:" \
-				"sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000"
+			die "bubblewrap may not create user namespaces here. To allow it until the next boot:" \
+				"sudo sysctl user.max_user_namespaces=10000," \
+				"and on older Debian: sudo sysctl kernel.unprivileged_userns_clone=1"
 		fi
 		[ "$(cat /etc/subuid /etc/subgid 2>/dev/null | grep -c "^$user:")" -ge 2 ] ||
-			die "$user has no users of its own in /etc/subuid and /etc/subgid. This gives it some:" \
+			die "$user has no subordinate ids in /etc/subuid and /etc/subgid. To add some:" \
 				"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $user"
 	fi
 }
 
-# need_temporary MEGABYTES: mmdebstrap keeps a root there that becomes an archive.
+# need_temporary MEGABYTES: find a directory with so much space, where mmdebstrap keeps a root that
+# becomes an archive.
 need_temporary() {
 	local directory free
 	for directory in "${TMPDIR:-/tmp}" /var/tmp; do
@@ -61,20 +64,20 @@ need_temporary() {
 			return
 		fi
 	done
-	die "mmdebstrap needs $1 MB for a while, and neither ${TMPDIR:-/tmp} nor /var/tmp has that." \
-		"Set TMPDIR to a directory that everybody may enter and that has room."
+	die "mmdebstrap temporarily needs $1 MB, and neither ${TMPDIR:-/tmp} nor /var/tmp has them." \
+		"Set TMPDIR to a directory with enough space that all users may enter."
 }
 
-# The Debian mirror of this machine, if it has one; mmdebstrap knows the default.
+# Print the Debian mirror of this machine, if it has one. mmdebstrap knows the default.
 mirror() {
 	# shellcheck disable=SC2016 # the format is for apt
 	apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 2>/dev/null |
 		awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
 }
 
-# Run by mmdebstrap before anything is downloaded; $1 is the root, $2 the testbed, $3 the suite.
-# Backports come from wherever mmdebstrap takes the release from. What the root cannot do without
-# is fetched by the apt of this machine, so that what cannot be had is replaced.
+# mmdebstrap runs this before it downloads anything; $1 is the root, $2 the testbed, $3 the suite.
+# Backports come from the mirror of the release. The apt of this machine fetches the essential packages,
+# and replaces missing ones.
 # shellcheck disable=SC2016
 before='
 	set -eu
@@ -90,8 +93,8 @@ before='
 	APT_CONFIG=$MMDEBSTRAP_APT_CONFIG "$2"/fetch.sh "$1" dist-upgrade
 '
 
-# Run by mmdebstrap before the rest is installed; $1 is the root, with an apt of its own, which
-# need not prefer a suite as a whole.
+# mmdebstrap runs this before it installs the rest; $1 is the root. Its own apt need not prefer one
+# suite for all packages.
 # shellcheck disable=SC2016
 rest='
 	set -eu
@@ -106,9 +109,9 @@ build() {
 	need_host_tools
 	need_namespaces
 	say "toolchain: Debian $suite and backports, about 2.5 GB unpacked"
-	# Root owns what is in the root. For others it is a tar archive first, as files that belong to
-	# other users would be in their way.
-	# All goes in one transaction: two suites in two transactions do not fit together.
+	# Root makes a directory. Other users make a tar archive and unpack it, because they could not
+	# remove files of other users.
+	# Everything is installed in one transaction: two suites in two transactions do not fit together.
 	# shellcheck disable=SC2046,SC2329 # "no mirror" is for mmdebstrap
 	make_root() {
 		local target=$1
@@ -135,7 +138,7 @@ build() {
 	megabytes() { echo "$(du -smx "$root" 2>/dev/null | cut -f 1) of about 2,500 MB"; }
 	private=()
 	if [ "$(id -u)" = 0 ]; then
-		# What it mounts is not to be seen here, and goes with it.
+		# Mounts of mmdebstrap stay in its own namespace.
 		private=(unshare --mount)
 		METER=megabytes progress "$cache/toolchain.log" toolchain make_root "$root" --format=directory
 		rm -rf "${root:?}"/dev/*
@@ -147,7 +150,7 @@ build() {
 	chroot_versions "$root" >"$root/versions"
 }
 
-# PACKAGE VERSION of what decides about the results, as installed.
+# Print PACKAGE VERSION of the installed packages that affect results.
 chroot_versions() {
 	awk '/^Package: /{p=$2} /^Version: /{print p, $2}' "$1/var/lib/dpkg/status" |
 		grep -E '^(rustc|bindgen|clang-[0-9]+|gcc-s390x-linux-gnu|linux-source-[0-9.]+|qemu-system-s390x) '
