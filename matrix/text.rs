@@ -48,10 +48,9 @@ pub fn parse_number(text: &[u8]) -> Result<u64, ParseError> {
     };
     let (mut number, mut rest) = (0u64, text);
     while let [c, behind @ ..] = rest {
-        let digit = digit(*c);
-        if digit >= radix {
+        let Some(digit) = char::from(*c).to_digit(radix) else {
             break;
-        }
+        };
         number = number
             .checked_mul(radix.into())
             .and_then(|number| number.checked_add(digit.into()))
@@ -64,16 +63,6 @@ pub fn parse_number(text: &[u8]) -> Result<u64, ParseError> {
     }
 }
 
-/// The value of a hexadecimal digit, or something that is none.
-fn digit(c: u8) -> u8 {
-    match c {
-        b'0'..=b'9' => c - b'0',
-        b'a'..=b'f' => c - b'a' + 10,
-        b'A'..=b'F' => c - b'A' + 10,
-        _ => u8::MAX,
-    }
-}
-
 /// Parses the three masks of `ap_config`: adapters, domains and control domains, each up to 64
 /// hexadecimal digits from number 0 on, with or without `0x` before them, separated by commas; one
 /// newline is allowed at the end, and nothing else.
@@ -83,12 +72,15 @@ fn digit(c: u8) -> u8 {
 /// [`ParseError::Syntax`] if the text is anything else.
 pub fn parse_matrix(text: &[u8]) -> Result<Matrix, ParseError> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let mut masks = text.split(|&c| c == b',').map(parse_mask);
-    let mut next = || masks.next().unwrap_or(Err(ParseError::Syntax));
-    let (apm, aqm, adm) = (next()?, next()?, next()?);
-    if masks.next().is_some() {
+    let mut texts = text.split(|&c| c == b',');
+    let mut masks = [[0; 4]; 3];
+    for mask in &mut masks {
+        *mask = parse_mask(texts.next().ok_or(ParseError::Syntax)?)?;
+    }
+    if texts.next().is_some() {
         return Err(ParseError::Syntax);
     }
+    let [apm, aqm, adm] = masks;
     Ok(Matrix {
         apm: Mask::from_words(apm),
         aqm: Mask::from_words(aqm),
@@ -105,10 +97,7 @@ fn parse_mask(text: &[u8]) -> Result<[u64; 4], ParseError> {
     }
     let mut words = [0; 4];
     for (i, &c) in digits.iter().enumerate() {
-        let digit = digit(c);
-        if digit >= 16 {
-            return Err(ParseError::Syntax);
-        }
+        let digit = char::from(c).to_digit(16).ok_or(ParseError::Syntax)?;
         words[i / 16] |= u64::from(digit) << (60 - 4 * (i % 16));
     }
     Ok(words)
