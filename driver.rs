@@ -9,16 +9,19 @@
 //! A decision is carried out by the work of the mdev that it concerns, or by its user. Nobody else does
 //! anything for an mdev that may take long: its user can hold the locks that this takes.
 //!
-//! Nothing here waits for hardware but [`Driver::wait_while`], which holds no lock.
+//! Nothing waits for hardware with a lock held: see [`Wait`].
 //! See `Documentation/locking.rst` for the order of locks.
 
 pub(crate) mod aqic;
 mod attributes;
 pub(crate) mod guest;
+mod interruptions;
 mod ioctl;
 pub(crate) mod module_global;
+mod pages;
 pub(crate) mod queue;
 mod report;
+mod wait;
 
 use kernel::{
     alloc::KVVec,
@@ -29,13 +32,15 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
         Arc,
         Mutex, //
     },
     time::{
-        delay::fsleep,
         msecs_to_jiffies,
-        Delta,
         Instant,
         Monotonic, //
     },
@@ -52,14 +57,19 @@ use crate::{
         pqap, //
     },
     driver::{
-        aqic::{
+        guest::MatrixMdev,
+        interruptions::{
             Interruptions,
             MdevId, //
         },
-        guest::MatrixMdev, //
+        wait::{
+            Wait,
+            BUS_TIMEOUT, //
+        }, //
     },
     linux::{
         debugfs::Dir,
+        mdev,
         vfio,
         work, //
     },
@@ -75,12 +85,16 @@ use crate::{
             Progress,
             Queues, //
         },
-        users::Users,
+        users::{
+            Slots,
+            Users,
+            SLOTS, //
+        },
         Host,
         Limits,
-        Lost,
         Masks,
-        Matrix, //
+        Matrix,
+        QueueSet, //
     }, //
 };
 
@@ -93,26 +107,13 @@ const LOOK_INTERVAL: u32 = 20;
 /// Looks between two calls of [`Queues::grow_old`]: a reset is overdue after one to two seconds.
 const LOOKS_PER_AGE: u32 = 50;
 
-/// How many mdevs there is room for when there is the first one.
-const SLOTS_AT_FIRST: usize = 64;
+/// How many [`Group`]s there can be: enough for [`MatrixMdev::MAX_INSTANCES`].
+///
+/// [`MatrixMdev::MAX_INSTANCES`]: crate::linux::mdev::Driver::MAX_INSTANCES
+const MAX_GROUPS: usize = <MatrixMdev as mdev::Driver>::MAX_INSTANCES as usize / SLOTS;
 
 /// Time after which resets that failed are tried again, in milliseconds.
 const RETRY_INTERVAL: u32 = 5_000;
-
-/// For how long one waits for hardware, or for the users of mdevs, in milliseconds.
-///
-/// The architecture sets no limit to resets. What is not reset by then stays out of everybody's reach,
-/// but does not hold up anybody.
-#[derive(Clone, Copy)]
-#[repr(i64)]
-pub(crate) enum Patience {
-    /// The bus, for resets: longer than one takes on any hardware that works.
-    Bus = 1_000,
-    /// Everybody but a user who has asked for a reset: the bus, administrators, and users who close.
-    Other = 2_000,
-    /// A user who has asked for a reset.
-    User = 10_000,
-}
 
 /// What [`Driver::state`] protects.
 pub(crate) struct State {
@@ -122,10 +123,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     /// What the machine needs for the interruptions that it may make.
     pub(crate) interruptions: Interruptions,
-    /// By slots; those without one are free.
-    mdevs: KVVec<Option<ARef<Mdev>>>,
-    /// Which mdevs have an adapter assigned, or in the reach of their guest.
-    users: Users<KVVec<u64>>,
+    /// Has room for [`MAX_GROUPS`].
+    groups: Groups,
     last_mdev: MdevId,
     looks: u32,
     /// The task that scans the bus, from the announcement of a change to the end.
@@ -138,64 +137,113 @@ pub(crate) struct State {
     stopping: bool,
 }
 
+/// Some mdevs, by their slots, and which of them use which adapter.
+struct Group {
+    users: Users,
+    mdevs: [Option<ARef<Mdev>>; SLOTS],
+}
+
+/// All mdevs. A slot of the second group is [`SLOTS`] and more, and so on.
+type Groups = KVec<KBox<Group>>;
+
+/// Iterates over mdevs. See [`State::mdevs`].
+struct Mdevs<'a> {
+    groups: core::slice::Iter<'a, KBox<Group>>,
+    apm: Option<Mask<Apid>>,
+    mdevs: &'a [Option<ARef<Mdev>>],
+    slots: Slots,
+}
+
+impl<'a> Mdevs<'a> {
+    fn new(groups: &'a Groups, apm: Option<Mask<Apid>>) -> Self {
+        Self {
+            groups: groups.iter(),
+            apm,
+            mdevs: &[],
+            slots: Slots::default(),
+        }
+    }
+}
+
+impl<'a> Iterator for Mdevs<'a> {
+    type Item = &'a Mdev;
+
+    fn next(&mut self) -> Option<&'a Mdev> {
+        loop {
+            if let Some(slot) = self.slots.next() {
+                return self.mdevs.get(slot)?.as_deref();
+            }
+            let group = self.groups.next()?;
+            self.mdevs = &group.mdevs;
+            self.slots = group.users.slots(self.apm.as_ref());
+        }
+    }
+}
+
 impl State {
-    /// All mdevs.
-    pub(crate) fn mdevs(&self) -> impl Iterator<Item = &ARef<Mdev>> {
-        self.mdevs.iter().flatten()
+    /// Returns the mdevs that have one of these adapters assigned or in the reach of their guest. With
+    /// [`None`], returns all mdevs.
+    pub(crate) fn mdevs(&self, apm: Option<Mask<Apid>>) -> impl Iterator<Item = &Mdev> {
+        Mdevs::new(&self.groups, apm)
     }
 
-    /// The mdevs that have to do with one of these adapters.
-    pub(crate) fn mdevs_of(&self, apm: Mask<Apid>) -> impl Iterator<Item = &ARef<Mdev>> {
-        let slots = self.users.of(apm);
-        slots.filter_map(|slot| self.mdevs.get(slot)?.as_ref())
-    }
-
-    /// The adapters that an mdev has to do with were `old`, and are `new` from now on.
+    /// Replaces the adapters that an mdev has assigned or in the reach of its guest.
     pub(crate) fn note_use(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
-        self.users.change(slot, old, new);
+        if let Some(group) = self.groups.get_mut(slot / SLOTS) {
+            group.users.change(slot % SLOTS, old, new);
+        }
     }
 
-    /// A number for a new mdev. There is none 0.
+    /// Returns a number that no other mdev has ever had.
     pub(crate) fn new_mdev_id(&mut self) -> MdevId {
-        self.last_mdev = self.last_mdev.wrapping_add(1).max(1);
+        self.last_mdev += 1;
         self.last_mdev
     }
 
-    /// Makes an mdev known. Returns false if there is no room.
+    /// Adds an mdev. Returns false if no group has a free slot.
     fn try_add_mdev(&mut self, mdev: &ARef<Mdev>) -> bool {
-        let Some(slot) = self.mdevs.iter().position(Option::is_none) else {
-            return false;
-        };
-        self.mdevs[slot] = Some(mdev.clone());
-        mdev.set_slot(self, slot);
-        true
+        for (i, group) in self.groups.iter_mut().enumerate() {
+            if let Some(slot) = group.users.take_slot() {
+                group.mdevs[slot] = Some(mdev.clone());
+                mdev.set_slot(self, i * SLOTS + slot);
+                return true;
+            }
+        }
+        false
     }
 
-    /// Forgets an mdev.
+    /// Removes an mdev. Returns the reference that the state had.
     pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
-        let is_it =
-            |it: &Option<ARef<Mdev>>| it.as_ref().is_some_and(|it| core::ptr::eq(&**it, mdev));
-        let slot = self.mdevs.iter().position(is_it)?;
+        let slot = mdev.slot(self);
         let adapters = mdev.masks(self).adapters();
         self.note_use(slot, &adapters, &Mask::EMPTY);
-        self.mdevs[slot].take()
+        let group = self.groups.get_mut(slot / SLOTS)?;
+        group.users.free_slot(slot % SLOTS);
+        group.mdevs[slot % SLOTS].take()
     }
 
     /// The masks of the mdev that a queue is assigned to.
     pub(crate) fn owner(&self, apqn: Apqn) -> Option<&Masks> {
-        self.mdevs_of(Mask::only(apqn.apid))
+        self.mdevs(Some(Mask::only(apqn.apid)))
             .map(|mdev| mdev.masks(self))
             .find(|masks| masks.assigned.has_queue(apqn))
     }
 
-    /// The masks of all mdevs.
-    pub(crate) fn all_masks(&self) -> impl Iterator<Item = &Masks> {
-        self.mdevs().map(|mdev| mdev.masks(self))
+    /// Returns true if the APCB of an mdev has to follow, and has not.
+    pub(crate) fn any_uncommitted(&self) -> bool {
+        self.mdevs(None)
+            .any(|mdev| !mdev.masks(self).is_committed())
+    }
+
+    /// Returns true if it will be known soon only what an mdev is to have.
+    pub(crate) fn any_unsettled(&self) -> bool {
+        self.mdevs(None)
+            .any(|mdev| self.host.is_unsettled(&mdev.masks(self).assigned))
     }
 
     /// Returns true if a guest may be able to use a queue.
     pub(crate) fn is_in_reach(&self, apqn: Apqn) -> bool {
-        self.mdevs_of(Mask::only(apqn.apid))
+        self.mdevs(Some(Mask::only(apqn.apid)))
             .any(|mdev| mdev.masks(self).may_reach(apqn))
     }
 
@@ -205,28 +253,19 @@ impl State {
         // Who loses queues changes what others are decided by.
         while self.host.is_to_be_followed() {
             let concerned = (!self.host.is_reconfigured()).then(|| *self.host.queues.changed());
-            self.for_each(concerned, |mdev, state| mdev.follow(state));
+            self.for_each(concerned, Mdev::follow);
             self.host.forget_changes();
-            self.for_each(concerned, |mdev, state| {
-                mdev.carry_out(state);
-            });
+            self.for_each(concerned, Mdev::carry_out_decided);
         }
     }
 
-    /// Does something to the mdevs that have to do with one of these adapters; with [`None`], to all.
-    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: impl Fn(&Mdev, &mut Self)) {
-        let mdevs = core::mem::take(&mut self.mdevs);
-        match apm {
-            None => mdevs.iter().flatten().for_each(|mdev| act(mdev, self)),
-            Some(apm) => {
-                let users = core::mem::replace(&mut self.users, Users::new(KVVec::new()));
-                for mdev in users.of(apm).filter_map(|slot| mdevs.get(slot)?.as_ref()) {
-                    act(mdev, self);
-                }
-                self.users = users;
-            }
+    /// Calls `act` for each of some mdevs; see [`Self::mdevs`]. `act` must not change their adapters.
+    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: fn(&Mdev, &mut Self)) {
+        let groups = core::mem::take(&mut self.groups);
+        for mdev in Mdevs::new(&groups, apm) {
+            act(mdev, self);
         }
-        self.mdevs = mdevs;
+        self.groups = groups;
     }
 
     /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
@@ -259,14 +298,14 @@ impl State {
     /// For how long one may wait for the reset of a queue that leaves the driver, in milliseconds.
     /// All that leave in a row share one second.
     pub(crate) fn release_patience(&mut self) -> i64 {
-        const ROW: i64 = 5 * Patience::Bus as i64;
+        const ROW: i64 = 5 * BUS_TIMEOUT;
 
         let elapsed = |began: &Instant<Monotonic>| began.elapsed().as_millis();
         match self.release_began.as_ref().map(elapsed) {
-            Some(waited) if waited < ROW => (Patience::Bus as i64 - waited).max(0),
+            Some(waited) if waited < ROW => (BUS_TIMEOUT - waited).max(0),
             _ => {
                 self.release_began = Some(Instant::now());
-                Patience::Bus as i64
+                BUS_TIMEOUT
             }
         }
     }
@@ -310,19 +349,15 @@ impl WorkItem for Driver {
                 host,
                 interruptions,
                 ..
-            } = &mut *this.state.lock();
-            interruptions.step(|apqn| host.queues.is_pending(apqn))
+            } = &mut *this.state();
+            // Queues that are being reset end by themselves.
+            interruptions.step(|it| it.state.is_ending() && !host.queues.is_pending(it.apqn));
+            interruptions.any_ending()
         };
         if remain {
             this.look_later();
         }
-        loop {
-            let unpinned = this.state.lock().interruptions.take_unpinned();
-            if unpinned.is_none() {
-                break;
-            }
-            // Dropped without the lock: it may be the last that is held of a virtual machine.
-        }
+        this.release_unpinned();
     }
 }
 
@@ -330,7 +365,7 @@ impl WorkItem<RETRY> for Driver {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.state.lock().host.queues.retry_failed();
+        this.state().host.queues.retry_failed();
         this.proceed();
     }
 }
@@ -344,12 +379,13 @@ impl Driver {
             None => (Matrix::EMPTY, Limits::WITHOUT_APXA),
         };
         let debug = DebugFeature::new()?;
+        // The bus has no queues beyond these limits.
+        let entries = KVVec::from_elem(Entry::NONE, usize::from(limits.apid) + 1, GFP_KERNEL)?;
         let state = State {
-            host: Host::new(config, Queues::new(KVVec::new())),
+            host: Host::new(config, Queues::new(entries)),
             limits,
             interruptions: Interruptions::new(),
-            mdevs: KVVec::new(),
-            users: Users::new(KVVec::new()),
+            groups: KVec::with_capacity(MAX_GROUPS, GFP_KERNEL)?,
             last_mdev: 0,
             looks: 0,
             scanner: None,
@@ -369,64 +405,41 @@ impl Driver {
         )
     }
 
-    /// Makes an mdev known.
+    /// Adds an mdev.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn add_mdev(&self, mdev: &ARef<Mdev>) -> Result {
-        loop {
-            let slots = {
-                let mut state = self.state.lock();
-                if state.try_add_mdev(mdev) {
-                    return Ok(());
-                }
-                state.mdevs.len()
-            };
-            // Nothing is allocated under the lock.
-            let more = (2 * slots).max(SLOTS_AT_FIRST);
-            let words = Users::<KVVec<u64>>::words_for(more);
-            let words = KVVec::from_elem(0, words, GFP_KERNEL)?;
-            let mut room = KVVec::with_capacity(more, GFP_KERNEL)?;
-            let old = {
-                let mut state = self.state.lock();
-                if state.mdevs.len() != slots {
-                    continue;
-                }
-                let mut taken = state.mdevs.drain_all();
-                while room.push_within_capacity(taken.next().flatten()).is_ok() {}
-                drop(taken);
-                core::mem::swap(&mut state.mdevs, &mut room);
-                state.users.grow(words)
-            };
-            drop((room, old));
+        while !self.state().try_add_mdev(mdev) {
+            // Nothing is allocated under the lock. Another mdev may take the last slot in between.
+            let group = KBox::init(
+                init!(Group {
+                    users: Users::NONE,
+                    mdevs <- pin_init::init_array_from_fn(|_| None),
+                }),
+                GFP_KERNEL,
+            )?;
+            let full = self.state().groups.push_within_capacity(group);
+            full.map_err(|_| ENOMEM)?;
         }
+        Ok(())
     }
 
-    /// Makes room for a queue.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn make_room(&self, apqn: Apqn) -> Result {
-        loop {
-            if self.state.lock().host.queues.has_room(apqn) {
-                return Ok(());
-            }
-            // Nothing is allocated under the lock.
-            let entries = usize::from(apqn.apid.0) + 1;
-            let entries = KVVec::from_elem(Entry::NONE, entries, GFP_KERNEL)?;
-            let old = self.state.lock().host.queues.move_to(entries);
-            drop(old);
-        }
+    /// Locks the state.
+    // Not inlined: it is called from everywhere, and is two calls with a check that they succeeded.
+    #[inline(never)]
+    pub(crate) fn state(&self) -> Guard<'_, State, MutexBackend> {
+        self.state.lock()
     }
 
     /// The driver goes: ends its work. There are no queues and no mdevs any more.
     pub(crate) fn stop(self: &Arc<Self>) {
-        self.state.lock().stopping = true;
+        self.state().stopping = true;
         work::cancel_delayed_sync::<_, 0>(self);
         work::cancel_delayed_sync::<_, RETRY>(self);
-        let left = self.state.lock().interruptions.forget_all();
+        self.release_unpinned();
+        let left = self.state().interruptions.forget_all();
         if left != 0 {
             pr_warn!(
                 "the machine may still interrupt guests by {left} queues: their memory is kept\n"
@@ -434,22 +447,33 @@ impl Driver {
         }
     }
 
+    /// Gives back what interruptions have needed that are over, and that is not pinned any more.
+    fn release_unpinned(&self) {
+        loop {
+            let unpinned = self.state().interruptions.take_released(None);
+            if unpinned.is_none() {
+                break;
+            }
+            // Dropped without the lock: it may be the last that is held of a virtual machine.
+        }
+    }
+
     /// The driver is registered. The bus tells of changes of the configuration from now on, and not of
     /// those before.
     pub(crate) fn registered(self: &Arc<Self>) {
-        self.state.lock().is_configuration_doubtful = true;
+        self.state().is_configuration_doubtful = true;
         self.proceed();
     }
 
     /// The step in which every event ends.
     pub(crate) fn proceed(self: &Arc<Self>) {
         // The lock is given back after each adapter, for others to get on.
-        let busy = self.state.lock().host.queues.busy();
+        let busy = self.state().host.queues.busy();
         for apid in busy.iter() {
-            self.step(&mut self.state.lock(), apid);
+            self.step(&mut self.state(), apid);
         }
         let (remain, any_failed) = {
-            let state = &mut *self.state.lock();
+            let state = &mut *self.state();
             state.ask_about_configuration();
             state.decide();
             let queues = &state.host.queues;
@@ -500,48 +524,43 @@ impl Driver {
     where
         Self: workqueue::HasDelayedWork<Self, ID> + WorkItem<ID, Pointer = Arc<Self>>,
     {
-        if !self.state.lock().stopping {
+        if !self.state().stopping {
             // If it is queued already, then so much the better.
             let _ = workqueue::system_long()
                 .enqueue_delayed::<_, ID>(self.clone(), msecs_to_jiffies(milliseconds));
         }
     }
 
-    /// Waits as long as something is `unfinished`, or until patience is at its end; where a person
-    /// waits, until there is a signal, too. Returns true if it is finished.
+    /// Sleeps for a moment, before the caller looks again at what it waits for. Returns false if the
+    /// wait is over.
     ///
-    /// Nobody has to wake who waits here: it looks by itself. Must be called without any lock.
-    pub(crate) fn wait_while(
-        self: &Arc<Self>,
-        patience: Patience,
-        is_interruptible: bool,
-        unfinished: &dyn Fn(&State) -> bool,
-    ) -> bool {
-        let mut start = None;
+    /// The first looks do not depend on the work that looks at resets. Must be called without any lock.
+    pub(crate) fn sleep(self: &Arc<Self>, wait: &Wait) -> bool {
+        let is_early = wait.is_early();
+        let is_going_on = wait.sleep();
+        if is_going_on && is_early {
+            self.proceed();
+        }
+        is_going_on
+    }
+
+    /// Waits until `is_done`, but not for ever.
+    pub(crate) fn wait_until(self: &Arc<Self>, timeout: i64, is_done: fn(&State) -> bool) {
+        let wait = Wait::new(timeout);
         loop {
-            if !unfinished(&self.state.lock()) {
-                return true;
+            if is_done(&self.state()) {
+                return;
             }
-            let start = start.get_or_insert_with(Instant::<Monotonic>::now);
-            let waited = start.elapsed().as_millis();
-            if waited >= patience as i64 || is_interruptible && kernel::current!().signal_pending()
-            {
-                return false;
-            }
-            // Most resets take less than the time until the next look.
-            if waited < i64::from(LOOK_INTERVAL) {
-                fsleep(Delta::from_millis(1));
-                self.proceed();
-            } else {
-                fsleep(Delta::from_millis(5));
+            if !self.sleep(&wait) {
+                return;
             }
         }
     }
 
     /// The guest cannot reach these queues any more: resets those of them that wait for that.
-    pub(crate) fn reset_lost(self: &Arc<Self>, lost: &Lost) {
+    pub(crate) fn reset_lost(self: &Arc<Self>, lost: &QueueSet) {
         if !lost.is_empty() {
-            self.state.lock().host.queues.reset_held(lost);
+            self.state().host.queues.reset_held(lost);
             self.proceed();
         }
     }
@@ -554,7 +573,7 @@ impl Driver {
     }
 
     fn grow_old(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.looks = state.looks.wrapping_add(1);
         if state.looks % LOOKS_PER_AGE == 0 {
             state

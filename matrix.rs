@@ -67,20 +67,47 @@ impl Matrix {
         adm: Mask::EMPTY,
     };
 
-    /// The matrix after an administrator's change.
-    pub fn edited(mut self, edit: &Edit) -> Self {
-        match *edit {
-            Edit::All(new) => self = new,
-            Edit::One(Resource::Adapter, id, assigned) => self.apm.set(Apid(id), assigned),
-            Edit::One(Resource::Domain, id, assigned) => self.aqm.set(Apqi(id), assigned),
-            Edit::One(Resource::ControlDomain, id, assigned) => self.adm.set(Apqi(id), assigned),
+    /// One resource.
+    pub fn only(resource: Resource, id: u8) -> Self {
+        let mut matrix = Self::EMPTY;
+        match resource {
+            Resource::Adapter => matrix.apm.insert(Apid(id)),
+            Resource::Domain => matrix.aqm.insert(Apqi(id)),
+            Resource::ControlDomain => matrix.adm.insert(Apqi(id)),
         }
-        self
+        matrix
+    }
+
+    /// The matrix after an administrator's change.
+    pub fn edited(&self, edit: &Edit) -> Self {
+        match edit {
+            Edit::Assign(more) => self.union(more),
+            Edit::Unassign(less) => self.minus(less),
+            Edit::Replace(all) => *all,
+        }
+    }
+
+    /// The usage domains that it has with an adapter.
+    pub fn row(&self, apid: Apid) -> Mask<Apqi> {
+        if self.apm.contains(apid) {
+            self.aqm
+        } else {
+            Mask::EMPTY
+        }
     }
 
     /// Whether the queue is in the product of adapters and usage domains.
     pub fn has_queue(&self, apqn: Apqn) -> bool {
-        self.apm.contains(apqn.apid) && self.aqm.contains(apqn.apqi)
+        self.row(apqn.apid).contains(apqn.apqi)
+    }
+
+    /// What is in one of both.
+    pub fn union(&self, other: &Self) -> Self {
+        Self {
+            apm: self.apm | other.apm,
+            aqm: self.aqm | other.aqm,
+            adm: self.adm | other.adm,
+        }
     }
 
     /// What is in both.
@@ -100,14 +127,6 @@ impl Matrix {
             adm: self.adm - other.adm,
         }
     }
-
-    /// The queues that are in the product of this matrix and not in that of `old`.
-    pub fn new_queues(&self, old: &Self) -> [Option<Product>; 2] {
-        [
-            Product::new(self.apm - old.apm, self.aqm),
-            Product::new(self.apm & old.apm, self.aqm - old.aqm),
-        ]
-    }
 }
 
 /// What can be assigned one by one.
@@ -124,67 +143,12 @@ pub enum Resource {
 /// How an administrator changes what is assigned.
 #[derive(Clone, Copy, Debug)]
 pub enum Edit {
-    /// The resource with this number is assigned, or is not.
-    One(Resource, u8, bool),
+    /// This is assigned besides.
+    Assign(Matrix),
+    /// This is not assigned any more.
+    Unassign(Matrix),
     /// This is what is assigned.
-    All(Matrix),
-}
-
-/// All queues of some adapters with some domains; there is at least one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Product {
-    /// The adapters.
-    pub apm: Mask<Apid>,
-    /// The domains.
-    pub aqm: Mask<Apqi>,
-}
-
-impl Product {
-    /// The product, if it is not empty.
-    pub fn new(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Option<Self> {
-        (!apm.is_empty() && !aqm.is_empty()).then_some(Self { apm, aqm })
-    }
-
-    /// The queues that a matrix has as well.
-    pub fn intersect(&self, matrix: &Matrix) -> Option<Self> {
-        Self::new(self.apm & matrix.apm, self.aqm & matrix.aqm)
-    }
-
-    /// Each queue.
-    pub fn queues(&self) -> ProductQueues {
-        let mut apids = self.apm.iter();
-        ProductQueues {
-            apid: apids.next(),
-            apids,
-            apqis: self.aqm.iter(),
-            aqm: self.aqm,
-        }
-    }
-}
-
-/// See [`Product::queues`].
-pub struct ProductQueues {
-    /// That of the next queue, if there is a domain left in `apqis`.
-    apid: Option<Apid>,
-    /// Those behind it.
-    apids: Ids<Apid>,
-    apqis: Ids<Apqi>,
-    aqm: Mask<Apqi>,
-}
-
-impl Iterator for ProductQueues {
-    type Item = Apqn;
-
-    fn next(&mut self) -> Option<Apqn> {
-        loop {
-            let apid = self.apid?;
-            if let Some(apqi) = self.apqis.next() {
-                return Some(Apqn::new(apid, apqi));
-            }
-            self.apid = self.apids.next();
-            self.apqis = self.aqm.iter();
-        }
-    }
+    Replace(Matrix),
 }
 
 /// The greatest numbers that can be assigned.
@@ -202,18 +166,12 @@ impl Limits {
     /// Without the extended addressing facility (APXA) there are 64 adapters and 16 domains.
     pub const WITHOUT_APXA: Self = Self { apid: 63, apqi: 15 };
 
-    /// Whether there can be all that is to be assigned, or is to be no longer.
-    pub fn allow(&self, edit: &Edit) -> bool {
-        match edit {
-            Edit::One(Resource::Adapter, id, _) => *id <= self.apid,
-            Edit::One(Resource::Domain | Resource::ControlDomain, id, _) => *id <= self.apqi,
-            Edit::All(matrix) => {
-                let domains = Mask::up_to(self.apqi);
-                matrix.apm.is_subset(&Mask::up_to(self.apid))
-                    && matrix.aqm.is_subset(&domains)
-                    && matrix.adm.is_subset(&domains)
-            }
-        }
+    /// Returns true if all numbers in a matrix are within the limits.
+    pub fn allow(&self, matrix: &Matrix) -> bool {
+        let domains = Mask::up_to(self.apqi);
+        matrix.apm.is_subset(&Mask::up_to(self.apid))
+            && matrix.aqm.is_subset(&domains)
+            && matrix.adm.is_subset(&domains)
     }
 }
 
@@ -451,8 +409,8 @@ pub enum Change {
 impl Masks {
     /// Decides what the APCB has to be. Returns the queues that the guest is to lose by that, which
     /// nobody may get until the end of the commit ([`Self::end_commit`]).
-    pub fn decide(&mut self, due: Matrix) -> Lost {
-        let lost = Lost::new(self.granted, due);
+    pub fn decide(&mut self, due: Matrix) -> QueueSet {
+        let lost = QueueSet::new(&self.granted, &due);
         self.granted = if due == self.apcb && self.committing.is_none() {
             due
         } else {
@@ -473,11 +431,11 @@ impl Masks {
     }
 
     /// The commit is over. Returns the queues that the guest cannot reach any more.
-    pub fn end_commit(&mut self) -> Lost {
+    pub fn end_commit(&mut self) -> QueueSet {
         let Some(apcb) = self.committing.take() else {
-            return Lost::NOTHING;
+            return QueueSet::NONE;
         };
-        let lost = Lost::new(self.apcb, apcb);
+        let lost = QueueSet::new(&self.apcb, &apcb);
         self.apcb = apcb;
         if self.due == apcb {
             // What was not granted any more, and is again, has no queues: those would be held.
@@ -504,11 +462,11 @@ impl Masks {
     }
 
     /// Returns true if an APCB may name a queue of `queues`; see [`Self::may_reach`].
-    pub fn may_reach_any(&self, queues: &Product) -> bool {
-        queues.intersect(&self.apcb).is_some()
-            || self
-                .committing
-                .is_some_and(|to| queues.intersect(&to).is_some())
+    pub fn may_reach_any(&self, queues: &QueueSet) -> bool {
+        let committing = self.committing.unwrap_or_default();
+        queues.rows().any(|(apid, row)| {
+            row.intersects(&self.apcb.row(apid)) || row.intersects(&committing.row(apid))
+        })
     }
 
     /// Takes a change to account; returns what the APCB of the guest has to be now.
@@ -555,80 +513,82 @@ impl Masks {
     }
 }
 
-/// The queues that a guest loses by a change of its APCB.
+/// The queues in the product of one matrix that are not in the product of another one.
 ///
 /// # Invariants
 ///
-/// It is [`Self::NOTHING`] if there are none.
+/// It is [`Self::NONE`] if there are none.
 #[derive(Clone, Copy, Debug)]
-pub struct Lost {
-    before: Matrix,
-    after: Matrix,
+pub struct QueueSet {
+    of: Matrix,
+    without: Matrix,
 }
 
-impl Lost {
+impl QueueSet {
     /// No queue.
-    pub const NOTHING: Self = Self {
-        before: Matrix::EMPTY,
-        after: Matrix::EMPTY,
+    pub const NONE: Self = Self {
+        of: Matrix::EMPTY,
+        without: Matrix::EMPTY,
     };
 
-    /// By a change from `before` to `after`.
-    pub fn new(before: Matrix, after: Matrix) -> Self {
-        let nothing = before.apm.is_empty()
-            || before.aqm.is_empty()
-            || before.apm.is_subset(&after.apm) && before.aqm.is_subset(&after.aqm);
-        // INVARIANT: Every queue of the product before is in that after it, or one is not.
-        if nothing {
-            Self::NOTHING
+    /// The queues of one matrix `without` those of another one.
+    pub fn new(of: &Matrix, without: &Matrix) -> Self {
+        let is_empty = of.apm.is_empty()
+            || of.aqm.is_empty()
+            || of.apm.is_subset(&without.apm) && of.aqm.is_subset(&without.aqm);
+        // INVARIANT: All queues of the first product are in the second one, or one is not.
+        if is_empty {
+            Self::NONE
         } else {
-            Self { before, after }
+            Self {
+                of: *of,
+                without: *without,
+            }
         }
     }
 
-    /// Whether there is none.
+    /// Returns true if there is no queue.
     pub fn is_empty(&self) -> bool {
-        self.before.apm.is_empty()
+        self.of.apm.is_empty()
     }
 
-    /// For each adapter that loses queues, their domains.
-    pub fn rows(&self) -> Rows {
-        // Where no domain is lost, adapters are lost as a whole.
-        let concerned = if self.before.aqm.is_subset(&self.after.aqm) {
-            self.before.apm - self.after.apm
+    /// The adapters that have some of the queues.
+    pub fn apm(&self) -> Mask<Apid> {
+        // If each domain is in both, adapters differ as a whole.
+        if self.of.aqm.is_subset(&self.without.aqm) {
+            self.of.apm - self.without.apm
         } else {
-            self.before.apm
-        };
-        Rows {
-            apids: concerned.iter(),
-            lost: *self,
+            self.of.apm
         }
+    }
+
+    /// For each adapter that has some of the queues, their domains.
+    pub fn rows(&self) -> Rows {
+        Rows {
+            apids: self.apm().iter(),
+            queues: *self,
+        }
+    }
+
+    /// Each queue.
+    pub fn queues(&self) -> impl Iterator<Item = Apqn> {
+        self.rows()
+            .flat_map(|(apid, row)| row.iter().map(move |apqi| Apqn::new(apid, apqi)))
     }
 }
 
-/// See [`Lost::rows`].
+/// See [`QueueSet::rows`].
 #[derive(Clone)]
 pub struct Rows {
     apids: Ids<Apid>,
-    lost: Lost,
+    queues: QueueSet,
 }
 
 impl Iterator for Rows {
     type Item = (Apid, Mask<Apqi>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Lost { before, after } = &self.lost;
-        for apid in &mut self.apids {
-            let kept = if after.apm.contains(apid) {
-                after.aqm
-            } else {
-                Mask::EMPTY
-            };
-            let row = before.aqm - kept;
-            if !row.is_empty() {
-                return Some((apid, row));
-            }
-        }
-        None
+        let apid = self.apids.next()?;
+        Some((apid, self.queues.of.aqm - self.queues.without.row(apid)))
     }
 }

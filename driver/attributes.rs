@@ -10,7 +10,6 @@ use kernel::{
 };
 
 use crate::{
-    ap_bus,
     driver::{
         guest::MatrixMdev,
         Mdev, //
@@ -43,12 +42,12 @@ use crate::{
 sysfs::attribute_groups! {
     pub(crate) static MDEV: Mdev = {
         text: {
-            c"assign_adapter": Assign = Assign(Adapter, true),
-            c"unassign_adapter": Assign = Assign(Adapter, false),
-            c"assign_domain": Assign = Assign(Domain, true),
-            c"unassign_domain": Assign = Assign(Domain, false),
-            c"assign_control_domain": Assign = Assign(ControlDomain, true),
-            c"unassign_control_domain": Assign = Assign(ControlDomain, false),
+            c"assign_adapter": Assignment = Assignment(Edit::Assign, Adapter),
+            c"unassign_adapter": Assignment = Assignment(Edit::Unassign, Adapter),
+            c"assign_domain": Assignment = Assignment(Edit::Assign, Domain),
+            c"unassign_domain": Assignment = Assignment(Edit::Unassign, Domain),
+            c"assign_control_domain": Assignment = Assignment(Edit::Assign, ControlDomain),
+            c"unassign_control_domain": Assignment = Assignment(Edit::Unassign, ControlDomain),
             c"ap_config": ApConfig = ApConfig,
             c"control_domains": ControlDomains = ControlDomains,
         },
@@ -68,18 +67,17 @@ impl From<ParseError> for Error {
     }
 }
 
-/// `assign_adapter` and the five like it: what is assigned, or not any more.
-struct Assign(Resource, bool);
+/// `assign_adapter` and the five like it: what becomes of the assigned matrix, and by which resource.
+struct Assignment(fn(Matrix) -> Edit, Resource);
 
 #[vtable]
-impl Attribute for Assign {
+impl Attribute for Assignment {
     type Device = Mdev;
 
     fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
-        let Self(resource, assigned) = *self;
+        let Self(edit, resource) = self;
         let id = u8::try_from(text::parse_number(text)?).map_err(|_| ENODEV)?;
-        let edit = Edit::One(resource, id, assigned);
-        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
+        MatrixMdev::assign(mdev, &edit(Matrix::only(*resource, id)))
     }
 }
 
@@ -91,14 +89,13 @@ impl Attribute for ApConfig {
     type Device = Mdev;
 
     fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
-        let Matrix { apm, aqm, adm } = mdev.masks(&mdev.driver.state.lock()).assigned;
+        let Matrix { apm, aqm, adm } = mdev.masks(&mdev.driver.state()).assigned;
         writeln!(page, "{apm},{aqm},{adm}")?;
         Ok(())
     }
 
     fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
-        let edit = Edit::All(text::parse_matrix(text)?);
-        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
+        MatrixMdev::assign(mdev, &Edit::Replace(text::parse_matrix(text)?))
     }
 }
 
@@ -110,7 +107,7 @@ impl Attribute for ControlDomains {
     type Device = Mdev;
 
     fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
-        let adm = mdev.masks(&mdev.driver.state.lock()).assigned.adm;
+        let adm = mdev.masks(&mdev.driver.state()).assigned.adm;
         for domain in adm.iter() {
             writeln!(page, "{:04x}", domain.0)?;
         }
@@ -131,7 +128,7 @@ impl LongAttribute for QueueList {
 
     fn read(&self, mdev: &Mdev, offset: usize, out: &mut [u8]) -> usize {
         let matrix = {
-            let state = mdev.driver.state.lock();
+            let state = mdev.driver.state();
             let masks = mdev.masks(&state);
             match self {
                 Self::Assigned => masks.assigned,

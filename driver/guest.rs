@@ -34,22 +34,26 @@ use crate::{
         Reservations, //
     },
     driver::{
-        aqic::{
+        attributes,
+        interruptions::MdevId,
+        ioctl,
+        module_global,
+        pages::{
             self,
-            MdevId,
             Pins, //
             PIN_WORK,
         },
-        attributes,
-        ioctl,
-        module_global,
         report::{
             History,
             Report, //
         },
+        wait::{
+            Wait,
+            DEFAULT_TIMEOUT,
+            RESET_TIMEOUT, //
+        },
         Driver,
         Mdev,
-        Patience,
         State, //
     },
     linux::{
@@ -62,12 +66,12 @@ use crate::{
         work, //
     },
     matrix::{
+        mask::Apqn,
         Change,
         Edit,
-        Lost,
         Masks,
         Matrix,
-        Product,
+        QueueSet,
         User, //
     }, //
 };
@@ -152,6 +156,11 @@ impl Mdev {
         }
     }
 
+    /// The slot in which the driver has it.
+    pub(crate) fn slot(&self, state: &State) -> usize {
+        self.shared(state).slot
+    }
+
     /// The driver has it in this slot.
     pub(crate) fn set_slot(&self, state: &mut State, slot: usize) {
         self.shared_mut(state).slot = slot;
@@ -169,26 +178,26 @@ impl Mdev {
         result
     }
 
+    /// Carries out what [`Self::follow`] has decided, if it has.
+    pub(crate) fn carry_out_decided(&self, state: &mut State) {
+        if let Some(due) = self.shared_mut(state).decided.take() {
+            self.carry_out(state, due);
+        }
+    }
+
     /// Nobody may get what the guest is to lose, from now on; and the work of the mdev has to commit
-    /// what was decided, if that is something new. Returns what the guest is to lose.
-    pub(crate) fn carry_out(&self, state: &mut State) -> Lost {
-        let shared = self.shared_mut(state);
-        let Some(due) = shared.decided.take() else {
-            return Lost::NOTHING;
-        };
-        let lost = shared.masks.decide(due);
-        let is_committed = shared.masks.is_committed();
+    /// what is due, if that is something new. Returns what the guest is to lose.
+    fn carry_out(&self, state: &mut State, due: Matrix) -> QueueSet {
+        let masks = &mut self.shared_mut(state).masks;
+        let lost = masks.decide(due);
+        let is_committed = masks.is_committed();
         let count = state.host.queues.hold(&lost);
         self.shared_mut(state).losing += count;
         if !is_committed {
-            self.commit_later();
+            // If it is queued already, then so much the better.
+            let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
         }
         lost
-    }
-
-    fn commit_later(&self) {
-        // If it is queued already, then so much the better.
-        let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
     }
 }
 
@@ -225,8 +234,8 @@ impl MatrixMdev {
     }
 
     /// Changes the masks. Returns what the guest is to lose, by the commit that follows.
-    fn change(mdev: &Mdev, change: &Change) -> Lost {
-        let state = &mut *mdev.driver.state.lock();
+    fn change(mdev: &Mdev, change: &Change) -> QueueSet {
+        let state = &mut *mdev.driver.state();
         let mut masks = *mdev.masks(state);
         let assigned = match change {
             Change::Assign(matrix) => *matrix,
@@ -237,15 +246,14 @@ impl MatrixMdev {
         }
         let due = masks.change(change, &state.host);
         mdev.change_masks(state, |it| *it = masks);
-        mdev.shared_mut(state).decided = Some(due);
-        mdev.carry_out(state)
+        mdev.carry_out(state, due)
     }
 
     /// Commits what is due, until nothing is.
     fn commit(mdev: &Mdev, machine: &Option<Hook<ARef<Mdev>>>) {
         loop {
             let (due, is_used) = {
-                let state = &mut *mdev.driver.state.lock();
+                let state = &mut *mdev.driver.state();
                 let Some(due) = mdev.change_masks(state, Masks::begin_commit) else {
                     return;
                 };
@@ -266,7 +274,7 @@ impl MatrixMdev {
             }
             mdev.driver.debug.committed(&due);
             let lost = {
-                let state = &mut *mdev.driver.state.lock();
+                let state = &mut *mdev.driver.state();
                 mdev.shared_mut(state).unannounced = true;
                 mdev.change_masks(state, Masks::end_commit)
             };
@@ -275,21 +283,23 @@ impl MatrixMdev {
     }
 
     fn take_unannounced(&self) -> bool {
-        let mut state = self.driver.state.lock();
+        let mut state = self.driver.state();
         core::mem::take(&mut self.shared_mut(&mut state).unannounced)
     }
 
     /// Waits until the guest has what it has to have, until these queues are reset, and those that it
     /// is about to get.
-    fn wait_until_settled(&self, patience: Patience, is_interruptible: bool, lost: &Lost) {
-        self.driver
-            .wait_while(patience, is_interruptible, &|state: &State| {
-                let (host, masks) = (&state.host, self.masks(state));
-                !masks.is_committed()
-                    || !host.queues.busy().is_empty()
-                        && (host.queues.any_pending_of(lost)
-                            || !host.is_scanning() && host.is_being_reset(&masks.assigned))
-            });
+    fn wait_until_settled(&self, wait: &Wait, lost: &QueueSet) {
+        while !self.is_settled(lost) && self.driver.sleep(wait) {}
+    }
+
+    fn is_settled(&self, lost: &QueueSet) -> bool {
+        let state = self.driver.state();
+        let (host, masks) = (&state.host, self.masks(&state));
+        masks.is_committed()
+            && (host.queues.busy().is_empty()
+                || !host.queues.any_pending_of(lost)
+                    && (host.is_scanning() || !host.is_being_reset(&masks.assigned)))
     }
 
     /// Assigns another matrix, after validating what is new in it.
@@ -298,34 +308,33 @@ impl MatrixMdev {
     ///
     /// `EADDRNOTAVAIL` if a queue is reserved for the host's drivers, `EADDRINUSE` if it is
     /// assigned to another mdev, `ENODEV` if a number is beyond what this machine can have.
-    pub(crate) fn assign(mdev: &Mdev, reservations: Reservations, edit: &Edit) -> Result {
-        // The reservations keep it as it is.
-        let (old, is_possible) = {
-            let state = mdev.driver.state.lock();
-            (mdev.masks(&state).assigned, state.limits.allow(edit))
+    pub(crate) fn assign(mdev: &Mdev, edit: &Edit) -> Result {
+        let reservations = ap_bus::lock_reservations();
+        let (old, new, is_possible) = {
+            let state = mdev.driver.state();
+            let old = mdev.masks(&state).assigned;
+            let new = old.edited(edit);
+            let numbers = match edit {
+                Edit::Assign(numbers) | Edit::Unassign(numbers) => numbers,
+                Edit::Replace(_) => &new,
+            };
+            (old, new, state.limits.allow(numbers))
         };
-        if !is_possible && matches!(edit, Edit::One(..)) {
+        // What else is wrong with a whole matrix is said first, as by the C driver.
+        if !is_possible && !matches!(edit, Edit::Replace(_)) {
             return Err(ENODEV);
         }
-        let new = old.edited(edit);
-
-        let new_queues = new.new_queues(&old);
-        for queues in new_queues.iter().flatten() {
-            check_not_reserved(mdev, &reservations, queues)?;
-        }
-        {
-            let state = mdev.driver.state.lock();
-            for queues in new_queues.iter().flatten() {
-                check_not_shared(mdev, &state, queues)?;
-            }
-        }
+        // The reservations keep what is assigned as it is.
+        let new_queues = QueueSet::new(&new, &old);
+        check_not_reserved(mdev, &reservations, &new_queues)?;
+        check_not_assigned(&mdev.driver.state(), &new_queues, Some(mdev))?;
         if !is_possible {
             return Err(ENODEV);
         }
         let lost = Self::change(mdev, &Change::Assign(new));
         drop(reservations);
         mdev.driver.proceed();
-        mdev.wait_until_settled(Patience::Other, true, &lost);
+        mdev.wait_until_settled(&Wait::interruptible(DEFAULT_TIMEOUT), &lost);
         Ok(())
     }
 
@@ -336,9 +345,9 @@ impl MatrixMdev {
     /// `EIO` if one of them cannot be reset, or not in time.
     pub(crate) fn reset(&self) -> Result {
         let queues = {
-            let mut state = self.driver.state.lock();
+            let mut state = self.driver.state();
             let assigned = self.masks(&state).assigned;
-            let queues = Lost::new(self.masks(&state).granted, Matrix::EMPTY);
+            let queues = QueueSet::new(&self.masks(&state).granted, &Matrix::EMPTY);
             for apid in assigned.apm.iter() {
                 state.host.queues.retry_failed_of(apid, assigned.aqm);
             }
@@ -348,8 +357,8 @@ impl MatrixMdev {
             queues
         };
         self.driver.proceed();
-        self.wait_until_settled(Patience::User, false, &queues);
-        let state = self.driver.state.lock();
+        self.wait_until_settled(&Wait::new(RESET_TIMEOUT), &queues);
+        let state = self.driver.state();
         let all_reset = queues
             .rows()
             .all(|(apid, row)| row.is_subset(&state.host.queues.reset(apid)));
@@ -361,17 +370,17 @@ impl MatrixMdev {
     }
 }
 
-/// Refuses queues, which are to be assigned among others, that are reserved for the host's own
-/// drivers.
+/// Refuses queues that are reserved for the host's own drivers.
 ///
-/// What the driver has, and no mask reserves, is not: the bus is asked about the rest only, as it
-/// looks at all its queues to find one.
-fn check_not_reserved(mdev: &Mdev, reservations: &Reservations, queues: &Product) -> Result {
-    let masked = queues.intersect(&ap_bus::reserving_masks(reservations));
-    let unbound = mdev.driver.state.lock().host.queues.unbound(queues);
-    for queues in [masked, unbound].iter().flatten() {
-        for apqn in queues.queues() {
-            if ap_bus::is_reserved(reservations, apqn)? {
+/// A queue that the driver has, and that no mask reserves, is not. The bus is asked about the others
+/// only, as it looks at all its queues to find one.
+fn check_not_reserved(mdev: &Mdev, reservations: &Reservations, queues: &QueueSet) -> Result {
+    let reserved = ap_bus::reserving_masks(reservations);
+    for (apid, row) in queues.rows() {
+        let bound = mdev.driver.state().host.queues.bound(apid);
+        let doubtful = row - (bound - reserved.row(apid));
+        for apqi in doubtful.iter() {
+            if ap_bus::is_reserved(reservations, Apqn::new(apid, apqi))? {
                 return Err(EADDRNOTAVAIL);
             }
         }
@@ -379,23 +388,35 @@ fn check_not_reserved(mdev: &Mdev, reservations: &Reservations, queues: &Product
     Ok(())
 }
 
-/// Refuses queues that are assigned to other mdevs, and names those.
-fn check_not_shared(mdev: &Mdev, state: &State, queues: &Product) -> Result {
+/// Refuses queues that are assigned to an mdev. They are to be assigned to mdev `to`, or else reserved
+/// for the host's own drivers. Names some of them in a message.
+fn check_not_assigned(state: &State, queues: &QueueSet, to: Option<&Mdev>) -> Result {
     let mut named = 0;
     let mut result = Ok(());
-    for other in state.mdevs_of(queues.apm) {
-        if core::ptr::eq(&**other, mdev) {
+    for mdev in state.mdevs(Some(queues.apm())) {
+        if to.is_some_and(|to| core::ptr::eq(to, mdev)) {
             continue;
         }
-        if let Some(shared) = queues.intersect(&other.masks(state).assigned) {
-            result = Err(EADDRINUSE);
-            for apqn in shared.queues().take(NAMED_QUEUES - named) {
+        let assigned = &mdev.masks(state).assigned;
+        for (apid, row) in queues.rows() {
+            for apqi in (row & assigned.row(apid)).iter() {
+                result = Err(EADDRINUSE);
+                if named == NAMED_QUEUES {
+                    return result;
+                }
                 named += 1;
-                dev_warn!(
-                    mdev.parent(),
-                    "Userspace may not assign queue {apqn} to mdev: already assigned to {}\n",
-                    other.parent().name()
-                );
+                let apqn = Apqn::new(apid, apqi);
+                match to {
+                    Some(to) => dev_warn!(
+                        to.parent(),
+                        "Userspace may not assign queue {apqn} to mdev: already assigned to {}\n",
+                        mdev.parent().name()
+                    ),
+                    None => dev_warn!(
+                        mdev.parent(),
+                        "Can not reserve queue {apqn} for host driver: in use by mdev\n"
+                    ),
+                }
             }
         }
     }
@@ -408,26 +429,13 @@ fn check_not_shared(mdev: &Mdev, state: &State, queues: &Product) -> Result {
 /// # Errors
 ///
 /// `EADDRINUSE` if one is.
-pub(crate) fn check_not_assigned(state: &State, queues: &Product) -> Result {
-    let mut named = 0;
-    let mut result = Ok(());
-    for mdev in state.mdevs_of(queues.apm) {
-        let masks = mdev.masks(state);
-        if masks.may_reach_any(queues) {
-            result = Err(EADDRINUSE);
-        }
-        if let Some(assigned) = queues.intersect(&masks.assigned) {
-            result = Err(EADDRINUSE);
-            for apqn in assigned.queues().take(NAMED_QUEUES - named) {
-                named += 1;
-                dev_warn!(
-                    mdev.parent(),
-                    "Can not reserve queue {apqn} for host driver: in use by mdev\n"
-                );
-            }
-        }
+pub(crate) fn check_may_reserve(state: &State, queues: &QueueSet) -> Result {
+    check_not_assigned(state, queues, None)?;
+    let mut mdevs = state.mdevs(Some(queues.apm()));
+    if mdevs.any(|mdev| mdev.masks(state).may_reach_any(queues)) {
+        return Err(EADDRINUSE);
     }
-    result
+    Ok(())
 }
 
 impl vfio::Driver for MatrixMdev {
@@ -436,7 +444,7 @@ impl vfio::Driver for MatrixMdev {
     fn new() -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
             let driver = module_global::get().ok_or(ENODEV)?;
-            let id = driver.state.lock().new_mdev_id();
+            let id = driver.state().new_mdev_id();
             Ok(try_pin_init!(Self {
                 shared: LockedBy::new(&driver.state, Shared::default()),
                 aqic <- new_mutex!((), "vfio_ap::aqic"),
@@ -460,7 +468,7 @@ impl vfio::Driver for MatrixMdev {
             Self::commit(mdev, &machine);
         }
         mdev.driver.proceed();
-        mdev.wait_until_settled(Patience::User, false, &Lost::NOTHING);
+        mdev.wait_until_settled(&Wait::new(RESET_TIMEOUT), &QueueSet::NONE);
         Ok(())
     }
 
@@ -475,8 +483,8 @@ impl vfio::Driver for MatrixMdev {
         drop(hook);
         let eventfds = core::mem::take(&mut *mdev.eventfds());
         drop(eventfds);
-        mdev.wait_until_settled(Patience::Other, false, &lost);
-        aqic::release_all(mdev);
+        mdev.wait_until_settled(&Wait::new(DEFAULT_TIMEOUT), &lost);
+        pages::release_all(mdev);
     }
 
     fn ioctl(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result<isize> {
@@ -484,7 +492,7 @@ impl vfio::Driver for MatrixMdev {
     }
 
     fn dma_unmap(mdev: &Mdev, iova: u64, length: u64) {
-        aqic::unmap(mdev, iova, length);
+        pages::unmap(mdev, iova, length);
     }
 
     fn request(mdev: &Mdev, count: u32) {
@@ -525,7 +533,7 @@ impl mdev::Driver for MatrixMdev {
     }
 
     fn removed(mdev: &ARef<Mdev>) {
-        let removed = mdev.driver.state.lock().remove_mdev(mdev);
+        let removed = mdev.driver.state().remove_mdev(mdev);
         // Nobody finds it any more who could have it commit or pin something.
         work::cancel_sync::<_, COMMIT_WORK>(mdev);
         work::cancel_sync::<_, PIN_WORK>(mdev);

@@ -6,13 +6,7 @@ use kernel::{
     device,
     fmt::Write,
     prelude::*,
-    sync::Arc,
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
-    }, //
+    sync::Arc, //
 };
 
 use crate::{
@@ -25,12 +19,15 @@ use crate::{
         QueueData, //
     },
     driver::{
-        aqic,
         guest,
+        interruptions,
         module_global,
-        Driver,
-        Patience,
-        State, //
+        wait::{
+            Wait,
+            BUS_TIMEOUT,
+            DEFAULT_TIMEOUT, //
+        },
+        Driver, //
     },
     linux::sysfs,
     matrix::{
@@ -45,8 +42,8 @@ use crate::{
             Progress,
             Reset, //
         },
-        Masks,
-        Product,
+        Matrix,
+        QueueSet,
         Unbinding, //
     }, //
 };
@@ -70,13 +67,12 @@ impl ap_bus::Driver for QueueDriver {
     fn prepare(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
         let driver = module_global::get().ok_or(ENODEV)?;
         let apqn = queue.apqn();
-        driver.make_room(apqn)?;
         Ok(Queue { apqn, driver })
     }
 
     fn bound(queue: &Queue) {
         {
-            let state = &mut *queue.driver.state.lock();
+            let state = &mut *queue.driver.state();
             if state.is_in_reach(queue.apqn) {
                 state.host.queues.bind_in_reach(queue.apqn);
             } else {
@@ -86,20 +82,14 @@ impl ap_bus::Driver for QueueDriver {
         queue.driver.proceed();
         // An administrator who binds a queue of an mdev expects the guest to have it then. In a scan,
         // resets go on in parallel.
-        queue
-            .driver
-            .wait_while(Patience::Bus, false, &|state: &State| {
-                !state.host.is_scanning()
-                    && state.owner(queue.apqn).is_some_and(|masks| {
-                        state.host.queues.is_pending(queue.apqn) || !masks.is_committed()
-                    })
-            });
+        let wait = Wait::new(BUS_TIMEOUT);
+        while queue.is_awaited() && queue.driver.sleep(&wait) {}
     }
 
     fn unbound(queue: &Queue) {
         let Queue { apqn, driver } = queue;
         let how = {
-            let mut state = driver.state.lock();
+            let mut state = driver.state();
             let how = if state.is_scanner() && !state.host.config().has_queue(*apqn) {
                 Unbinding::ByScan
             } else {
@@ -118,34 +108,41 @@ impl ap_bus::Driver for QueueDriver {
     }
 
     fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {
-        match (module_global::get(), Product::new(apm, aqm)) {
-            (Some(driver), Some(queues)) => {
-                guest::check_not_assigned(&driver.state.lock(), &queues)
-            }
-            _ => Ok(()),
-        }
+        let Some(driver) = module_global::get() else {
+            return Ok(());
+        };
+        let adm = Mask::EMPTY;
+        let queues = QueueSet::new(&Matrix { apm, aqm, adm }, &Matrix::EMPTY);
+        let state = driver.state();
+        guest::check_may_reserve(&state, &queues)
     }
 
     fn config_changed(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
-            driver.state.lock().scan_begins(config.matrix());
+            driver.state().scan_begins(config.matrix());
         }
     }
 
     fn scan_complete(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
-            driver.state.lock().scan_ends(config.matrix());
+            driver.state().scan_ends(config.matrix());
             driver.proceed();
-            driver.wait_while(Patience::Bus, false, &|state: &State| {
-                let mut all = state.all_masks();
-                all.any(|masks| state.host.is_unsettled(&masks.assigned))
-            });
-            driver.state.lock().host.stop_settling();
+            driver.wait_until(BUS_TIMEOUT, |state| !state.any_unsettled());
+            driver.state().host.stop_settling();
             driver.proceed();
-            driver.wait_while(Patience::Bus, false, &|state: &State| {
-                !state.all_masks().all(Masks::is_committed)
-            });
+            driver.wait_until(BUS_TIMEOUT, |state| !state.any_uncommitted());
         }
+    }
+}
+
+impl Queue {
+    /// Returns true if a guest is about to get it, and has not.
+    fn is_awaited(&self) -> bool {
+        let state = self.driver.state();
+        !state.host.is_scanning()
+            && state.owner(self.apqn).is_some_and(|masks| {
+                state.host.queues.is_pending(self.apqn) || !masks.is_committed()
+            })
     }
 }
 
@@ -154,31 +151,37 @@ impl ap_bus::Driver for QueueDriver {
 /// That has no bound: the queue may be another driver's next. Its guest's user holds the lock of the
 /// virtual machine if it takes long.
 fn wait_until_out_of_reach(driver: &Arc<Driver>, apqn: Apqn) {
+    let mut wait = Wait::new(DEFAULT_TIMEOUT);
     let mut is_told = false;
-    while !driver.wait_while(Patience::Other, false, &|state| state.is_in_reach(apqn)) {
+    while is_in_reach(driver, apqn) {
+        if driver.sleep(&wait) {
+            continue;
+        }
         if !is_told {
             is_told = true;
             pr_warn!("queue {apqn} cannot be released yet: its guest does not give it back\n");
         }
+        wait = Wait::new(DEFAULT_TIMEOUT);
     }
+}
+
+fn is_in_reach(driver: &Driver, apqn: Apqn) -> bool {
+    driver.state().is_in_reach(apqn)
 }
 
 /// Resets a queue before the bus may give it to another driver, and ends its interruptions. No guest
 /// has it any more.
 fn release(driver: &Arc<Driver>, apqn: Apqn) {
-    let start = Instant::<Monotonic>::now();
-    let patience = driver.state.lock().release_patience();
+    let timeout = driver.state().release_patience();
+    let wait = Wait::new(timeout);
     let mut reset = Reset::default();
     let result = loop {
         let progress = reset.step(apqn, &mut pqap::Machine);
-        let waited = start.elapsed().as_millis();
-        if progress != Progress::Pending || waited >= patience {
+        if progress != Progress::Pending || !wait.sleep() {
             break progress;
         }
-        // Most resets are short.
-        fsleep(Delta::from_millis(if waited < 20 { 1 } else { 20 }));
     };
-    let mut state = driver.state.lock();
+    let mut state = driver.state();
     match result {
         // The machine resets what comes back.
         Progress::Done | Progress::Failed(NOT_AVAILABLE) => state.interruptions.release(apqn),
@@ -190,12 +193,12 @@ fn release(driver: &Arc<Driver>, apqn: Apqn) {
                     "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
                 ),
                 // Those that come in a row are told of once.
-                _ if patience == Patience::Bus as i64 => {
+                _ if timeout == BUS_TIMEOUT => {
                     pr_warn!("queue {apqn} released before its reset has finished\n");
                 }
                 _ => {}
             }
-            aqic::leave(driver, apqn);
+            interruptions::leave(driver, apqn);
         }
     }
 }
@@ -212,7 +215,7 @@ impl sysfs::Attribute for Status {
     type Device = QueueData<Queue>;
 
     fn show(&self, queue: &QueueData<Queue>, page: &mut sysfs::Page<'_>) -> Result {
-        let state = queue.driver.state.lock();
+        let state = queue.driver.state();
         page.write_str(match state.owner(queue.apqn) {
             None => "unassigned\n",
             Some(masks) if masks.granted.has_queue(queue.apqn) => "in use\n",

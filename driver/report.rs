@@ -70,7 +70,7 @@ impl Writer for Report {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mdev = &*self.0;
         let (masks, config, (interruptions, kept)) = {
-            let state = mdev.driver.state.lock();
+            let state = mdev.driver.state();
             (
                 *mdev.masks(&state),
                 *state.host.config(),
@@ -91,7 +91,7 @@ impl Writer for Report {
         let wanted = masks.assigned.intersect(&config);
         for apid in wanted.apm.iter() {
             // The lock is given back after each adapter: this may be long.
-            let state = mdev.driver.state.lock();
+            let state = mdev.driver.state();
             let missing = state.host.queues.missing(apid, wanted.aqm);
             drop(state);
             if let Some(missing) = missing {
@@ -99,7 +99,7 @@ impl Writer for Report {
             }
         }
 
-        let state = mdev.driver.state.lock();
+        let state = mdev.driver.state();
         let History {
             commits,
             queues_lost,

@@ -80,18 +80,18 @@ fn raw_work<T: HasWork<T, ID>, const ID: u64>(item: &T) -> *mut bindings::work_s
     unsafe { Work::raw_get(T::raw_get_work(core::ptr::from_ref(item).cast_mut())) }
 }
 
-/// Has `run` called when the current task has left the system call that it is in.
+/// Has `run` called when the current task has left the system call that it is in. Without memory for
+/// that, `run` is called at once.
 ///
 /// The last reference to a file is given back by a task on its way to user space, so a file is made,
 /// and given back: its operations keep the module until they have returned.
 ///
 /// C header: [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
-///
-/// # Errors
-///
-/// `ENOMEM`, or `ENFILE` if there are too many files. Then `run` is not called.
-pub(crate) fn after_system_call<F: FnOnce() + Send + 'static>(run: F) -> Result {
-    let run = KBox::into_raw(KBox::new(run, GFP_KERNEL)?);
+pub(crate) fn after_system_call<F: FnOnce() + Send + 'static>(run: F) {
+    let Ok(place) = KBox::new_uninit(GFP_KERNEL) else {
+        return run();
+    };
+    let run = KBox::into_raw(KBox::write(place, run));
     // SAFETY: The name is a string. The operations are static, and take `run` over.
     let file = from_err_ptr(unsafe {
         b::anon_inode_getfile(
@@ -104,13 +104,12 @@ pub(crate) fn after_system_call<F: FnOnce() + Send + 'static>(run: F) -> Result 
     match file {
         // SAFETY: The one reference is ours.
         Ok(file) => unsafe { bindings::fput(file) },
-        Err(error) => {
+        Err(_) => {
             // SAFETY: It came out of a box just now, and nobody else has it.
-            drop(unsafe { KBox::from_raw(run) });
-            return Err(error);
+            let run = unsafe { KBox::from_raw(run) };
+            KBox::into_inner(run)();
         }
     }
-    Ok(())
 }
 
 /// The operations of a file that does something when it goes.

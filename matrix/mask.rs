@@ -120,6 +120,7 @@ impl<I> Mask<I> {
     }
 
     /// Whether there is nothing in the set.
+    #[inline(never)]
     pub const fn is_empty(&self) -> bool {
         let [a, b, c, d] = self.words;
         a | b | c | d == 0

@@ -30,8 +30,7 @@ use crate::{
             Apqn,
             Mask, //
         },
-        Lost,
-        Product, //
+        QueueSet, //
     }, //
 };
 
@@ -204,8 +203,8 @@ impl Entry {
     }
 }
 
-/// Where the state of the queues is kept: an entry for each adapter, at the place of its number, up to
-/// the greatest one that a bound queue has had.
+/// Where the state of the queues is kept: an entry for each adapter that can have a queue bound, at the
+/// place of its number.
 pub trait Storage: DerefMut<Target = [Entry]> {}
 
 impl<S: DerefMut<Target = [Entry]>> Storage for S {}
@@ -231,7 +230,7 @@ pub struct Queues<S> {
 }
 
 impl<S: Storage> Queues<S> {
-    /// No queue is bound. `entries` is empty, or has nothing but [`Entry::NONE`].
+    /// No queue is bound. `entries` has nothing but [`Entry::NONE`].
     pub fn new(entries: S) -> Self {
         Self {
             entries,
@@ -240,30 +239,14 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    /// Returns true if there is room for a queue.
-    pub fn has_room(&self, apqn: Apqn) -> bool {
-        usize::from(apqn.apid.0) < self.entries.len()
-    }
-
-    /// Moves all to other entries, which have nothing but [`Entry::NONE`], if these are more. Returns
-    /// those that are not needed any more.
-    pub fn move_to(&mut self, mut entries: S) -> S {
-        match entries.get_mut(..self.entries.len()) {
-            Some(place) => {
-                place.copy_from_slice(&self.entries);
-                core::mem::replace(&mut self.entries, entries)
-            }
-            None => entries,
-        }
-    }
-
+    #[inline(never)]
     fn adapter(&self, apid: Apid) -> &Entry {
         self.entries
             .get(usize::from(apid.0))
             .unwrap_or(&Entry::NONE)
     }
 
-    /// Changes one adapter, if there is room for it, and takes note of that.
+    /// Changes one adapter, and takes note of that.
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Entry)) {
         if let Some(adapter) = self.entries.get_mut(usize::from(apid.0)) {
             change(adapter);
@@ -299,7 +282,7 @@ impl<S: Storage> Queues<S> {
         &self.changed
     }
 
-    /// All adapters that there is room for.
+    /// All adapters that have an entry.
     fn all(&self) -> Mask<Apid> {
         match self.entries.len() {
             0 => Mask::EMPTY,
@@ -323,11 +306,9 @@ impl<S: Storage> Queues<S> {
         adapter.usable - adapter.pending
     }
 
-    /// Those of some queues of which it is not sure that they are bound: each adapter that has one
-    /// which is not, with all domains.
-    pub fn unbound(&self, queues: &Product) -> Option<Product> {
-        let is_unbound = |apid| !queues.aqm.is_subset(&self.adapter(apid).bound);
-        Product::new(queues.apm.filter(is_unbound), queues.aqm)
+    /// The domains of an adapter whose queues are bound to the driver.
+    pub fn bound(&self, apid: Apid) -> Mask<Apqi> {
+        self.adapter(apid).bound
     }
 
     /// What is the matter with the queues of an adapter with these domains; [`None`] if nothing is.
@@ -342,8 +323,7 @@ impl<S: Storage> Queues<S> {
         })
     }
 
-    /// Adds a bound queue, for which there has to be room ([`Self::has_room`]). It is unusable until it
-    /// was reset.
+    /// Adds a bound queue, whose adapter has to have an entry. It is unusable until it was reset.
     pub fn bind(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| {
             adapter.bound.insert(apqn.apqi);
@@ -368,7 +348,7 @@ impl<S: Storage> Queues<S> {
 
     /// Queues are about to be taken from a guest: from now on nobody may get them. Returns how many
     /// there are.
-    pub fn hold(&mut self, lost: &Lost) -> u32 {
+    pub fn hold(&mut self, lost: &QueueSet) -> u32 {
         let mut count = 0;
         for (apid, row) in lost.rows() {
             self.change(apid, |adapter| adapter.clear(row));
@@ -378,7 +358,7 @@ impl<S: Storage> Queues<S> {
     }
 
     /// The guest has lost these queues: begins the resets of those that are still held for that.
-    pub fn reset_held(&mut self, lost: &Lost) {
+    pub fn reset_held(&mut self, lost: &QueueSet) {
         for (apid, row) in lost.rows() {
             self.change(apid, |adapter| adapter.want_reset(row & adapter.held()));
         }
@@ -417,7 +397,7 @@ impl<S: Storage> Queues<S> {
     }
 
     /// Whether a reset of one of these queues is wanted or under way.
-    pub fn any_pending_of(&self, lost: &Lost) -> bool {
+    pub fn any_pending_of(&self, lost: &QueueSet) -> bool {
         lost.rows()
             .any(|(apid, row)| self.adapter(apid).pending.intersects(&row))
     }

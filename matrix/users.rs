@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which mdevs have to do with which adapter.
+//! An index of mdevs by adapter.
 //!
-//! Owns one bit for each adapter and mdev, so that what happens to an adapter costs nothing for the
-//! mdevs that have nothing to do with it. Knows mdevs by small numbers only, their slots.
+//! Owns one bit for each adapter and mdev, so that an event of one adapter costs nothing for mdevs
+//! without that adapter. Knows an mdev only by its slot, a small number.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
-
-use core::ops::DerefMut;
 
 use crate::matrix::mask::{
     Apid,
@@ -15,86 +13,61 @@ use crate::matrix::mask::{
     IDS, //
 };
 
-/// Slots in one word.
-const SLOTS: usize = u64::BITS as usize;
+/// The number of slots in one [`Users`].
+pub const SLOTS: usize = u64::BITS as usize;
 
-/// A bit for each adapter and slot: for each adapter as many words as all slots take.
-pub struct Users<W> {
-    words: W,
+/// For each adapter, the slots whose mdev has the adapter assigned or in the reach of its guest.
+pub struct Users {
+    by_adapter: [u64; IDS],
+    taken: u64,
 }
 
-impl<W: DerefMut<Target = [u64]>> Users<W> {
-    /// How many words there have to be for so many slots.
-    pub const fn words_for(slots: usize) -> usize {
-        IDS * slots.div_ceil(SLOTS)
+impl Users {
+    /// All slots are free.
+    pub const NONE: Self = Self {
+        by_adapter: [0; IDS],
+        taken: 0,
+    };
+
+    /// Takes a free slot. Returns [`None`] if there is none.
+    pub fn take_slot(&mut self) -> Option<usize> {
+        let slot = self.taken.trailing_ones();
+        self.taken |= 1u64.checked_shl(slot)?;
+        Some(slot as usize)
     }
 
-    /// Nobody uses anything. `words` are all 0, as many as [`Self::words_for`] says.
-    pub const fn new(words: W) -> Self {
-        Self { words }
+    /// Frees a slot, which must have no adapters any more.
+    pub fn free_slot(&mut self, slot: usize) {
+        self.taken &= !(1 << slot);
     }
 
-    fn width(&self) -> usize {
-        self.words.len() / IDS
-    }
-
-    /// How many slots there are.
-    pub fn slots(&self) -> usize {
-        self.width() * SLOTS
-    }
-
-    /// Moves all bits to `words`, which are all 0, and more. Returns the words that they were in.
-    pub fn grow(&mut self, words: W) -> W {
-        let (old, width) = (core::mem::replace(&mut self.words, words), self.width());
-        let old_width = old.len() / IDS;
-        if old_width != 0 {
-            for (new, old) in self.words.chunks_mut(width).zip(old.chunks(old_width)) {
-                for (new, old) in new.iter_mut().zip(old) {
-                    *new = *old;
-                }
-            }
-        }
-        old
-    }
-
-    /// The adapters that a slot has to do with were `old`, and are `new` from now on.
+    /// Replaces the adapters of a slot.
     pub fn change(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
-        let (width, bit) = (self.width(), 1 << (slot % SLOTS));
         for apid in ((*old - *new) | (*new - *old)).iter() {
-            let place = usize::from(apid.0) * width + slot / SLOTS;
-            if let Some(word) = self.words.get_mut(place) {
-                *word = if new.contains(apid) {
-                    *word | bit
-                } else {
-                    *word & !bit
-                };
-            }
+            self.by_adapter[usize::from(apid.0)] ^= 1 << slot;
         }
     }
 
-    /// The slots that have to do with one of these adapters, each once, in their order.
-    pub fn of(&self, apm: Mask<Apid>) -> impl Iterator<Item = usize> + '_ {
-        let width = self.width();
-        (0..width).flat_map(move |column| {
-            let word = |apid: Apid| self.words.get(usize::from(apid.0) * width + column);
-            let all = apm.iter().filter_map(word).fold(0, |all, word| all | word);
-            Bits(all).map(move |bit| column * SLOTS + bit)
-        })
+    /// Returns the slots that have one of these adapters. With [`None`], returns all slots that are
+    /// taken.
+    pub fn slots(&self, apm: Option<&Mask<Apid>>) -> Slots {
+        let users = |apid: Apid| self.by_adapter[usize::from(apid.0)];
+        Slots(apm.map_or(self.taken, |apm| {
+            apm.iter().fold(0, |slots, apid| slots | users(apid))
+        }))
     }
 }
 
-/// The numbers of the bits of a word that are 1, the lowest first.
-struct Bits(u64);
+/// A set of slots. Iterates in ascending order.
+#[derive(Clone, Copy, Default)]
+pub struct Slots(u64);
 
-impl Iterator for Bits {
+impl Iterator for Slots {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        if self.0 == 0 {
-            return None;
-        }
-        let bit = self.0.trailing_zeros() as usize;
-        self.0 &= self.0 - 1;
-        Some(bit)
+        let slot = self.0.trailing_zeros();
+        self.0 &= !1u64.checked_shl(slot)?;
+        Some(slot as usize)
     }
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Host, Lost, Masks, Matrix, User},
+    matrix::{Host, Masks, Matrix, QueueSet, User},
     queues::{response, Entry, Instructions, Queues},
     text::{parse_matrix, Listing},
 };
@@ -94,7 +94,7 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
         (
             "which queues it loses",
             Box::new(move || {
-                let lost = Lost::new(black_box(everything), black_box(half));
+                let lost = QueueSet::new(black_box(&everything), black_box(&half));
                 black_box(lost.rows().fold(Mask::EMPTY, |all, (_, row)| all | row));
             }),
         ),

@@ -23,7 +23,7 @@ use std::{
 use vfio_ap_core::{
     interrupts::{self, Control, Facts, Interruption},
     mask::{Apid, Apqi, Apqn, Mask},
-    matrix::{Change, Host, Lost, Masks, Matrix, Unbinding, User},
+    matrix::{Change, Host, Masks, Matrix, QueueSet, Unbinding, User},
     queues::{response, Entry, Instructions, Progress, Queues, Reset},
 };
 
@@ -798,7 +798,7 @@ impl<'a> World<'a> {
     fn waiter_looks(&mut self) {
         if let Some((g, lost)) = self.shell.waiter {
             let masks = &self.masks[usize::from(g)];
-            let lost = Lost::new(matrix(lost), Matrix::EMPTY);
+            let lost = QueueSet::new(&matrix(lost), &Matrix::EMPTY);
             let host = &self.host;
             let is_unfinished = !masks.is_committed()
                 || host.queues.any_pending_of(&lost)
@@ -1105,7 +1105,7 @@ impl<'a> World<'a> {
         for apid in assigned.apm.iter() {
             self.host.queues.retry_failed_of(apid, assigned.aqm);
         }
-        for (apid, row) in Lost::new(granted, Matrix::EMPTY).rows() {
+        for (apid, row) in QueueSet::new(&granted, &Matrix::EMPTY).rows() {
             self.host.queues.reset_in_place(apid, row);
         }
         self.proceed();

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Change, Host, Masks, Matrix, Product, Unbinding, User},
+    matrix::{Change, Host, Masks, Matrix, QueueSet, Unbinding, User},
     queues::{response, Entry, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
@@ -96,12 +96,9 @@ impl World {
     /// Whether a queue is reserved for the host is asked for all that the driver does not have.
     fn look_for_unbound(&self, n: usize, assigned: &Matrix) {
         let old = self.mdevs[n].assigned;
-        for product in assigned.new_queues(&old).into_iter().flatten() {
-            let unbound = self.host.queues.unbound(&product);
-            for apqn in product.queues() {
-                let is_asked = unbound.is_some_and(|unbound| unbound.apm.contains(apqn.apid));
-                assert!(is_asked || self.bound.contains(&apqn.to_raw()));
-            }
+        for apqn in QueueSet::new(assigned, &old).queues() {
+            let is_bound = self.host.queues.bound(apqn.apid).contains(apqn.apqi);
+            assert_eq!(is_bound, self.bound.contains(&apqn.to_raw()));
         }
     }
 
@@ -257,7 +254,7 @@ impl World {
 
 /// Returns true if there is a queue in both.
 fn share(a: &Matrix, b: &Matrix) -> bool {
-    Product::new(a.apm, a.aqm).is_some_and(|queues| queues.intersect(b).is_some())
+    !QueueSet::new(&a.intersect(b), &Matrix::EMPTY).is_empty()
 }
 
 fn subset(a: &Matrix, b: &Matrix) -> bool {
@@ -529,22 +526,14 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn there_is_room_for_each_queue() {
-    let mut queues = Queues::new(Vec::new());
-    for apqn in [apqn(3, 0), apqn(0, 200), apqn(255, 255)] {
-        if !queues.has_room(apqn) {
-            let old = queues.move_to(vec![Entry::NONE; usize::from(apqn.apid.0) + 1]);
-            assert!(old.len() <= usize::from(apqn.apid.0));
-        }
-        assert!(queues.has_room(apqn));
+fn a_queue_without_an_entry_stays_unusable() {
+    let mut queues = Queues::new(vec![Entry::NONE; 4]);
+    for apqn in [apqn(3, 200), apqn(4, 200)] {
         queues.bind(apqn);
         queues.step(apqn.apid, &mut Hardware::default(), |_, _, _| {});
         let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
-        assert_eq!(queues.complete(apm, aqm), apm);
-        let next = Mask::only(Apqi(apqn.apqi.0 ^ 1));
-        assert_eq!(queues.complete(apm, aqm | next), Mask::EMPTY);
+        let has_entry = apqn.apid == Apid(3);
+        assert_eq!(queues.complete(apm, aqm) == apm, has_entry);
+        assert_eq!(queues.is_bound(apqn), has_entry);
     }
-    // What somebody else has made room for meanwhile stays.
-    assert_eq!(queues.move_to(vec![Entry::NONE; 4]).len(), 4);
-    assert!(queues.is_bound(apqn(3, 0)) && queues.is_bound(apqn(255, 255)));
 }

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use vfio_ap_core::{
     mask::{Apid, Mask},
-    users::Users,
+    users::{Users, SLOTS},
 };
 
 fn adapters(bits: u8) -> Mask<Apid> {
@@ -19,21 +19,36 @@ fn adapters(bits: u8) -> Mask<Apid> {
 proptest! {
     #[test]
     fn the_index_finds_whom_a_search_finds(
-        changes in prop::collection::vec((0usize..200, any::<u8>()), 0..100),
+        changes in prop::collection::vec((0..SLOTS, any::<u8>()), 0..100),
         asked in any::<u8>(),
     ) {
-        let mut users = Users::new(Vec::new());
-        let mut all = [0u8; 200];
+        let mut users = Users::NONE;
+        let mut all = [0u8; SLOTS];
         for (slot, bits) in changes {
-            while users.slots() <= slot {
-                let more = Users::<Vec<u64>>::words_for(users.slots() + 64);
-                users.grow(vec![0; more]);
-            }
             users.change(slot, &adapters(all[slot]), &adapters(bits));
             all[slot] = bits;
         }
-        let found: Vec<usize> = users.of(adapters(asked)).collect();
-        let expected: Vec<usize> = (0..200).filter(|slot| all[*slot] & asked != 0).collect();
+        let found: Vec<usize> = users.slots(Some(&adapters(asked))).collect();
+        let expected: Vec<usize> = (0..SLOTS).filter(|slot| all[*slot] & asked != 0).collect();
         prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn each_slot_is_taken_once(freed in prop::collection::btree_set(0..SLOTS, 0..SLOTS)) {
+        let mut users = Users::NONE;
+        for slot in 0..SLOTS {
+            prop_assert_eq!(users.take_slot(), Some(slot));
+        }
+        prop_assert_eq!(users.take_slot(), None);
+        prop_assert!(users.slots(None).eq(0..SLOTS));
+        for slot in &freed {
+            users.free_slot(*slot);
+        }
+        prop_assert!(users.slots(None).eq((0..SLOTS).filter(|slot| !freed.contains(slot))));
+        let mut again = Vec::new();
+        while let Some(slot) = users.take_slot() {
+            again.push(slot);
+        }
+        prop_assert!(again.iter().eq(&freed));
     }
 }
