@@ -119,40 +119,40 @@ pub(crate) trait Driver {
     fn attributes() -> &'static sysfs::Groups<QueueData<Self::Data>>;
 
     /// Prepares the data for a queue that is being bound. The last step that may fail.
-    fn prepare(queue: &Queue<device::Core<'_>>) -> Result<Self::Data>;
+    fn probe(queue: &Queue<device::Core<'_>>) -> Result<Self::Data>;
 
     /// The queue is bound.
     fn bound(data: &Self::Data);
 
     /// The queue is being unbound. Its attributes are gone already.
-    fn unbound(data: &Self::Data);
+    fn unbind(data: &Self::Data);
 
     /// Whether queues may be reserved for the host's own drivers.
     ///
-    /// Called with [`lock_reservations`] held.
-    fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result;
+    /// Called with [`lock_ap_attr`] held.
+    fn in_use(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result;
 
     /// A scan of the bus begins by finding that the host configuration has changed.
-    fn config_changed(config: &ConfigInfo);
+    fn on_config_changed(config: &ConfigInfo);
 
-    /// The scan that [`Self::config_changed`] has announced is complete. Where the driver was
+    /// The scan that [`Self::on_config_changed`] has announced is complete. Where the driver was
     /// registered within it, only this call comes.
-    fn scan_complete(config: &ConfigInfo);
+    fn on_scan_complete(config: &ConfigInfo);
 }
 
 /// Lets [`driver::Registration`] register a [`Driver`] with the bus.
-pub(crate) struct Adapter<T: Driver>(PhantomData<T>);
+pub(crate) struct Callbacks<T: Driver>(PhantomData<T>);
 
 // SAFETY: `struct ap_driver` is `repr(C)` and embeds a `struct device_driver` at that offset;
 // `probe_callback` stores a `QueueData<T::Data>`.
-unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
+unsafe impl<T: Driver> driver::DriverLayout for Callbacks<T> {
     type DriverType = b::ap_driver;
     type DriverData<'bound> = QueueData<T::Data>;
     const DEVICE_DRIVER_OFFSET: usize = offset_of!(b::ap_driver, driver);
 }
 
 // SAFETY: Unregistering is valid after registering only.
-unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
+unsafe impl<T: Driver> driver::RegistrationOps for Callbacks<T> {
     unsafe fn register(
         driver: &Opaque<b::ap_driver>,
         name: &'static CStr,
@@ -202,13 +202,13 @@ const fn queue_id(dev_type: u32) -> b::ap_device_id {
     id
 }
 
-impl<T: Driver> Adapter<T> {
+impl<T: Driver> Callbacks<T> {
     extern "C" fn probe_callback(dev: *mut b::ap_device) -> ffi::c_int {
         // SAFETY: The table of ids matches queues only.
         let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
         from_result(|| {
             let dev: &device::Device<device::CoreInternal<'_>> = queue.as_ref();
-            dev.set_drvdata(T::prepare(queue).map(QueueData))?;
+            dev.set_drvdata(T::probe(queue).map(QueueData))?;
             // SAFETY: Set just now.
             T::bound(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
             Ok(0)
@@ -220,14 +220,14 @@ impl<T: Driver> Adapter<T> {
         let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
         let dev: &device::Device<device::CoreInternal<'_>> = queue.as_ref();
         // SAFETY: `probe_callback` has set it; it is dropped after this callback.
-        T::unbound(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
+        T::unbind(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
     }
 
     extern "C" fn in_use_callback(apm: *mut ffi::c_ulong, aqm: *mut ffi::c_ulong) -> ffi::c_int {
         // SAFETY: The bus gives masks of 256 bits each.
         let (apm, aqm) = unsafe { (*apm.cast(), *aqm.cast()) };
         from_result(|| {
-            T::may_reserve(Mask::from_words(apm), Mask::from_words(aqm))?;
+            T::in_use(Mask::from_words(apm), Mask::from_words(aqm))?;
             Ok(0)
         })
     }
@@ -237,7 +237,7 @@ impl<T: Driver> Adapter<T> {
         _old: *mut b::ap_config_info,
     ) {
         // SAFETY: Valid for this call.
-        T::config_changed(unsafe { config(&*new) });
+        T::on_config_changed(unsafe { config(&*new) });
     }
 
     extern "C" fn scan_complete_callback(
@@ -245,7 +245,7 @@ impl<T: Driver> Adapter<T> {
         _old: *mut b::ap_config_info,
     ) {
         // SAFETY: Valid for this call.
-        T::scan_complete(unsafe { config(&*new) });
+        T::on_scan_complete(unsafe { config(&*new) });
     }
 }
 
@@ -264,28 +264,28 @@ fn config(info: &b::ap_config_info) -> &ConfigInfo {
 /// # Invariants
 ///
 /// The guard is that of `ap_attr_mutex`.
-pub(crate) struct Reservations {
+pub(crate) struct ApAttrGuard {
     _guard: Guard<'static, (), MutexBackend>,
 }
 
 /// Keeps `apmask` and `aqmask` as they are.
 ///
 /// Outermost lock: to be taken before all locks of the driver.
-pub(crate) fn lock_reservations() -> Reservations {
+pub(crate) fn lock_ap_attr() -> ApAttrGuard {
     // SAFETY: A mutex of the bus, which is built in or pinned by this module's use of it.
     let mutex: &'static Lock<(), MutexBackend> =
         unsafe { Lock::from_raw(&raw mut b::ap_attr_mutex) };
     // INVARIANT: As seen here.
-    Reservations {
+    ApAttrGuard {
         _guard: mutex.lock(),
     }
 }
 
 /// `apmask` and `aqmask`, which reserve the queues of these adapters and domains for the host's own
 /// drivers, unless a queue has a `driver_override`.
-pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
+pub(crate) fn reserved_masks(_guard: &ApAttrGuard) -> Matrix {
     // SAFETY: Masks of 256 bits each; the caller has the lock that protects them, by the type
-    // invariant of `Reservations`.
+    // invariant of `ApAttrGuard`.
     unsafe {
         Matrix {
             apm: Mask::from_words(*(&raw const b::ap_perms.apm).cast()),
@@ -299,8 +299,8 @@ pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
 ///
 /// The bus can be asked for a whole product of masks, too, but then looks at all 256 domains for each
 /// adapter.
-pub(crate) fn is_reserved(_reservations: &Reservations, apqn: Apqn) -> Result<bool> {
-    // SAFETY: Takes any numbers; the caller has the lock, as in `reserving_masks`.
+pub(crate) fn is_reserved(_guard: &ApAttrGuard, apqn: Apqn) -> Result<bool> {
+    // SAFETY: Takes any numbers; the caller has the lock, as in `reserved_masks`.
     let reserved = unsafe { b::ap_owned_by_def_drv(apqn.apid.0.into(), apqn.apqi.0.into()) };
     to_result(reserved)?;
     Ok(reserved != 0)

@@ -3,7 +3,7 @@
 //! The state that all of the driver shares, and the step in which every event ends.
 //!
 //! An event (a queue is bound, the host configuration changes, a reset ends …) changes the state under
-//! the lock and then calls [`Driver::proceed`]: resets go on as far as they can without waiting, and it
+//! the lock and then calls [`VfioAp::reconcile`]: resets go on as far as they can without waiting, and it
 //! is decided what each guest has to have. So no event needs to know what another one did before it.
 //!
 //! A decision is carried out by the work of the mdev that it concerns, or by its user. Nobody else does
@@ -12,14 +12,14 @@
 //! Nothing waits for hardware with a lock held: see [`Wait`].
 //! See `Documentation/locking.rst` for the order of locks.
 
+pub(crate) mod ap_driver;
 pub(crate) mod aqic;
 mod attributes;
-pub(crate) mod guest;
 mod interruptions;
 mod ioctl;
+pub(crate) mod matrix_mdev;
 pub(crate) mod module_global;
 mod pages;
-pub(crate) mod queue;
 mod report;
 mod wait;
 
@@ -57,11 +57,11 @@ use crate::{
         pqap, //
     },
     driver::{
-        guest::MatrixMdev,
         interruptions::{
             Interruptions,
             MdevId, //
         },
+        matrix_mdev::MatrixMdev,
         wait::{
             Wait,
             BUS_TIMEOUT, //
@@ -79,16 +79,16 @@ use crate::{
             Apqn,
             Mask, //
         },
+        mdev_index::{
+            MdevIndex,
+            Slots,
+            SLOTS, //
+        },
         queues::{
             response::NOT_AVAILABLE,
             Entry,
             Progress,
             Queues, //
-        },
-        users::{
-            Slots,
-            Users,
-            SLOTS, //
         },
         Host,
         Limits,
@@ -102,10 +102,10 @@ use crate::{
 pub(crate) type Mdev = vfio::Device<MatrixMdev>;
 
 /// Time between two looks at pending resets, in milliseconds.
-const LOOK_INTERVAL: u32 = 20;
+const POLL_INTERVAL: u32 = 20;
 
-/// Looks between two calls of [`Queues::grow_old`]: a reset is overdue after one to two seconds.
-const LOOKS_PER_AGE: u32 = 50;
+/// Looks between two calls of [`Queues::age_resets`]: a reset is overdue after one to two seconds.
+const POLLS_PER_AGE: u32 = 50;
 
 /// How many [`Group`]s there can be: enough for [`MatrixMdev::MAX_INSTANCES`].
 ///
@@ -115,7 +115,7 @@ const MAX_GROUPS: usize = <MatrixMdev as mdev::Driver>::MAX_INSTANCES as usize /
 /// Time after which resets that failed are tried again, in milliseconds.
 const RETRY_INTERVAL: u32 = 5_000;
 
-/// What [`Driver::state`] protects.
+/// What [`VfioAp::state`] protects.
 pub(crate) struct State {
     /// The host configuration and the queues.
     pub(crate) host: Host<KVVec<Entry>>,
@@ -126,20 +126,20 @@ pub(crate) struct State {
     /// Has room for [`MAX_GROUPS`].
     groups: Groups,
     last_mdev: MdevId,
-    looks: u32,
+    polls: u32,
     /// The task that scans the bus, from the announcement of a change to the end.
     scanner: Option<usize>,
     /// When somebody last began to wait for resets of queues that leave the driver.
-    release_began: Option<Instant<Monotonic>>,
+    release_start: Option<Instant<Monotonic>>,
     /// A reset has told otherwise than the configuration.
-    is_configuration_doubtful: bool,
+    config_suspect: bool,
     /// No more work: the driver goes.
     stopping: bool,
 }
 
 /// Some mdevs, by their slots, and which of them use which adapter.
 struct Group {
-    users: Users,
+    index: MdevIndex,
     mdevs: [Option<ARef<Mdev>>; SLOTS],
 }
 
@@ -175,7 +175,7 @@ impl<'a> Iterator for Mdevs<'a> {
             }
             let group = self.groups.next()?;
             self.mdevs = &group.mdevs;
-            self.slots = group.users.slots(self.apm.as_ref());
+            self.slots = group.index.slots(self.apm.as_ref());
         }
     }
 }
@@ -188,9 +188,9 @@ impl State {
     }
 
     /// Replaces the adapters that an mdev has assigned or in the reach of its guest.
-    pub(crate) fn note_use(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
+    pub(crate) fn index_adapters(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
         if let Some(group) = self.groups.get_mut(slot / SLOTS) {
-            group.users.change(slot % SLOTS, old, new);
+            group.index.change(slot % SLOTS, old, new);
         }
     }
 
@@ -203,7 +203,7 @@ impl State {
     /// Adds an mdev. Returns false if no group has a free slot.
     fn try_add_mdev(&mut self, mdev: &ARef<Mdev>) -> bool {
         for (i, group) in self.groups.iter_mut().enumerate() {
-            if let Some(slot) = group.users.take_slot() {
+            if let Some(slot) = group.index.take_slot() {
                 group.mdevs[slot] = Some(mdev.clone());
                 mdev.set_slot(self, i * SLOTS + slot);
                 return true;
@@ -216,9 +216,9 @@ impl State {
     pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
         let slot = mdev.slot(self);
         let adapters = mdev.masks(self).adapters();
-        self.note_use(slot, &adapters, &Mask::EMPTY);
+        self.index_adapters(slot, &adapters, &Mask::EMPTY);
         let group = self.groups.get_mut(slot / SLOTS)?;
-        group.users.free_slot(slot % SLOTS);
+        group.index.free_slot(slot % SLOTS);
         group.mdevs[slot % SLOTS].take()
     }
 
@@ -236,26 +236,26 @@ impl State {
     }
 
     /// Returns true if it will be known soon only what an mdev is to have.
-    pub(crate) fn any_unsettled(&self) -> bool {
+    pub(crate) fn any_awaits_resets(&self) -> bool {
         self.mdevs(None)
             .any(|mdev| self.host.is_unsettled(&mdev.masks(self).assigned))
     }
 
     /// Returns true if a guest may be able to use a queue.
-    pub(crate) fn is_in_reach(&self, apqn: Apqn) -> bool {
+    pub(crate) fn is_reachable(&self, apqn: Apqn) -> bool {
         self.mdevs(Some(Mask::only(apqn.apid)))
             .any(|mdev| mdev.masks(self).may_reach(apqn))
     }
 
     /// Decides what each guest has to have, as far as that may have changed, and has the work of its
     /// mdev carry it out.
-    fn decide(&mut self) {
+    fn update_guests(&mut self) {
         // Who loses queues changes what others are decided by.
-        while self.host.is_to_be_followed() {
-            let concerned = (!self.host.is_reconfigured()).then(|| *self.host.queues.changed());
-            self.for_each(concerned, Mdev::follow);
-            self.host.forget_changes();
-            self.for_each(concerned, Mdev::carry_out_decided);
+        while self.host.needs_update() {
+            let concerned = (!self.host.affects_all()).then(|| *self.host.queues.changed());
+            self.for_each(concerned, Mdev::update_due);
+            self.host.clear_changes();
+            self.for_each(concerned, Mdev::apply_update);
         }
     }
 
@@ -270,10 +270,10 @@ impl State {
 
     /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
     /// back between two scans, of which the bus does not tell.
-    fn ask_about_configuration(&mut self) {
-        if core::mem::take(&mut self.is_configuration_doubtful) && !self.host.is_scanning() {
+    fn recheck_config(&mut self) {
+        if core::mem::take(&mut self.config_suspect) && !self.host.is_scanning() {
             if let Some(info) = pqap::qci() {
-                self.host.reconfigure(info.matrix());
+                self.host.set_config(info.matrix());
             }
         }
     }
@@ -297,14 +297,14 @@ impl State {
 
     /// For how long one may wait for the reset of a queue that leaves the driver, in milliseconds.
     /// All that leave in a row share one second.
-    pub(crate) fn release_patience(&mut self) -> i64 {
+    pub(crate) fn release_timeout(&mut self) -> i64 {
         const ROW: i64 = 5 * BUS_TIMEOUT;
 
         let elapsed = |began: &Instant<Monotonic>| began.elapsed().as_millis();
-        match self.release_began.as_ref().map(elapsed) {
+        match self.release_start.as_ref().map(elapsed) {
             Some(waited) if waited < ROW => (BUS_TIMEOUT - waited).max(0),
             _ => {
-                self.release_began = Some(Instant::now());
+                self.release_start = Some(Instant::now());
                 BUS_TIMEOUT
             }
         }
@@ -317,14 +317,14 @@ fn current_task() -> usize {
 
 /// The driver.
 #[pin_data]
-pub(crate) struct Driver {
+pub(crate) struct VfioAp {
     /// Innermost lock. Held for a bounded time, never while waiting for anything.
     #[pin]
     pub(crate) state: Mutex<State>,
     #[pin]
-    look_again: DelayedWork<Driver>,
+    poll_work: DelayedWork<VfioAp>,
     #[pin]
-    retry: DelayedWork<Driver, RETRY>,
+    retry_work: DelayedWork<VfioAp, RETRY>,
     /// For those who look for the reason of something.
     pub(crate) debug: DebugFeature,
     /// Where each mdev has its [`Report`](crate::driver::report::Report).
@@ -334,16 +334,16 @@ pub(crate) struct Driver {
 const RETRY: u64 = 1;
 
 impl_has_delayed_work! {
-    impl HasDelayedWork<Self> for Driver { self.look_again }
-    impl HasDelayedWork<Self, RETRY> for Driver { self.retry }
+    impl HasDelayedWork<Self> for VfioAp { self.poll_work }
+    impl HasDelayedWork<Self, RETRY> for VfioAp { self.retry_work }
 }
 
-impl WorkItem for Driver {
+impl WorkItem for VfioAp {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.grow_old();
-        this.proceed();
+        this.age_resets();
+        this.reconcile();
         let remain = {
             let State {
                 host,
@@ -355,22 +355,22 @@ impl WorkItem for Driver {
             interruptions.any_ending()
         };
         if remain {
-            this.look_later();
+            this.schedule_poll();
         }
         this.release_unpinned();
     }
 }
 
-impl WorkItem<RETRY> for Driver {
+impl WorkItem<RETRY> for VfioAp {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
         this.state().host.queues.retry_failed();
-        this.proceed();
+        this.reconcile();
     }
 }
 
-impl Driver {
+impl VfioAp {
     /// A driver without any queues and mdevs.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let (config, limits) = match pqap::qci() {
@@ -387,17 +387,17 @@ impl Driver {
             interruptions: Interruptions::new(),
             groups: KVec::with_capacity(MAX_GROUPS, GFP_KERNEL)?,
             last_mdev: 0,
-            looks: 0,
+            polls: 0,
             scanner: None,
-            release_began: None,
-            is_configuration_doubtful: false,
+            release_start: None,
+            config_suspect: false,
             stopping: false,
         };
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_mutex!(state, "vfio_ap::state"),
-                look_again <- new_delayed_work!("vfio_ap::look_again"),
-                retry <- new_delayed_work!("vfio_ap::retry"),
+                poll_work <- new_delayed_work!("vfio_ap::poll_work"),
+                retry_work <- new_delayed_work!("vfio_ap::retry_work"),
                 debug,
                 reports: Dir::new(c"vfio_ap"),
             }),
@@ -415,7 +415,7 @@ impl Driver {
             // Nothing is allocated under the lock. Another mdev may take the last slot in between.
             let group = KBox::init(
                 init!(Group {
-                    users: Users::NONE,
+                    index: MdevIndex::NONE,
                     mdevs <- pin_init::init_array_from_fn(|_| None),
                 }),
                 GFP_KERNEL,
@@ -461,30 +461,30 @@ impl Driver {
     /// The driver is registered. The bus tells of changes of the configuration from now on, and not of
     /// those before.
     pub(crate) fn registered(self: &Arc<Self>) {
-        self.state().is_configuration_doubtful = true;
-        self.proceed();
+        self.state().config_suspect = true;
+        self.reconcile();
     }
 
     /// The step in which every event ends.
-    pub(crate) fn proceed(self: &Arc<Self>) {
+    pub(crate) fn reconcile(self: &Arc<Self>) {
         // The lock is given back after each adapter, for others to get on.
-        let busy = self.state().host.queues.busy();
+        let busy = self.state().host.queues.resetting();
         for apid in busy.iter() {
             self.step(&mut self.state(), apid);
         }
         let (remain, any_failed) = {
             let state = &mut *self.state();
-            state.ask_about_configuration();
-            state.decide();
+            state.recheck_config();
+            state.update_guests();
             let queues = &state.host.queues;
             let any_failed = queues.any_failed() || state.interruptions.any_ending();
-            (!queues.busy().is_empty(), any_failed)
+            (!queues.resetting().is_empty(), any_failed)
         };
         if remain {
-            self.look_later();
+            self.schedule_poll();
         }
         if any_failed {
-            self.retry_later();
+            self.schedule_retry();
         }
     }
 
@@ -493,15 +493,15 @@ impl Driver {
         let State {
             host,
             interruptions,
-            is_configuration_doubtful,
+            config_suspect,
             ..
         } = state;
         let config = *host.config();
-        host.step(apid, &mut pqap::Machine, |apqn, progress, is_news| {
+        host.step(apid, &mut pqap::Machine, |apqn, progress, is_new| {
             let is_there = progress != Progress::Failed(NOT_AVAILABLE);
-            *is_configuration_doubtful |= is_there != config.has_queue(apqn);
+            *config_suspect |= is_there != config.has_queue(apqn);
             if let Progress::Failed(code) = progress {
-                self.report_failure(apqn, code, is_news);
+                self.report_failure(apqn, code, is_new);
                 if is_there {
                     interruptions.end(apqn);
                     return;
@@ -512,15 +512,15 @@ impl Driver {
     }
 
     /// Has all done in a while that can wait, or has to.
-    pub(crate) fn look_later(self: &Arc<Self>) {
-        self.later::<0>(LOOK_INTERVAL);
+    pub(crate) fn schedule_poll(self: &Arc<Self>) {
+        self.schedule::<0>(POLL_INTERVAL);
     }
 
-    fn retry_later(self: &Arc<Self>) {
-        self.later::<RETRY>(RETRY_INTERVAL);
+    fn schedule_retry(self: &Arc<Self>) {
+        self.schedule::<RETRY>(RETRY_INTERVAL);
     }
 
-    fn later<const ID: u64>(self: &Arc<Self>, milliseconds: u32)
+    fn schedule<const ID: u64>(self: &Arc<Self>, milliseconds: u32)
     where
         Self: workqueue::HasDelayedWork<Self, ID> + WorkItem<ID, Pointer = Arc<Self>>,
     {
@@ -539,7 +539,7 @@ impl Driver {
         let is_early = wait.is_early();
         let is_going_on = wait.sleep();
         if is_going_on && is_early {
-            self.proceed();
+            self.reconcile();
         }
         is_going_on
     }
@@ -558,28 +558,28 @@ impl Driver {
     }
 
     /// The guest cannot reach these queues any more: resets those of them that wait for that.
-    pub(crate) fn reset_lost(self: &Arc<Self>, lost: &QueueSet) {
-        if !lost.is_empty() {
-            self.state().host.queues.reset_held(lost);
-            self.proceed();
+    pub(crate) fn reset_revoked(self: &Arc<Self>, revoked: &QueueSet) {
+        if !revoked.is_empty() {
+            self.state().host.queues.reset_revoked(revoked);
+            self.reconcile();
         }
     }
 
-    fn report_failure(&self, apqn: Apqn, code: u8, is_news: bool) {
-        if is_news {
+    fn report_failure(&self, apqn: Apqn, code: u8, is_new: bool) {
+        if is_new {
             self.debug.reset_failed(apqn, code);
             pr_warn!("reset of queue {apqn} failed with response code {code:02x}: not passed on\n");
         }
     }
 
-    fn grow_old(&self) {
+    fn age_resets(&self) {
         let mut state = self.state();
-        state.looks = state.looks.wrapping_add(1);
-        if state.looks % LOOKS_PER_AGE == 0 {
+        state.polls = state.polls.wrapping_add(1);
+        if state.polls % POLLS_PER_AGE == 0 {
             state
                 .host
                 .queues
-                .grow_old(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
+                .age_resets(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
         }
     }
 }

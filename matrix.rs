@@ -15,7 +15,7 @@
 //!
 //! This is the face of the functional core, which is pure and depends on nothing: [`mask`] has the
 //! numbers and sets of the architecture, [`queues`] the states of queues and the rules of a reset,
-//! [`interrupts`] how interruptions end, [`users`] which mdevs have to do with which adapter, and
+//! [`interrupts`] how interruptions end, [`mdev_index`] which mdevs have to do with which adapter, and
 //! [`text`] the formats of the attributes.
 
 // The paths are for `tools/core`, which takes this file from elsewhere.
@@ -23,12 +23,12 @@
 pub mod interrupts;
 #[path = "matrix/mask.rs"]
 pub mod mask;
+#[path = "matrix/mdev_index.rs"]
+pub mod mdev_index;
 #[path = "matrix/queues.rs"]
 pub mod queues;
 #[path = "matrix/text.rs"]
 pub mod text;
-#[path = "matrix/users.rs"]
-pub mod users;
 
 use crate::{
     matrix::{
@@ -181,14 +181,14 @@ pub struct Host<S> {
     /// The queues that are bound to the driver.
     pub queues: Queues<S>,
     scanning: bool,
-    /// The configuration has changed, or a scan has ended, since [`Self::forget_changes`].
+    /// The configuration has changed, or a scan has ended, since [`Self::clear_changes`].
     reconfigured: bool,
     /// A queue that a guest may have was lost since then.
-    lost: bool,
+    queue_lost: bool,
     /// The adapters of which a queue was unbound in this scan by somebody else than the bus.
-    pub withdrawn: Mask<Apid>,
+    pub unbound_by_hand: Mask<Apid>,
     /// The end of the scan is waited for: guests keep the names of what has gone.
-    pub settling: bool,
+    pub grace: bool,
 }
 
 impl<S: Storage> Host<S> {
@@ -199,9 +199,9 @@ impl<S: Storage> Host<S> {
             queues,
             scanning: false,
             reconfigured: false,
-            lost: false,
-            withdrawn: Mask::EMPTY,
-            settling: false,
+            queue_lost: false,
+            unbound_by_hand: Mask::EMPTY,
+            grace: false,
         }
     }
 
@@ -217,7 +217,7 @@ impl<S: Storage> Host<S> {
     }
 
     /// The configuration may be another one, though the AP bus has not told.
-    pub fn reconfigure(&mut self, config: Matrix) {
+    pub fn set_config(&mut self, config: Matrix) {
         self.reconfigured |= self.config != config;
         self.config = config;
     }
@@ -231,30 +231,30 @@ impl<S: Storage> Host<S> {
 
     /// The AP bus has looked at all queues. Those that could not be reset get another chance.
     ///
-    /// Until [`Self::stop_settling`] is called, guests may wait for resets before they lose the names
+    /// Until [`Self::end_grace`] is called, guests may wait for resets before they lose the names
     /// of what has gone.
     pub fn scan_ends(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = false;
-        self.settling = true;
+        self.grace = true;
         self.reconfigured = true;
-        self.withdrawn = Mask::EMPTY;
+        self.unbound_by_hand = Mask::EMPTY;
         self.queues.retry_failed();
     }
 
     /// The bus does not wait any longer for the resets that follow a scan. The next scan may give to
     /// the host what has gone, so no APCB may name it then.
-    pub fn stop_settling(&mut self) {
-        self.reconfigured |= self.settling;
-        self.settling = false;
+    pub fn end_grace(&mut self) {
+        self.reconfigured |= self.grace;
+        self.grace = false;
     }
 
     /// A queue is no longer bound to the driver. `how` tells who has unbound it.
     pub fn unbind(&mut self, apqn: Apqn, how: Unbinding) {
         if how == Unbinding::ByHand || self.config.has_queue(apqn) {
-            self.lost = true;
+            self.queue_lost = true;
             if !self.config.has_queue(apqn) {
-                self.withdrawn.insert(apqn.apid);
+                self.unbound_by_hand.insert(apqn.apid);
             }
         }
         self.queues.unbind(apqn);
@@ -269,40 +269,40 @@ impl<S: Storage> Host<S> {
         ap: &mut impl Instructions,
         mut report: impl FnMut(Apqn, Progress, bool),
     ) {
-        let lost = &mut self.lost;
-        self.queues.step(apid, ap, |apqn, progress, is_news| {
+        let queue_lost = &mut self.queue_lost;
+        self.queues.step(apid, ap, |apqn, progress, is_new| {
             // It may be a guest's own.
-            *lost |= matches!(progress, Progress::Failed(_));
-            report(apqn, progress, is_news);
+            *queue_lost |= matches!(progress, Progress::Failed(_));
+            report(apqn, progress, is_new);
         });
     }
 
     /// Whether anybody has to follow what has changed since the last call of
-    /// [`Self::forget_changes`].
+    /// [`Self::clear_changes`].
     ///
     /// While the bus is scanned, guests lose only what the host configuration says is there and is
     /// not. All else waits for the end of the scan: it changes nothing until then, and costs less if
     /// it comes at once.
-    pub fn is_to_be_followed(&self) -> bool {
-        self.reconfigured || self.lost || !self.scanning && !self.queues.changed().is_empty()
+    pub fn needs_update(&self) -> bool {
+        self.reconfigured || self.queue_lost || !self.scanning && !self.queues.changed().is_empty()
     }
 
     /// Returns true if the last changes may concern every mdev.
-    pub fn is_reconfigured(&self) -> bool {
+    pub fn affects_all(&self) -> bool {
         self.reconfigured
     }
 
     /// All [`Masks`] have followed the last changes.
-    pub fn forget_changes(&mut self) {
+    pub fn clear_changes(&mut self) {
         self.reconfigured = false;
-        self.lost = false;
-        self.queues.forget_changes();
+        self.queue_lost = false;
+        self.queues.clear_changes();
     }
 
     /// What a guest may have of what is assigned to it: the one rule.
     pub fn permitted(&self, assigned: &Matrix) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
-        matrix.apm = self.queues.complete(matrix.apm, matrix.aqm);
+        matrix.apm = self.queues.fully_usable(matrix.apm, matrix.aqm);
         matrix
     }
 
@@ -312,16 +312,16 @@ impl<S: Storage> Host<S> {
     /// A reset that takes too long is not waited for: until it ends, its queue is one that cannot be
     /// passed on.
     pub fn is_unsettled(&self, assigned: &Matrix) -> bool {
-        self.scanning || self.is_being_reset(assigned)
+        self.scanning || self.awaits_resets(assigned)
     }
 
     /// Whether a guest may be about to get queues that are being reset.
-    pub fn is_being_reset(&self, assigned: &Matrix) -> bool {
-        if !assigned.apm.intersects(&self.queues.busy()) {
+    pub fn awaits_resets(&self, assigned: &Matrix) -> bool {
+        if !assigned.apm.intersects(&self.queues.resetting()) {
             return false;
         }
         let matrix = assigned.intersect(&self.config);
-        (matrix.apm & self.queues.busy())
+        (matrix.apm & self.queues.resetting())
             .iter()
             .any(|apid| self.queues.soon_usable(apid).intersects(&matrix.aqm))
     }
@@ -334,14 +334,16 @@ impl<S: Storage> Host<S> {
     /// the host configuration no longer has until the end of the scan: the machine gives a guest only
     /// what is in both, and the bus makes no queue of it before the next scan. A queue that somebody
     /// else than the bus unbinds is an exception, as it can have another driver at once.
-    fn kept(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
+    fn retained(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
         let mut matrix = has.intersect(assigned);
-        if !self.scanning && !self.settling {
+        if !self.scanning && !self.grace {
             matrix = matrix.intersect(&self.config);
         }
         let there = matrix.apm & self.config.apm;
-        let complete = self.queues.complete(there, matrix.aqm & self.config.aqm);
-        matrix.apm = matrix.apm - (there - complete) - self.withdrawn;
+        let complete = self
+            .queues
+            .fully_usable(there, matrix.aqm & self.config.aqm);
+        matrix.apm = matrix.apm - (there - complete) - self.unbound_by_hand;
         matrix
     }
 }
@@ -409,15 +411,15 @@ pub enum Change {
 impl Masks {
     /// Decides what the APCB has to be. Returns the queues that the guest is to lose by that, which
     /// nobody may get until the end of the commit ([`Self::end_commit`]).
-    pub fn decide(&mut self, due: Matrix) -> QueueSet {
-        let lost = QueueSet::new(&self.granted, &due);
+    pub fn set_due(&mut self, due: Matrix) -> QueueSet {
+        let revoked = QueueSet::new(&self.granted, &due);
         self.granted = if due == self.apcb && self.committing.is_none() {
             due
         } else {
             self.granted.intersect(&due)
         };
         self.due = due;
-        lost
+        revoked
     }
 
     /// Begins a commit, if one is due. Returns what to put into the APCB.
@@ -435,13 +437,13 @@ impl Masks {
         let Some(apcb) = self.committing.take() else {
             return QueueSet::NONE;
         };
-        let lost = QueueSet::new(&self.apcb, &apcb);
+        let revoked = QueueSet::new(&self.apcb, &apcb);
         self.apcb = apcb;
         if self.due == apcb {
             // What was not granted any more, and is again, has no queues: those would be held.
             self.granted = apcb;
         }
-        lost
+        revoked
     }
 
     /// Returns true if the APCB is what it has to be.
@@ -470,7 +472,7 @@ impl Masks {
     }
 
     /// Takes a change to account; returns what the APCB of the guest has to be now.
-    pub fn change<S: Storage>(&mut self, change: &Change, host: &Host<S>) -> Matrix {
+    pub fn apply<S: Storage>(&mut self, change: &Change, host: &Host<S>) -> Matrix {
         match *change {
             Change::Assign(matrix) => self.assigned = matrix,
             Change::Open => self.user = User::Guest,
@@ -479,33 +481,33 @@ impl Masks {
             Change::Close => self.user = User::Nobody,
         }
         // An open or an assignment takes effect at once, also within a scan.
-        self.apcb_for(host, host.is_being_reset(&self.assigned))
+        self.compute_apcb(host, host.awaits_resets(&self.assigned))
     }
 
     /// Returns what the APCB of the guest has to be by what is so now.
-    pub fn reconsider<S: Storage>(&self, host: &Host<S>) -> Matrix {
-        self.apcb_for(host, host.is_unsettled(&self.assigned))
+    pub fn due_apcb<S: Storage>(&self, host: &Host<S>) -> Matrix {
+        self.compute_apcb(host, host.is_unsettled(&self.assigned))
     }
 
     /// Returns what the APCB of the guest has to be now, if what has changed at the host since the last
-    /// call of [`Host::forget_changes`] concerns it.
-    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Matrix> {
+    /// call of [`Host::clear_changes`] concerns it.
+    pub fn due_if_affected<S: Storage>(&self, host: &Host<S>) -> Option<Matrix> {
         let is_concerned = host.reconfigured || self.assigned.apm.intersects(host.queues.changed());
-        is_concerned.then(|| self.reconsider(host))
+        is_concerned.then(|| self.due_apcb(host))
     }
 
     /// What the APCB of the guest has to be. As long as things are `unsettled`, the guest gets nothing
     /// new.
-    fn apcb_for<S: Storage>(&self, host: &Host<S>, unsettled: bool) -> Matrix {
+    fn compute_apcb<S: Storage>(&self, host: &Host<S>, unsettled: bool) -> Matrix {
         match self.user {
             User::Nobody | User::Leaving => Matrix::EMPTY,
-            User::Guest if unsettled => host.kept(&self.granted, &self.assigned),
+            User::Guest if unsettled => host.retained(&self.granted, &self.assigned),
             User::Guest => host.permitted(&self.assigned),
         }
     }
 
     /// What the guest has, or what a guest would have if there were one.
-    pub fn visible<S: Storage>(&self, host: &Host<S>) -> Matrix {
+    pub fn guest_matrix<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
             User::Nobody => host.permitted(&self.assigned),
             User::Guest | User::Leaving => self.granted,

@@ -28,14 +28,14 @@ use ap_bus::{
     pqap, //
 };
 use driver::{
-    guest,
+    ap_driver, //
+    matrix_mdev,
     module_global,
-    queue, //
 };
 use linux::mdev;
 
 module! {
-    type: VfioAp,
+    type: VfioApModule,
     // That of the C driver, which this one replaces: the two cannot be loaded together, and KVM
     // exports some of its functions to this name only.
     name: "vfio_ap",
@@ -44,31 +44,31 @@ module! {
     license: "GPL",
 }
 
-type MatrixDevice = matrix_device::MatrixDevice<mdev::ParentData<guest::MatrixMdev>>;
+type MatrixDevice = matrix_device::MatrixDevice<mdev::ParentData<matrix_mdev::MatrixMdev>>;
 
 /// All that is registered, in the order in which it goes away.
 #[pin_data]
-struct VfioAp {
+struct VfioApModule {
     /// No more mdevs, nor a driver for them: the last users have gone.
     #[pin]
-    _parent: mdev::Parent<guest::MatrixMdev, MatrixDevice>,
+    _parent: mdev::Parent<matrix_mdev::MatrixMdev, MatrixDevice>,
     /// No more queues: they have been reset, and go to the host's drivers.
     #[pin]
-    _queue_driver: kernel::driver::Registration<ap_bus::Adapter<queue::QueueDriver>>,
+    _queue_driver: kernel::driver::Registration<ap_bus::Callbacks<ap_driver::QueueDriver>>,
     _matrix_device: Arc<MatrixDevice>,
     /// Nobody is left to call: no callback without context, no delayed work.
     _published: module_global::Published,
     _work: PendingWork,
 }
 
-impl kernel::InPlaceModule for VfioAp {
+impl kernel::InPlaceModule for VfioApModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             if !pqap::installed() {
                 pr_err!("no AP instructions on this machine\n");
                 return Err(ENODEV);
             }
-            let driver = driver::Driver::new()?;
+            let driver = driver::VfioAp::new()?;
             let registered = driver.clone();
             Ok(try_pin_init!(Self {
                 _work: PendingWork(driver.clone()),
@@ -86,7 +86,7 @@ impl kernel::InPlaceModule for VfioAp {
 }
 
 /// The work of a driver, which ends when this is dropped.
-struct PendingWork(Arc<driver::Driver>);
+struct PendingWork(Arc<driver::VfioAp>);
 
 impl Drop for PendingWork {
     fn drop(&mut self) {

@@ -125,7 +125,7 @@ pub(crate) fn enable_interruptions<O>(
         | u64::from(gisc.host_isc() & 7);
     let status = pqap(AQIC, apqn, control, address);
     if status.code() == queues::response::NORMAL {
-        interruption.accepted();
+        interruption.enable_accepted();
     }
     status
 }

@@ -30,9 +30,9 @@ use crate::{
             Wait,
             GUEST_TIMEOUT, //
         },
-        Driver,
         Mdev,
         State, //
+        VfioAp,
     },
     linux::vfio,
     matrix::{
@@ -69,7 +69,7 @@ impl PqapHandler for Mdev {
 }
 
 /// Returns what AQIC is refused with, if it is. What is to be seen of a reset by now is seen first.
-fn refusal(driver: &Driver, state: &mut State, mdev: &Mdev, apqn: Apqn) -> Option<Status> {
+fn refusal(driver: &VfioAp, state: &mut State, mdev: &Mdev, apqn: Apqn) -> Option<Status> {
     if state.host.queues.is_pending(apqn) {
         driver.step(state, apqn.apid);
     }
@@ -115,7 +115,7 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
 
     let mut prepared = Some((place, gisc));
     let mut status = enable_candidate(mdev, apqn, nib, &mut prepared);
-    if status.code() == response::OTHERWISE_CHANGED && take_from_host(mdev, apqn) {
+    if status.code() == response::OTHERWISE_CHANGED && disable_for_host(mdev, apqn) {
         status = enable_candidate(mdev, apqn, nib, &mut prepared);
     }
     // What is not needed any more goes before this does.
@@ -147,7 +147,7 @@ fn enable_candidate(mdev: &Mdev, apqn: Apqn, nib: u64, prepared: &mut Option<Pre
         mdev: mdev.id,
         page: pin.iova(),
         pin: Some(pin),
-        is_wanted_back: false,
+        unpin_requested: false,
     };
     let mut new = Enabled::new(apqn, Target { gisc, frame, nib }, owner);
     let status = pqap::enable_interruptions(apqn, &mut new.state);
@@ -166,7 +166,7 @@ fn enable_candidate(mdev: &Mdev, apqn: Apqn, nib: u64, prepared: &mut Option<Pre
 /// Returns true if there were any.
 ///
 /// The AP bus enables those of a new queue for the host, whatever driver the queue has.
-fn take_from_host(mdev: &Mdev, apqn: Apqn) -> bool {
+fn disable_for_host(mdev: &Mdev, apqn: Apqn) -> bool {
     let driver = &mdev.driver;
     let wait = Wait::new(GUEST_TIMEOUT);
     let mut is_disabled = false;
@@ -204,14 +204,14 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
         }
         let status = pqap::disable_interruptions(apqn);
         if let Some(interruption) = state.interruptions.of_queue(apqn) {
-            interruption.answered(status.code());
+            interruption.disable_answered(status.code());
         }
         status
     };
     let wait = Wait::new(GUEST_TIMEOUT);
     while is_still_ending(driver, apqn) {
         if !wait.sleep() {
-            driver.look_later();
+            driver.schedule_poll();
             break;
         }
     }
@@ -220,7 +220,7 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
 }
 
 /// Takes the end of the interruptions of a queue further. Returns true if that is not the end.
-fn is_still_ending(driver: &Driver, apqn: Apqn) -> bool {
+fn is_still_ending(driver: &VfioAp, apqn: Apqn) -> bool {
     let interruptions = &mut driver.state().interruptions;
     interruptions.step(|it| it.apqn == apqn && it.state.is_ending());
     interruptions

@@ -11,7 +11,7 @@ use kernel::{
 
 use crate::{
     driver::{
-        guest::MatrixMdev,
+        matrix_mdev::MatrixMdev,
         Mdev, //
     },
     linux::{
@@ -132,7 +132,7 @@ impl LongAttribute for QueueList {
             let masks = mdev.masks(&state);
             match self {
                 Self::Assigned => masks.assigned,
-                Self::OfGuest => masks.visible(&state.host),
+                Self::OfGuest => masks.guest_matrix(&state.host),
             }
         };
         Listing::new(&matrix).read(offset, out)

@@ -19,7 +19,7 @@ use crate::{
         Target, //
     },
     driver::{
-        guest::MatrixMdev,
+        matrix_mdev::MatrixMdev,
         pages::{
             overlaps,
             Iovas, //
@@ -28,8 +28,8 @@ use crate::{
             Wait,
             GUEST_TIMEOUT, //
         },
-        Driver,
         Mdev, //
+        VfioAp,
     },
     linux::vfio::PinnedPage,
     matrix::{
@@ -50,7 +50,7 @@ pub(crate) struct Owner {
     /// The user has not got the page back yet.
     pub(crate) pin: Option<PinnedPage<MatrixMdev>>,
     /// He wants it back.
-    pub(crate) is_wanted_back: bool,
+    pub(crate) unpin_requested: bool,
 }
 
 impl Owner {
@@ -153,16 +153,16 @@ impl Interruptions {
     /// accepted others.
     pub(crate) fn release(&mut self, apqn: Apqn) {
         if let Some(mut old) = self.enabled.take(|it| it.apqn == apqn) {
-            old.state.over();
-            self.give_back(old);
+            old.state.mark_over();
+            self.retire(old);
         }
     }
 
     /// What interruptions have needed that are over goes to the work of the mdev; what is not pinned
     /// any more goes to that of the driver.
-    fn give_back(&mut self, over: KBox<Enabled>) {
+    fn retire(&mut self, over: KBox<Enabled>) {
         if let Some(pin) = &over.state.owner.pin {
-            pin.device().begin_pin_work();
+            pin.device().queue_pin_work();
         }
         self.released.push(over);
     }
@@ -196,7 +196,7 @@ impl Interruptions {
     fn put_back(&mut self, mut it: KBox<Enabled>, is_due: bool) {
         let apqn = it.apqn;
         if is_due && it.state.step(apqn, &mut pqap::Machine) {
-            self.give_back(it);
+            self.retire(it);
         } else {
             self.enabled.push(it);
         }
@@ -211,10 +211,10 @@ impl Interruptions {
     }
 
     /// Takes a pin that the user of an mdev wants back.
-    pub(crate) fn take_wanted_back(&mut self, mdev: &Mdev) -> Option<PinnedPage<MatrixMdev>> {
+    pub(crate) fn take_unpin_request(&mut self, mdev: &Mdev) -> Option<PinnedPage<MatrixMdev>> {
         let is_it = |it: &mut Enabled| {
             let owner = &it.state.owner;
-            owner.mdev == mdev.id && owner.is_wanted_back && owner.pin.is_some()
+            owner.mdev == mdev.id && owner.unpin_requested && owner.pin.is_some()
         };
         self.enabled.find(is_it)?.state.owner.pin.take()
     }
@@ -232,12 +232,12 @@ impl Interruptions {
     }
 
     /// Has those of a user's addresses end that have a page. Returns how many that are.
-    pub(crate) fn want_back(&mut self, mdev: &Mdev, iovas: &Iovas) -> u32 {
+    pub(crate) fn request_unpin(&mut self, mdev: &Mdev, iovas: &Iovas) -> u32 {
         let mut count = 0;
         self.enabled.find(|it| {
             let owner = &mut it.state.owner;
             if owner.is(mdev, iovas) && owner.pin.is_some() {
-                owner.is_wanted_back = true;
+                owner.unpin_requested = true;
                 it.state.end();
                 count += 1;
             }
@@ -294,7 +294,7 @@ impl Released {
 }
 
 /// The driver gives up a queue that was not reset. Its interruptions end now, or are an orphan's.
-pub(crate) fn leave(driver: &Arc<Driver>, apqn: Apqn) {
+pub(crate) fn orphan(driver: &Arc<VfioAp>, apqn: Apqn) {
     let wait = Wait::new(GUEST_TIMEOUT);
     loop {
         driver.state().interruptions.step(|it| it.apqn == apqn);
@@ -308,5 +308,5 @@ pub(crate) fn leave(driver: &Arc<Driver>, apqn: Apqn) {
     if let Some(left) = driver.state().interruptions.of_queue(apqn) {
         left.orphan();
     }
-    driver.look_later();
+    driver.schedule_poll();
 }

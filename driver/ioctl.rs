@@ -19,7 +19,7 @@ use kernel::{
 use crate::{
     bindings as b,
     driver::{
-        guest::MatrixMdev,
+        matrix_mdev::MatrixMdev,
         Mdev, //
     },
     linux::eventfd::EventFd, //

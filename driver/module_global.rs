@@ -19,11 +19,11 @@ use kernel::{
     }, //
 };
 
-use crate::driver::Driver;
+use crate::driver::VfioAp;
 
 kernel::sync::global_lock! {
     // SAFETY: `Published::new` initialises it, once. `get` does not use it before `READY` says so.
-    unsafe(uninit) static DRIVER: Mutex<Option<Arc<Driver>>> = None;
+    unsafe(uninit) static DRIVER: Mutex<Option<Arc<VfioAp>>> = None;
 }
 
 /// Somebody initialises `DRIVER`, or has done so.
@@ -41,7 +41,7 @@ impl Published {
     /// # Errors
     ///
     /// `EBUSY` if it was done before.
-    pub(crate) fn new(driver: Arc<Driver>) -> Result<Self> {
+    pub(crate) fn new(driver: Arc<VfioAp>) -> Result<Self> {
         if TAKEN.xchg(true, Full) {
             return Err(EBUSY);
         }
@@ -61,7 +61,7 @@ impl Drop for Published {
 }
 
 /// The object, if there is one.
-pub(crate) fn get() -> Option<Arc<Driver>> {
+pub(crate) fn get() -> Option<Arc<VfioAp>> {
     if READY.load(Acquire) {
         DRIVER.lock().clone()
     } else {

@@ -10,7 +10,7 @@
 //! Pages are pinned and unpinned by the work of their mdev alone, a kernel thread that no user can
 //! starve. The user may hold locks of the IOMMU backend as long as he likes; so nobody else waits for
 //! that work but the user himself. Each page is in one of these places, where `dma_unmap` finds it: in
-//! the hands of the work ([`Pins::in_hand`]), a [`Candidate`], or one of the [`interruptions`].
+//! the hands of the work ([`Pins::in_progress`]), a [`Candidate`], or one of the [`interruptions`].
 //!
 //! [`interruptions`]: crate::driver::interruptions
 
@@ -34,11 +34,11 @@ use kernel::{
 
 use crate::{
     driver::{
-        guest::MatrixMdev,
         interruptions::{
             Enabled,
             Released, //
         },
+        matrix_mdev::MatrixMdev,
         wait::Wait,
         Mdev,
         State, //
@@ -54,12 +54,12 @@ use crate::{
 
 /// For how long one who takes memory away waits until the machine has let go of it, in milliseconds:
 /// first for AQIC, then for a reset of the queue.
-const UNMAP_WAITS_FOR_AQIC: i64 = 100;
-const UNMAP_WAITS: i64 = 2_000;
+const UNMAP_AQIC_TIMEOUT: i64 = 100;
+const UNMAP_RESET_TIMEOUT: i64 = 2_000;
 
 /// For how long one who takes memory of a container away waits until it is unpinned, in milliseconds.
 /// The container calls again.
-const UNMAP_WAITS_FOR_PINS: i64 = 10_000;
+const UNPIN_TIMEOUT: i64 = 10_000;
 
 /// Addresses of a user.
 pub(crate) type Iovas = RangeInclusive<u64>;
@@ -93,7 +93,7 @@ pub(crate) enum Candidate {
 pub(crate) struct Pins {
     pub(crate) candidate: Candidate,
     /// The page that the work is pinning or unpinning.
-    in_hand: Option<u64>,
+    in_progress: Option<u64>,
     /// How many tasks take addresses away in which there were pages: no page is pinned meanwhile.
     unmapping: u32,
     /// When a page could not be pinned last, as the user may not lock more memory, and how often that
@@ -117,7 +117,7 @@ impl State {
         let interruptions = &mut self.interruptions;
         let job = if let Some(released) = interruptions.take_released(Some(mdev.id)) {
             Job::Release(released)
-        } else if let Some(pin) = interruptions.take_wanted_back(mdev) {
+        } else if let Some(pin) = interruptions.take_unpin_request(mdev) {
             Job::Unpin(pin, None)
         } else {
             mdev.pins_mut(self).next_job()?
@@ -127,13 +127,13 @@ impl State {
             Job::Unpin(pin, _) => pin.iova(),
             Job::Pin { page, .. } => *page,
         };
-        mdev.pins_mut(self).in_hand = Some(page);
+        mdev.pins_mut(self).in_progress = Some(page);
         Some(job)
     }
 
     /// Returns true if a page of an mdev in these addresses is pinned that is for nothing, or is about
     /// to be.
-    fn is_giving_back(&mut self, mdev: &Mdev, iovas: &Iovas) -> bool {
+    fn has_pinned_pages(&mut self, mdev: &Mdev, iovas: &Iovas) -> bool {
         if self.interruptions.any_pinned(mdev, iovas) {
             return true;
         }
@@ -143,7 +143,7 @@ impl State {
             Candidate::Wanted { .. } => None,
             _ => pins.candidate_page(),
         };
-        [pins.in_hand, candidate]
+        [pins.in_progress, candidate]
             .iter()
             .flatten()
             .any(|page| overlaps(*page, iovas))
@@ -199,7 +199,7 @@ impl Pins {
     fn candidate_page(&self) -> Option<u64> {
         match &self.candidate {
             Candidate::None => None,
-            Candidate::Pinning => self.in_hand,
+            Candidate::Pinning => self.in_progress,
             Candidate::Wanted { page, .. } => Some(*page),
             Candidate::Pinned(pin, _) | Candidate::Unwanted(pin, _) => Some(pin.iova()),
         }
@@ -207,7 +207,7 @@ impl Pins {
 
     /// The work has done its job. `pinned` is the page that it was to pin.
     fn job_done(&mut self, pinned: Option<Result<(PinnedPage<MatrixMdev>, Frame)>>) {
-        self.in_hand = None;
+        self.in_progress = None;
         match pinned {
             Some(Ok((pin, frame))) => {
                 self.no_memory = None;
@@ -231,14 +231,14 @@ impl Pins {
 
 impl Mdev {
     /// Has the work pin and unpin what there is.
-    pub(crate) fn begin_pin_work(&self) {
+    pub(crate) fn queue_pin_work(&self) {
         // If it is queued already, then so much the better.
         let _ = workqueue::system_highpri().enqueue::<ARef<Self>, PIN_WORK>(self.into());
     }
 
     /// The same, and waits for it. It takes locks of the IOMMU backend.
     pub(crate) fn flush_pin_work(&self) {
-        self.begin_pin_work();
+        self.queue_pin_work();
         work::flush::<Self, PIN_WORK>(self);
     }
 }
@@ -293,14 +293,14 @@ pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
 
     {
         let state = &mut *driver.state();
-        let any = state.is_giving_back(mdev, &iovas);
+        let any = state.has_pinned_pages(mdev, &iovas);
         let pins = mdev.pins_mut(state);
         if pins
             .candidate_page()
             .is_some_and(|page| overlaps(page, &iovas))
         {
             pins.discard();
-            mdev.begin_pin_work();
+            mdev.queue_pin_work();
         }
         if !any {
             return;
@@ -312,26 +312,26 @@ pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
         barred.pins_mut(&mut barred.driver.state()).unmapping -= 1;
     });
 
-    if !end(mdev, &iovas, UNMAP_WAITS_FOR_AQIC) {
+    if !end(mdev, &iovas, UNMAP_AQIC_TIMEOUT) {
         reset_remaining(mdev, &iovas);
-        if !end(mdev, &iovas, UNMAP_WAITS) {
-            take_pages_back(mdev, &iovas);
+        if !end(mdev, &iovas, UNMAP_RESET_TIMEOUT) {
+            force_unpin(mdev, &iovas);
         }
     }
 
-    let mut wait = Wait::new(UNMAP_WAITS_FOR_PINS);
-    while is_giving_back(mdev, &iovas) {
+    let mut wait = Wait::new(UNPIN_TIMEOUT);
+    while has_pinned_pages(mdev, &iovas) {
         if !wait.sleep() {
             if mdev.is_in_container() {
                 break;
             }
-            wait = Wait::new(UNMAP_WAITS_FOR_PINS);
+            wait = Wait::new(UNPIN_TIMEOUT);
         }
     }
 }
 
-fn is_giving_back(mdev: &Mdev, iovas: &Iovas) -> bool {
-    mdev.driver.state().is_giving_back(mdev, iovas)
+fn has_pinned_pages(mdev: &Mdev, iovas: &Iovas) -> bool {
+    mdev.driver.state().has_pinned_pages(mdev, iovas)
 }
 
 /// Ends interruptions that need a page in these addresses. Returns true if the machine has let go of
@@ -369,26 +369,26 @@ fn reset_remaining(mdev: &Mdev, iovas: &Iovas) {
             }
         }
     }
-    mdev.driver.proceed();
+    mdev.driver.reconcile();
 }
 
 /// Gives back to the user the pages of interruptions that the machine has not let go of. Their frames
 /// are kept until it does.
-fn take_pages_back(mdev: &Mdev, iovas: &Iovas) {
-    let count = mdev.driver.state().interruptions.want_back(mdev, iovas);
+fn force_unpin(mdev: &Mdev, iovas: &Iovas) {
+    let count = mdev.driver.state().interruptions.request_unpin(mdev, iovas);
     if count != 0 {
-        mdev.begin_pin_work();
-        mdev.driver.look_later();
+        mdev.queue_pin_work();
+        mdev.driver.schedule_poll();
         mdev.driver.debug.frames_kept(count);
     }
 }
 
 /// Gives back all pages of the user of an mdev, who closes it. Resets of its queues have been waited
 /// for.
-pub(crate) fn release_all(mdev: &Mdev) {
+pub(crate) fn unpin_all(mdev: &Mdev) {
     let is_of_mdev = |it: &mut Enabled| it.state.owner.is(mdev, &EVERYWHERE);
     mdev.driver.state().interruptions.step(is_of_mdev);
-    take_pages_back(mdev, &EVERYWHERE);
+    force_unpin(mdev, &EVERYWHERE);
     mdev.pins_mut(&mut mdev.driver.state()).no_memory = None;
     // VFIO unpins pages of open devices only.
     mdev.flush_pin_work();

@@ -92,7 +92,7 @@ impl Writer for Report {
         for apid in wanted.apm.iter() {
             // The lock is given back after each adapter: this may be long.
             let state = mdev.driver.state();
-            let missing = state.host.queues.missing(apid, wanted.aqm);
+            let missing = state.host.queues.unusable(apid, wanted.aqm);
             drop(state);
             if let Some(missing) = missing {
                 writeln!(f, "filtered: adapter {:02x}, for {missing}", apid.0)?;

@@ -294,7 +294,7 @@ impl<T: Driver> Device<T> {
 
     /// Tells user space, by a uevent of that device, that something about it has changed; `what` is
     /// a variable of the event with its value.
-    pub(crate) fn announce_change(&self, what: &'static CStr) {
+    pub(crate) fn send_uevent(&self, what: &'static CStr) {
         let mut variables = [what.as_char_ptr().cast_mut(), core::ptr::null_mut()];
         // SAFETY: `dev` is the parent, to which we have a reference. The list ends with NULL, and is
         // only read.

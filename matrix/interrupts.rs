@@ -118,7 +118,7 @@ impl<T, O> Interruption<T, O> {
     }
 
     /// The machine has accepted AQIC(enable): it may write from now on.
-    pub fn accepted(&mut self) {
+    pub fn enable_accepted(&mut self) {
         self.phase = Phase::Enabling;
     }
 
@@ -145,7 +145,7 @@ impl<T, O> Interruption<T, O> {
     }
 
     /// The machine has answered AQIC(disable) with `code`, on behalf of the guest or of the driver.
-    pub fn answered(&mut self, code: u8) {
+    pub fn disable_answered(&mut self, code: u8) {
         if matches!(code, NORMAL | OTHERWISE_CHANGED) {
             self.phase = Phase::Disabling;
             self.ending = true;
@@ -154,7 +154,7 @@ impl<T, O> Interruption<T, O> {
 
     /// The machine has let go, as the driver has seen the end of a reset, or that the queue is gone; or
     /// has accepted AQIC(enable) for others.
-    pub fn over(&mut self) {
+    pub fn mark_over(&mut self) {
         self.phase = Phase::Over;
     }
 
@@ -171,17 +171,17 @@ impl<T, O> Interruption<T, O> {
     pub fn step(&mut self, apqn: Apqn, machine: &mut impl Control) -> bool {
         if !self.orphan && matches!(self.phase, Phase::Enabling | Phase::On) {
             let code = machine.disable(apqn);
-            self.answered(code);
+            self.disable_answered(code);
         }
         match machine.test(apqn) {
             // It is not known yet what the machine makes of AQIC(enable).
             (NORMAL, false) if self.phase == Phase::Enabling => {}
             (NORMAL, true) if self.phase == Phase::Enabling => self.phase = Phase::On,
             // What is on is the host's.
-            (NORMAL, true) if self.phase == Phase::Resetting => self.over(),
+            (NORMAL, true) if self.phase == Phase::Resetting => self.mark_over(),
             (NORMAL, true) => {}
             // The machine resets what comes back.
-            (NORMAL, false) | (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => self.over(),
+            (NORMAL, false) | (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => self.mark_over(),
             (RESET_IN_PROGRESS, _) => self.reset_seen(),
             _ => {}
         }

@@ -143,12 +143,12 @@ pub struct Entry {
     /// The pending resets that the machine has accepted.
     accepted: Mask<Apqi>,
     failed: Mask<Apqi>,
-    /// Already pending at the last call of [`Queues::grow_old`].
+    /// Already pending at the last call of [`Queues::age_resets`].
     aged: Mask<Apqi>,
     /// Already pending at the call before.
     overdue: Mask<Apqi>,
-    /// The last reset failed, or the last but one did and this one is under way: that was told.
-    told: Mask<Apqi>,
+    /// The last reset failed, or the last but one did and this one is under way: that was reported.
+    reported: Mask<Apqi>,
 }
 
 impl Entry {
@@ -161,7 +161,7 @@ impl Entry {
         failed: Mask::EMPTY,
         aged: Mask::EMPTY,
         overdue: Mask::EMPTY,
-        told: Mask::EMPTY,
+        reported: Mask::EMPTY,
     };
 
     /// Takes every property but `bound` from the queues in `row`.
@@ -198,7 +198,7 @@ impl Entry {
     }
 
     /// The queues that have been taken from a guest and are not reset yet.
-    fn held(&self) -> Mask<Apqi> {
+    fn revoked(&self) -> Mask<Apqi> {
         self.bound - (self.usable | self.pending | self.failed)
     }
 }
@@ -211,7 +211,7 @@ impl<S: DerefMut<Target = [Entry]>> Storage for S {}
 
 /// The domains whose queues keep an adapter from a guest, by what is the matter with them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Missing {
+pub struct Unusable {
     /// Not bound to the driver.
     pub unbound: Mask<Apqi>,
     /// Taken from a guest, or being reset.
@@ -224,8 +224,8 @@ pub struct Missing {
 pub struct Queues<S> {
     entries: S,
     /// The adapters that have a pending queue.
-    busy: Mask<Apid>,
-    /// The adapters that have changed since the last call of [`Self::forget_changes`].
+    resetting: Mask<Apid>,
+    /// The adapters that have changed since the last call of [`Self::clear_changes`].
     changed: Mask<Apid>,
 }
 
@@ -234,7 +234,7 @@ impl<S: Storage> Queues<S> {
     pub fn new(entries: S) -> Self {
         Self {
             entries,
-            busy: Mask::EMPTY,
+            resetting: Mask::EMPTY,
             changed: Mask::EMPTY,
         }
     }
@@ -259,9 +259,9 @@ impl<S: Storage> Queues<S> {
     #[inline(never)]
     fn note_change(&mut self, apid: Apid, is_busy: bool) {
         if is_busy {
-            self.busy.insert(apid);
+            self.resetting.insert(apid);
         } else {
-            self.busy.remove(apid);
+            self.resetting.remove(apid);
         }
         self.changed.insert(apid);
     }
@@ -273,11 +273,11 @@ impl<S: Storage> Queues<S> {
 
     /// Those of the adapters `apm` of which all queues with the domains `aqm` may be passed to a
     /// guest; without any domains, these are all of them.
-    pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Mask<Apid> {
+    pub fn fully_usable(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Mask<Apid> {
         apm.filter(|apid| aqm.is_subset(&self.adapter(apid).usable))
     }
 
-    /// The adapters that have changed since the last call of [`Self::forget_changes`].
+    /// The adapters that have changed since the last call of [`Self::clear_changes`].
     pub fn changed(&self) -> &Mask<Apid> {
         &self.changed
     }
@@ -291,7 +291,7 @@ impl<S: Storage> Queues<S> {
     }
 
     /// Everybody whom the last changes concern has looked at the queues since.
-    pub fn forget_changes(&mut self) {
+    pub fn clear_changes(&mut self) {
         self.changed = Mask::EMPTY;
     }
 
@@ -301,7 +301,7 @@ impl<S: Storage> Queues<S> {
     }
 
     /// The domains of an adapter whose queues are reset, and not about to be so again.
-    pub fn reset(&self, apid: Apid) -> Mask<Apqi> {
+    pub fn reset_done(&self, apid: Apid) -> Mask<Apqi> {
         let adapter = self.adapter(apid);
         adapter.usable - adapter.pending
     }
@@ -312,11 +312,11 @@ impl<S: Storage> Queues<S> {
     }
 
     /// What is the matter with the queues of an adapter with these domains; [`None`] if nothing is.
-    pub fn missing(&self, apid: Apid, row: Mask<Apqi>) -> Option<Missing> {
+    pub fn unusable(&self, apid: Apid, row: Mask<Apqi>) -> Option<Unusable> {
         let adapter = self.adapter(apid);
         let row = row - adapter.usable;
         let bound = row & adapter.bound;
-        (!row.is_empty()).then_some(Missing {
+        (!row.is_empty()).then_some(Unusable {
             unbound: row - bound,
             unfinished: bound - adapter.failed,
             failed: bound & adapter.failed,
@@ -333,7 +333,7 @@ impl<S: Storage> Queues<S> {
 
     /// A queue that was not bound is bound to the driver, and the APCB of a guest names it still, as its
     /// user holds up the commit that takes it away. The queue is held: the end of the commit resets it.
-    pub fn bind_in_reach(&mut self, apqn: Apqn) {
+    pub fn bind_revoked(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| adapter.bound.insert(apqn.apqi));
     }
 
@@ -342,15 +342,15 @@ impl<S: Storage> Queues<S> {
         self.change(apqn.apid, |adapter| {
             adapter.clear(Mask::only(apqn.apqi));
             adapter.bound.remove(apqn.apqi);
-            adapter.told.remove(apqn.apqi);
+            adapter.reported.remove(apqn.apqi);
         });
     }
 
     /// Queues are about to be taken from a guest: from now on nobody may get them. Returns how many
     /// there are.
-    pub fn hold(&mut self, lost: &QueueSet) -> u32 {
+    pub fn revoke(&mut self, revoked: &QueueSet) -> u32 {
         let mut count = 0;
-        for (apid, row) in lost.rows() {
+        for (apid, row) in revoked.rows() {
             self.change(apid, |adapter| adapter.clear(row));
             count += row.len();
         }
@@ -358,9 +358,9 @@ impl<S: Storage> Queues<S> {
     }
 
     /// The guest has lost these queues: begins the resets of those that are still held for that.
-    pub fn reset_held(&mut self, lost: &QueueSet) {
-        for (apid, row) in lost.rows() {
-            self.change(apid, |adapter| adapter.want_reset(row & adapter.held()));
+    pub fn reset_revoked(&mut self, revoked: &QueueSet) {
+        for (apid, row) in revoked.rows() {
+            self.change(apid, |adapter| adapter.want_reset(row & adapter.revoked()));
         }
     }
 
@@ -377,12 +377,12 @@ impl<S: Storage> Queues<S> {
     /// Tries once more to reset those queues whose last reset failed.
     pub fn retry_failed(&mut self) {
         for apid in self.all().iter() {
-            self.retry_failed_of(apid, Mask::up_to(u8::MAX));
+            self.retry_failed_in(apid, Mask::up_to(u8::MAX));
         }
     }
 
     /// Tries once more to reset those of some queues of an adapter whose last reset failed.
-    pub fn retry_failed_of(&mut self, apid: Apid, row: Mask<Apqi>) {
+    pub fn retry_failed_in(&mut self, apid: Apid, row: Mask<Apqi>) {
         let failed = self.adapter(apid).failed & row;
         if !failed.is_empty() {
             self.change(apid, |adapter| adapter.want_reset(failed));
@@ -397,8 +397,9 @@ impl<S: Storage> Queues<S> {
     }
 
     /// Whether a reset of one of these queues is wanted or under way.
-    pub fn any_pending_of(&self, lost: &QueueSet) -> bool {
-        lost.rows()
+    pub fn any_pending_in(&self, revoked: &QueueSet) -> bool {
+        revoked
+            .rows()
             .any(|(apid, row)| self.adapter(apid).pending.intersects(&row))
     }
 
@@ -414,8 +415,8 @@ impl<S: Storage> Queues<S> {
     }
 
     /// The adapters that have a queue whose reset is wanted or under way.
-    pub fn busy(&self) -> Mask<Apid> {
-        self.busy
+    pub fn resetting(&self) -> Mask<Apid> {
+        self.resetting
     }
 
     /// Takes the pending resets of one adapter as far as possible without waiting.
@@ -449,9 +450,9 @@ impl<S: Storage> Queues<S> {
                 }
             }
             ended.insert(apqi);
-            report(apqn, progress, !adapter.told.contains(apqi));
+            report(apqn, progress, !adapter.reported.contains(apqi));
             adapter
-                .told
+                .reported
                 .set(apqi, matches!(progress, Progress::Failed(_)));
         }
         adapter.end(ended);
@@ -462,8 +463,8 @@ impl<S: Storage> Queues<S> {
 
     /// Time has passed: what was pending at the last call and still is becomes overdue, of which
     /// `report` hears.
-    pub fn grow_old(&mut self, mut report: impl FnMut(Apqn)) {
-        for apid in self.busy.iter() {
+    pub fn age_resets(&mut self, mut report: impl FnMut(Apqn)) {
+        for apid in self.resetting.iter() {
             self.change(apid, |adapter| {
                 let overdue = (adapter.pending & adapter.aged) - adapter.overdue;
                 for apqi in overdue.iter() {

@@ -16,7 +16,7 @@ use crate::{
             Mask, //
             IDS,
         },
-        queues::Missing,
+        queues::Unusable,
         Matrix, //
     }, //
 };
@@ -241,7 +241,7 @@ impl fmt::Display for Matrix {
 }
 
 /// `domains 0001 not bound, 0002-0003 not reset yet`
-impl fmt::Display for Missing {
+impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "domains ";
         for (mask, what) in [
@@ -425,7 +425,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         let only = |id| Mask::only(crate::matrix::mask::Apqi(id));
-        let missing = Missing {
+        let missing = Unusable {
             unbound: only(1),
             unfinished: Mask::EMPTY,
             failed: only(4),

@@ -103,7 +103,7 @@ impl World {
     }
 
     fn update(&mut self, n: usize, change: &Change) {
-        let due = self.mdevs[n].change(change, &self.host);
+        let due = self.mdevs[n].apply(change, &self.host);
         self.settle(n, due);
     }
 
@@ -111,9 +111,9 @@ impl World {
     fn settle(&mut self, n: usize, due: Matrix) {
         let mdev = &mut self.mdevs[n];
         let (had, has) = (queues(&mdev.granted), queues(&due));
-        let lost = mdev.decide(due);
+        let lost = mdev.set_due(due);
         let taken = had.iter().filter(|apqn| !has.contains(apqn)).count();
-        assert_eq!(self.host.queues.hold(&lost) as usize, taken);
+        assert_eq!(self.host.queues.revoke(&lost) as usize, taken);
         assert_eq!(lost.is_empty(), taken == 0);
         if !self.are_slow {
             self.commit(n);
@@ -128,7 +128,7 @@ impl World {
         let mdev = &mut self.mdevs[n];
         if mdev.committing.is_some() {
             let lost = mdev.end_commit();
-            self.host.queues.reset_held(&lost);
+            self.host.queues.reset_revoked(&lost);
         } else if let Some(apcb) = mdev.begin_commit() {
             self.commits[n] += 1;
             for apqn in queues(&apcb) {
@@ -151,7 +151,7 @@ impl World {
     }
 
     fn look(&mut self) {
-        for apid in self.host.queues.busy().iter() {
+        for apid in self.host.queues.resetting().iter() {
             let dirty = &mut self.dirty;
             self.host
                 .queues
@@ -196,9 +196,9 @@ impl World {
 
     /// Those whom the last changes concern follow them.
     fn follow(&mut self) {
-        while self.host.is_to_be_followed() {
-            let decided = self.mdevs.map(|mdev| mdev.following(&self.host));
-            self.host.forget_changes();
+        while self.host.needs_update() {
+            let decided = self.mdevs.map(|mdev| mdev.due_if_affected(&self.host));
+            self.host.clear_changes();
             for (n, due) in decided.into_iter().enumerate() {
                 if let Some(due) = due {
                     self.settle(n, due);
@@ -207,14 +207,14 @@ impl World {
         }
         // For the others they make no difference.
         for mdev in self.mdevs {
-            assert_eq!(mdev.reconsider(&self.host), mdev.due);
+            assert_eq!(mdev.due_apcb(&self.host), mdev.due);
         }
     }
 
     /// A reset that takes too long is no longer waited for.
     fn age(&mut self) {
         for _ in 0..2 {
-            self.host.queues.grow_old(|_| {});
+            self.host.queues.age_resets(|_| {});
         }
         self.follow();
     }
@@ -248,7 +248,7 @@ impl World {
             }
             self.event(&Event::Look);
         }
-        assert!(self.host.queues.busy().is_empty());
+        assert!(self.host.queues.resetting().is_empty());
     }
 }
 
@@ -322,7 +322,7 @@ proptest! {
         let usable = world.bound.iter().map(|raw| raw.to_be_bytes().into()).collect();
         for mdev in &world.mdevs {
             let (assigned, config) = ((&mdev.assigned).into(), world.host.config().into());
-            let visible = Sets::from(&mdev.visible(&world.host));
+            let visible = Sets::from(&mdev.guest_matrix(&world.host));
             prop_assert_eq!(visible, specification::guest(&assigned, &config, &usable));
         }
         // Nothing changes any more, and so nothing is committed.
@@ -533,7 +533,7 @@ fn a_queue_without_an_entry_stays_unusable() {
         queues.step(apqn.apid, &mut Hardware::default(), |_, _, _| {});
         let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
         let has_entry = apqn.apid == Apid(3);
-        assert_eq!(queues.complete(apm, aqm) == apm, has_entry);
+        assert_eq!(queues.fully_usable(apm, aqm) == apm, has_entry);
         assert_eq!(queues.is_bound(apqn), has_entry);
     }
 }

@@ -13,16 +13,16 @@ use crate::matrix::mask::{
     IDS, //
 };
 
-/// The number of slots in one [`Users`].
+/// The number of slots in one [`MdevIndex`].
 pub const SLOTS: usize = u64::BITS as usize;
 
 /// For each adapter, the slots whose mdev has the adapter assigned or in the reach of its guest.
-pub struct Users {
+pub struct MdevIndex {
     by_adapter: [u64; IDS],
     taken: u64,
 }
 
-impl Users {
+impl MdevIndex {
     /// All slots are free.
     pub const NONE: Self = Self {
         by_adapter: [0; IDS],

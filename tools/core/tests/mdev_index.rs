@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use vfio_ap_core::{
     mask::{Apid, Mask},
-    users::{Users, SLOTS},
+    mdev_index::{MdevIndex, SLOTS},
 };
 
 fn adapters(bits: u8) -> Mask<Apid> {
@@ -22,31 +22,31 @@ proptest! {
         changes in prop::collection::vec((0..SLOTS, any::<u8>()), 0..100),
         asked in any::<u8>(),
     ) {
-        let mut users = Users::NONE;
+        let mut index = MdevIndex::NONE;
         let mut all = [0u8; SLOTS];
         for (slot, bits) in changes {
-            users.change(slot, &adapters(all[slot]), &adapters(bits));
+            index.change(slot, &adapters(all[slot]), &adapters(bits));
             all[slot] = bits;
         }
-        let found: Vec<usize> = users.slots(Some(&adapters(asked))).collect();
+        let found: Vec<usize> = index.slots(Some(&adapters(asked))).collect();
         let expected: Vec<usize> = (0..SLOTS).filter(|slot| all[*slot] & asked != 0).collect();
         prop_assert_eq!(found, expected);
     }
 
     #[test]
     fn each_slot_is_taken_once(freed in prop::collection::btree_set(0..SLOTS, 0..SLOTS)) {
-        let mut users = Users::NONE;
+        let mut index = MdevIndex::NONE;
         for slot in 0..SLOTS {
-            prop_assert_eq!(users.take_slot(), Some(slot));
+            prop_assert_eq!(index.take_slot(), Some(slot));
         }
-        prop_assert_eq!(users.take_slot(), None);
-        prop_assert!(users.slots(None).eq(0..SLOTS));
+        prop_assert_eq!(index.take_slot(), None);
+        prop_assert!(index.slots(None).eq(0..SLOTS));
         for slot in &freed {
-            users.free_slot(*slot);
+            index.free_slot(*slot);
         }
-        prop_assert!(users.slots(None).eq((0..SLOTS).filter(|slot| !freed.contains(slot))));
+        prop_assert!(index.slots(None).eq((0..SLOTS).filter(|slot| !freed.contains(slot))));
         let mut again = Vec::new();
-        while let Some(slot) = users.take_slot() {
+        while let Some(slot) = index.take_slot() {
             again.push(slot);
         }
         prop_assert!(again.iter().eq(&freed));

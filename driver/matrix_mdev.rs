@@ -31,7 +31,7 @@ use crate::{
     ap_bus::{
         self,
         kvm::Hook,
-        Reservations, //
+        ApAttrGuard, //
     },
     driver::{
         attributes,
@@ -52,9 +52,9 @@ use crate::{
             DEFAULT_TIMEOUT,
             RESET_TIMEOUT, //
         },
-        Driver,
         Mdev,
         State, //
+        VfioAp,
     },
     linux::{
         debugfs::File,
@@ -90,16 +90,16 @@ pub(crate) struct EventFds {
 
 /// What is protected by the lock of [`State`].
 #[derive(Default)]
-struct Shared {
+struct MdevState {
     masks: Masks,
-    /// See [`State::note_use`].
+    /// See [`State::index_adapters`].
     slot: usize,
     /// What the APCB has to be, decided just now.
-    decided: Option<Matrix>,
+    new_due: Option<Matrix>,
     /// How many queues the guest is to lose by the next commit.
-    losing: u32,
+    revoked: u32,
     /// Userspace has not been told yet.
-    unannounced: bool,
+    uevent_due: bool,
     history: History,
     pins: Pins,
 }
@@ -108,15 +108,15 @@ struct Shared {
 #[pin_data]
 pub(crate) struct MatrixMdev {
     /// The driver that it belongs to.
-    pub(crate) driver: Arc<Driver>,
+    pub(crate) driver: Arc<VfioAp>,
     pub(crate) id: MdevId,
     /// The hook of the virtual machine. Serialises the commits to it: held as long as the user of the
     /// machine holds `kvm->lock`, and so taken by the work of the mdev and by its user only.
     #[pin]
-    machine: Mutex<Option<Hook<ARef<Mdev>>>>,
+    hook: Mutex<Option<Hook<ARef<Mdev>>>>,
     #[pin]
     eventfds: Mutex<EventFds>,
-    shared: LockedBy<Shared, State>,
+    state: LockedBy<MdevState, State>,
     /// Held while PQAP(AQIC) is executed for the guest: one at a time.
     #[pin]
     pub(crate) aqic: Mutex<()>,
@@ -139,9 +139,9 @@ impl WorkItem<COMMIT_WORK> for Mdev {
     type Pointer = ARef<Self>;
 
     fn run(mdev: ARef<Self>) {
-        MatrixMdev::commit(&mdev, &mdev.machine.lock());
-        if mdev.take_unannounced() {
-            mdev.announce_change(c"EVENT=guest_matrix");
+        MatrixMdev::commit(&mdev, &mdev.hook.lock());
+        if mdev.take_uevent_due() {
+            mdev.send_uevent(c"EVENT=guest_matrix");
         }
     }
 }
@@ -149,83 +149,83 @@ impl WorkItem<COMMIT_WORK> for Mdev {
 impl Mdev {
     /// Decides by what has changed at the host, if that concerns the mdev. It is to be carried out when
     /// that was decided for all mdevs.
-    pub(crate) fn follow(&self, state: &mut State) {
-        let following = self.masks(state).following(&state.host);
-        if following.is_some() {
-            self.shared_mut(state).decided = following;
+    pub(crate) fn update_due(&self, state: &mut State) {
+        let due = self.masks(state).due_if_affected(&state.host);
+        if due.is_some() {
+            self.mdev_state_mut(state).new_due = due;
         }
     }
 
     /// The slot in which the driver has it.
     pub(crate) fn slot(&self, state: &State) -> usize {
-        self.shared(state).slot
+        self.mdev_state(state).slot
     }
 
     /// The driver has it in this slot.
     pub(crate) fn set_slot(&self, state: &mut State, slot: usize) {
-        self.shared_mut(state).slot = slot;
+        self.mdev_state_mut(state).slot = slot;
     }
 
     /// Changes the masks; sees to it that events find the mdev by its adapters.
     fn change_masks<R>(&self, state: &mut State, change: impl FnOnce(&mut Masks) -> R) -> R {
-        let Shared { masks, slot, .. } = self.shared_mut(state);
+        let MdevState { masks, slot, .. } = self.mdev_state_mut(state);
         let (slot, old) = (*slot, masks.adapters());
         let result = change(masks);
         let new = masks.adapters();
         if new != old {
-            state.note_use(slot, &old, &new);
+            state.index_adapters(slot, &old, &new);
         }
         result
     }
 
-    /// Carries out what [`Self::follow`] has decided, if it has.
-    pub(crate) fn carry_out_decided(&self, state: &mut State) {
-        if let Some(due) = self.shared_mut(state).decided.take() {
-            self.carry_out(state, due);
+    /// Carries out what [`Self::update_due`] has decided, if it has.
+    pub(crate) fn apply_update(&self, state: &mut State) {
+        if let Some(due) = self.mdev_state_mut(state).new_due.take() {
+            self.apply_due(state, due);
         }
     }
 
     /// Nobody may get what the guest is to lose, from now on; and the work of the mdev has to commit
     /// what is due, if that is something new. Returns what the guest is to lose.
-    fn carry_out(&self, state: &mut State, due: Matrix) -> QueueSet {
-        let masks = &mut self.shared_mut(state).masks;
-        let lost = masks.decide(due);
+    fn apply_due(&self, state: &mut State, due: Matrix) -> QueueSet {
+        let masks = &mut self.mdev_state_mut(state).masks;
+        let revoked = masks.set_due(due);
         let is_committed = masks.is_committed();
-        let count = state.host.queues.hold(&lost);
-        self.shared_mut(state).losing += count;
+        let count = state.host.queues.revoke(&revoked);
+        self.mdev_state_mut(state).revoked += count;
         if !is_committed {
             // If it is queued already, then so much the better.
             let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
         }
-        lost
+        revoked
     }
 }
 
 impl MatrixMdev {
     // Not inlined: each place would have the check that it is the right lock.
     #[inline(never)]
-    fn shared<'a>(&'a self, state: &'a State) -> &'a Shared {
-        self.shared.access(state)
+    fn mdev_state<'a>(&'a self, state: &'a State) -> &'a MdevState {
+        self.state.access(state)
     }
 
     #[inline(never)]
-    fn shared_mut<'a>(&'a self, state: &'a mut State) -> &'a mut Shared {
-        self.shared.access_mut(state)
+    fn mdev_state_mut<'a>(&'a self, state: &'a mut State) -> &'a mut MdevState {
+        self.state.access_mut(state)
     }
 
     /// What is assigned and granted.
     pub(crate) fn masks<'a>(&'a self, state: &'a State) -> &'a Masks {
-        &self.shared(state).masks
+        &self.mdev_state(state).masks
     }
 
     /// The pages that are for no interruptions.
     pub(crate) fn pins_mut<'a>(&'a self, state: &'a mut State) -> &'a mut Pins {
-        &mut self.shared_mut(state).pins
+        &mut self.mdev_state_mut(state).pins
     }
 
     /// What has happened.
     pub(crate) fn history<'a>(&'a self, state: &'a State) -> &'a History {
-        &self.shared(state).history
+        &self.mdev_state(state).history
     }
 
     /// The eventfds of the users.
@@ -234,7 +234,7 @@ impl MatrixMdev {
     }
 
     /// Changes the masks. Returns what the guest is to lose, by the commit that follows.
-    fn change(mdev: &Mdev, change: &Change) -> QueueSet {
+    fn apply_change(mdev: &Mdev, change: &Change) -> QueueSet {
         let state = &mut *mdev.driver.state();
         let mut masks = *mdev.masks(state);
         let assigned = match change {
@@ -242,11 +242,11 @@ impl MatrixMdev {
             _ => masks.assigned,
         };
         for apid in assigned.apm.iter() {
-            state.host.queues.retry_failed_of(apid, assigned.aqm);
+            state.host.queues.retry_failed_in(apid, assigned.aqm);
         }
-        let due = masks.change(change, &state.host);
+        let due = masks.apply(change, &state.host);
         mdev.change_masks(state, |it| *it = masks);
-        mdev.carry_out(state, due)
+        mdev.apply_due(state, due)
     }
 
     /// Commits what is due, until nothing is.
@@ -257,9 +257,9 @@ impl MatrixMdev {
                 let Some(due) = mdev.change_masks(state, Masks::begin_commit) else {
                     return;
                 };
-                let shared = mdev.shared_mut(state);
-                let losing = core::mem::take(&mut shared.losing);
-                shared.history.add(&due, losing);
+                let shared = mdev.mdev_state_mut(state);
+                let revoked = core::mem::take(&mut shared.revoked);
+                shared.history.add(&due, revoked);
                 (due, shared.masks.user != User::Nobody)
             };
             if let Some(hook) = machine {
@@ -273,33 +273,33 @@ impl MatrixMdev {
                 }
             }
             mdev.driver.debug.committed(&due);
-            let lost = {
+            let revoked = {
                 let state = &mut *mdev.driver.state();
-                mdev.shared_mut(state).unannounced = true;
+                mdev.mdev_state_mut(state).uevent_due = true;
                 mdev.change_masks(state, Masks::end_commit)
             };
-            mdev.driver.reset_lost(&lost);
+            mdev.driver.reset_revoked(&revoked);
         }
     }
 
-    fn take_unannounced(&self) -> bool {
+    fn take_uevent_due(&self) -> bool {
         let mut state = self.driver.state();
-        core::mem::take(&mut self.shared_mut(&mut state).unannounced)
+        core::mem::take(&mut self.mdev_state_mut(&mut state).uevent_due)
     }
 
     /// Waits until the guest has what it has to have, until these queues are reset, and those that it
     /// is about to get.
-    fn wait_until_settled(&self, wait: &Wait, lost: &QueueSet) {
-        while !self.is_settled(lost) && self.driver.sleep(wait) {}
+    fn wait_until_ready(&self, wait: &Wait, revoked: &QueueSet) {
+        while !self.is_ready(revoked) && self.driver.sleep(wait) {}
     }
 
-    fn is_settled(&self, lost: &QueueSet) -> bool {
+    fn is_ready(&self, revoked: &QueueSet) -> bool {
         let state = self.driver.state();
         let (host, masks) = (&state.host, self.masks(&state));
         masks.is_committed()
-            && (host.queues.busy().is_empty()
-                || !host.queues.any_pending_of(lost)
-                    && (host.is_scanning() || !host.is_being_reset(&masks.assigned)))
+            && (host.queues.resetting().is_empty()
+                || !host.queues.any_pending_in(revoked)
+                    && (host.is_scanning() || !host.awaits_resets(&masks.assigned)))
     }
 
     /// Assigns another matrix, after validating what is new in it.
@@ -309,7 +309,7 @@ impl MatrixMdev {
     /// `EADDRNOTAVAIL` if a queue is reserved for the host's drivers, `EADDRINUSE` if it is
     /// assigned to another mdev, `ENODEV` if a number is beyond what this machine can have.
     pub(crate) fn assign(mdev: &Mdev, edit: &Edit) -> Result {
-        let reservations = ap_bus::lock_reservations();
+        let ap_attr = ap_bus::lock_ap_attr();
         let (old, new, is_possible) = {
             let state = mdev.driver.state();
             let old = mdev.masks(&state).assigned;
@@ -326,15 +326,15 @@ impl MatrixMdev {
         }
         // The reservations keep what is assigned as it is.
         let new_queues = QueueSet::new(&new, &old);
-        check_not_reserved(mdev, &reservations, &new_queues)?;
+        check_not_reserved(mdev, &ap_attr, &new_queues)?;
         check_not_assigned(&mdev.driver.state(), &new_queues, Some(mdev))?;
         if !is_possible {
             return Err(ENODEV);
         }
-        let lost = Self::change(mdev, &Change::Assign(new));
-        drop(reservations);
-        mdev.driver.proceed();
-        mdev.wait_until_settled(&Wait::interruptible(DEFAULT_TIMEOUT), &lost);
+        let revoked = Self::apply_change(mdev, &Change::Assign(new));
+        drop(ap_attr);
+        mdev.driver.reconcile();
+        mdev.wait_until_ready(&Wait::interruptible(DEFAULT_TIMEOUT), &revoked);
         Ok(())
     }
 
@@ -349,19 +349,19 @@ impl MatrixMdev {
             let assigned = self.masks(&state).assigned;
             let queues = QueueSet::new(&self.masks(&state).granted, &Matrix::EMPTY);
             for apid in assigned.apm.iter() {
-                state.host.queues.retry_failed_of(apid, assigned.aqm);
+                state.host.queues.retry_failed_in(apid, assigned.aqm);
             }
             for (apid, row) in queues.rows() {
                 state.host.queues.reset_in_place(apid, row);
             }
             queues
         };
-        self.driver.proceed();
-        self.wait_until_settled(&Wait::new(RESET_TIMEOUT), &queues);
+        self.driver.reconcile();
+        self.wait_until_ready(&Wait::new(RESET_TIMEOUT), &queues);
         let state = self.driver.state();
         let all_reset = queues
             .rows()
-            .all(|(apid, row)| row.is_subset(&state.host.queues.reset(apid)));
+            .all(|(apid, row)| row.is_subset(&state.host.queues.reset_done(apid)));
         if all_reset {
             Ok(())
         } else {
@@ -374,13 +374,13 @@ impl MatrixMdev {
 ///
 /// A queue that the driver has, and that no mask reserves, is not. The bus is asked about the others
 /// only, as it looks at all its queues to find one.
-fn check_not_reserved(mdev: &Mdev, reservations: &Reservations, queues: &QueueSet) -> Result {
-    let reserved = ap_bus::reserving_masks(reservations);
+fn check_not_reserved(mdev: &Mdev, ap_attr: &ApAttrGuard, queues: &QueueSet) -> Result {
+    let reserved = ap_bus::reserved_masks(ap_attr);
     for (apid, row) in queues.rows() {
         let bound = mdev.driver.state().host.queues.bound(apid);
         let doubtful = row - (bound - reserved.row(apid));
         for apqi in doubtful.iter() {
-            if ap_bus::is_reserved(reservations, Apqn::new(apid, apqi))? {
+            if ap_bus::is_reserved(ap_attr, Apqn::new(apid, apqi))? {
                 return Err(EADDRNOTAVAIL);
             }
         }
@@ -429,7 +429,7 @@ fn check_not_assigned(state: &State, queues: &QueueSet, to: Option<&Mdev>) -> Re
 /// # Errors
 ///
 /// `EADDRINUSE` if one is.
-pub(crate) fn check_may_reserve(state: &State, queues: &QueueSet) -> Result {
+pub(crate) fn check_not_in_use(state: &State, queues: &QueueSet) -> Result {
     check_not_assigned(state, queues, None)?;
     let mut mdevs = state.mdevs(Some(queues.apm()));
     if mdevs.any(|mdev| mdev.masks(state).may_reach_any(queues)) {
@@ -446,11 +446,11 @@ impl vfio::Driver for MatrixMdev {
             let driver = module_global::get().ok_or(ENODEV)?;
             let id = driver.state().new_mdev_id();
             Ok(try_pin_init!(Self {
-                shared: LockedBy::new(&driver.state, Shared::default()),
+                state: LockedBy::new(&driver.state, MdevState::default()),
                 aqic <- new_mutex!((), "vfio_ap::aqic"),
                 driver,
                 id,
-                machine <- new_mutex!(None, "vfio_ap::machine"),
+                hook <- new_mutex!(None, "vfio_ap::hook"),
                 eventfds <- new_mutex!(EventFds::default(), "vfio_ap::eventfds"),
                 report <- new_mutex!(None, "vfio_ap::report"),
                 commit_work <- new_work!("vfio_ap::commit_work"),
@@ -462,20 +462,20 @@ impl vfio::Driver for MatrixMdev {
     fn open(mdev: &Mdev, kvm: Option<Kvm>) -> Result {
         let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
         {
-            let mut machine = mdev.machine.lock();
+            let mut machine = mdev.hook.lock();
             *machine = Some(hook);
-            Self::change(mdev, &Change::Open);
+            Self::apply_change(mdev, &Change::Open);
             Self::commit(mdev, &machine);
         }
-        mdev.driver.proceed();
-        mdev.wait_until_settled(&Wait::new(RESET_TIMEOUT), &QueueSet::NONE);
+        mdev.driver.reconcile();
+        mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &QueueSet::NONE);
         Ok(())
     }
 
     fn close(mdev: &Mdev) {
-        let lost = Self::change(mdev, &Change::Close);
+        let revoked = Self::apply_change(mdev, &Change::Close);
         let hook = {
-            let mut machine = mdev.machine.lock();
+            let mut machine = mdev.hook.lock();
             Self::commit(mdev, &machine);
             machine.take()
         };
@@ -483,8 +483,8 @@ impl vfio::Driver for MatrixMdev {
         drop(hook);
         let eventfds = core::mem::take(&mut *mdev.eventfds());
         drop(eventfds);
-        mdev.wait_until_settled(&Wait::new(DEFAULT_TIMEOUT), &lost);
-        pages::release_all(mdev);
+        mdev.wait_until_ready(&Wait::new(DEFAULT_TIMEOUT), &revoked);
+        pages::unpin_all(mdev);
     }
 
     fn ioctl(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result<isize> {
@@ -496,8 +496,8 @@ impl vfio::Driver for MatrixMdev {
     }
 
     fn request(mdev: &Mdev, count: u32) {
-        Self::change(mdev, &Change::Leave);
-        mdev.driver.proceed();
+        Self::apply_change(mdev, &Change::Leave);
+        mdev.driver.reconcile();
         if let Some(eventfd) = &mdev.eventfds().request {
             if count % 10 == 0 {
                 dev_notice!(

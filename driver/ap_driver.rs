@@ -19,15 +19,15 @@ use crate::{
         QueueData, //
     },
     driver::{
-        guest,
         interruptions,
+        matrix_mdev,
         module_global,
         wait::{
             Wait,
             BUS_TIMEOUT,
             DEFAULT_TIMEOUT, //
         },
-        Driver, //
+        VfioAp, //
     },
     linux::sysfs,
     matrix::{
@@ -51,7 +51,7 @@ use crate::{
 /// A queue that is bound to the driver.
 pub(crate) struct Queue {
     apqn: Apqn,
-    driver: Arc<Driver>,
+    driver: Arc<VfioAp>,
 }
 
 /// The driver as the bus sees it.
@@ -64,7 +64,7 @@ impl ap_bus::Driver for QueueDriver {
         &ATTRIBUTES
     }
 
-    fn prepare(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
+    fn probe(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
         let driver = module_global::get().ok_or(ENODEV)?;
         let apqn = queue.apqn();
         Ok(Queue { apqn, driver })
@@ -73,20 +73,20 @@ impl ap_bus::Driver for QueueDriver {
     fn bound(queue: &Queue) {
         {
             let state = &mut *queue.driver.state();
-            if state.is_in_reach(queue.apqn) {
-                state.host.queues.bind_in_reach(queue.apqn);
+            if state.is_reachable(queue.apqn) {
+                state.host.queues.bind_revoked(queue.apqn);
             } else {
                 state.host.queues.bind(queue.apqn);
             }
         }
-        queue.driver.proceed();
+        queue.driver.reconcile();
         // An administrator who binds a queue of an mdev expects the guest to have it then. In a scan,
         // resets go on in parallel.
         let wait = Wait::new(BUS_TIMEOUT);
         while queue.is_awaited() && queue.driver.sleep(&wait) {}
     }
 
-    fn unbound(queue: &Queue) {
+    fn unbind(queue: &Queue) {
         let Queue { apqn, driver } = queue;
         let how = {
             let mut state = driver.state();
@@ -98,38 +98,38 @@ impl ap_bus::Driver for QueueDriver {
             state.host.unbind(*apqn, how);
             how
         };
-        driver.proceed();
+        driver.reconcile();
         // The bus creates a queue that has gone in the next scan at the earliest. The end of this scan
         // takes it from its guest before that.
         if how == Unbinding::ByHand {
-            wait_until_out_of_reach(driver, *apqn);
+            wait_until_unreachable(driver, *apqn);
         }
         release(driver, *apqn);
     }
 
-    fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {
+    fn in_use(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {
         let Some(driver) = module_global::get() else {
             return Ok(());
         };
         let adm = Mask::EMPTY;
         let queues = QueueSet::new(&Matrix { apm, aqm, adm }, &Matrix::EMPTY);
         let state = driver.state();
-        guest::check_may_reserve(&state, &queues)
+        matrix_mdev::check_not_in_use(&state, &queues)
     }
 
-    fn config_changed(config: &ConfigInfo) {
+    fn on_config_changed(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
             driver.state().scan_begins(config.matrix());
         }
     }
 
-    fn scan_complete(config: &ConfigInfo) {
+    fn on_scan_complete(config: &ConfigInfo) {
         if let Some(driver) = module_global::get() {
             driver.state().scan_ends(config.matrix());
-            driver.proceed();
-            driver.wait_until(BUS_TIMEOUT, |state| !state.any_unsettled());
-            driver.state().host.stop_settling();
-            driver.proceed();
+            driver.reconcile();
+            driver.wait_until(BUS_TIMEOUT, |state| !state.any_awaits_resets());
+            driver.state().host.end_grace();
+            driver.reconcile();
             driver.wait_until(BUS_TIMEOUT, |state| !state.any_uncommitted());
         }
     }
@@ -150,10 +150,10 @@ impl Queue {
 ///
 /// That has no bound: the queue may be another driver's next. Its guest's user holds the lock of the
 /// virtual machine if it takes long.
-fn wait_until_out_of_reach(driver: &Arc<Driver>, apqn: Apqn) {
+fn wait_until_unreachable(driver: &Arc<VfioAp>, apqn: Apqn) {
     let mut wait = Wait::new(DEFAULT_TIMEOUT);
     let mut is_told = false;
-    while is_in_reach(driver, apqn) {
+    while is_reachable(driver, apqn) {
         if driver.sleep(&wait) {
             continue;
         }
@@ -165,14 +165,14 @@ fn wait_until_out_of_reach(driver: &Arc<Driver>, apqn: Apqn) {
     }
 }
 
-fn is_in_reach(driver: &Driver, apqn: Apqn) -> bool {
-    driver.state().is_in_reach(apqn)
+fn is_reachable(driver: &VfioAp, apqn: Apqn) -> bool {
+    driver.state().is_reachable(apqn)
 }
 
 /// Resets a queue before the bus may give it to another driver, and ends its interruptions. No guest
 /// has it any more.
-fn release(driver: &Arc<Driver>, apqn: Apqn) {
-    let timeout = driver.state().release_patience();
+fn release(driver: &Arc<VfioAp>, apqn: Apqn) {
+    let timeout = driver.state().release_timeout();
     let wait = Wait::new(timeout);
     let mut reset = Reset::default();
     let result = loop {
@@ -198,7 +198,7 @@ fn release(driver: &Arc<Driver>, apqn: Apqn) {
                 }
                 _ => {}
             }
-            interruptions::leave(driver, apqn);
+            interruptions::orphan(driver, apqn);
         }
     }
 }
