@@ -220,6 +220,7 @@ impl Interruptions {
     }
 
     /// The interruptions of a queue.
+    // Not inlined: ten callers would each have the loop.
     #[inline(never)]
     pub(crate) fn of_queue(&mut self, apqn: Apqn) -> Option<&mut Interruption<Target, Owner>> {
         let it = self.enabled.find(|it| it.apqn == apqn)?;

@@ -239,6 +239,7 @@ impl<S: Storage> Queues<S> {
         }
     }
 
+    // Not inlined: half of all functions here begin with it.
     #[inline(never)]
     fn adapter(&self, apid: Apid) -> &Entry {
         self.entries
@@ -250,19 +251,13 @@ impl<S: Storage> Queues<S> {
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Entry)) {
         if let Some(adapter) = self.entries.get_mut(usize::from(apid.0)) {
             change(adapter);
-            let is_busy = !adapter.pending.is_empty();
-            self.note_change(apid, is_busy);
+            let is_resetting = !adapter.pending.is_empty();
+            self.note_change(apid, is_resetting);
         }
     }
 
-    // Not inlined: each change would have all of it. Not by `Mask::set()`, which is a call itself.
-    #[inline(never)]
-    fn note_change(&mut self, apid: Apid, is_busy: bool) {
-        if is_busy {
-            self.resetting.insert(apid);
-        } else {
-            self.resetting.remove(apid);
-        }
+    fn note_change(&mut self, apid: Apid, is_resetting: bool) {
+        self.resetting.set(apid, is_resetting);
         self.changed.insert(apid);
     }
 
