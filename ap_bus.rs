@@ -25,6 +25,10 @@ use core::{
 use kernel::{
     bindings,
     device,
+    device_id::{
+        self,
+        RawDeviceId, //
+    },
     driver,
     error::{
         from_result,
@@ -115,6 +119,9 @@ pub(crate) trait Driver {
     /// What is kept with each bound queue.
     type Data: Send + Sync + 'static;
 
+    /// The queues that the driver is for.
+    const ID_TABLE: IdTable;
+
     /// The attributes of a bound queue.
     fn attributes() -> &'static sysfs::Groups<QueueData<Self::Data>>;
 
@@ -166,7 +173,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Callbacks<T> {
             (*driver).in_use = Some(Self::in_use_callback);
             (*driver).on_config_changed = Some(Self::config_changed_callback);
             (*driver).on_scan_complete = Some(Self::scan_complete_callback);
-            (*driver).ids = IDS.get().cast();
+            (*driver).ids = T::ID_TABLE.as_ptr().cast_mut();
             (*driver).driver.dev_groups = T::attributes().get().cast();
         }
         // SAFETY: The caller keeps it pinned until `unregister`. The bus does not write to the name.
@@ -185,22 +192,27 @@ unsafe impl<T: Driver> driver::RegistrationOps for Callbacks<T> {
     }
 }
 
-/// Queues of type 10 (CEX4) and newer; the empty entry ends the table.
-static IDS: sysfs::CStatic<[b::ap_device_id; 6]> = sysfs::CStatic::new([
-    queue_id(b::AP_DEVICE_TYPE_CEX4),
-    queue_id(b::AP_DEVICE_TYPE_CEX5),
-    queue_id(b::AP_DEVICE_TYPE_CEX6),
-    queue_id(b::AP_DEVICE_TYPE_CEX7),
-    queue_id(b::AP_DEVICE_TYPE_CEX8),
-    pin_init::zeroed(),
-]);
+/// An entry of a driver's table of devices.
+#[repr(transparent)]
+pub(crate) struct DeviceId(b::ap_device_id);
 
-const fn queue_id(dev_type: u32) -> b::ap_device_id {
-    let mut id: b::ap_device_id = pin_init::zeroed();
-    id.match_flags = b::AP_DEVICE_ID_MATCH_QUEUE_TYPE as u16;
-    id.dev_type = dev_type as u8;
-    id
+// SAFETY: `DeviceId` is transparent.
+unsafe impl RawDeviceId for DeviceId {
+    type RawType = b::ap_device_id;
 }
+
+impl DeviceId {
+    /// Matches queues of a type, such as [`b::AP_DEVICE_TYPE_CEX4`].
+    pub(crate) const fn queue(dev_type: u32) -> Self {
+        let mut id: b::ap_device_id = pin_init::zeroed();
+        id.match_flags = b::AP_DEVICE_ID_MATCH_QUEUE_TYPE as u16;
+        id.dev_type = dev_type as u8;
+        Self(id)
+    }
+}
+
+/// A table of devices. All entries match queues, see [`DeviceId::queue`].
+pub(crate) type IdTable = &'static dyn device_id::IdTable<DeviceId, ()>;
 
 impl<T: Driver> Callbacks<T> {
     extern "C" fn probe_callback(dev: *mut b::ap_device) -> ffi::c_int {
@@ -237,7 +249,7 @@ impl<T: Driver> Callbacks<T> {
         _old: *mut b::ap_config_info,
     ) {
         // SAFETY: Valid for this call.
-        T::on_config_changed(unsafe { config(&*new) });
+        T::on_config_changed(ConfigInfo::from_raw(unsafe { &*new }));
     }
 
     extern "C" fn scan_complete_callback(
@@ -245,18 +257,8 @@ impl<T: Driver> Callbacks<T> {
         _old: *mut b::ap_config_info,
     ) {
         // SAFETY: Valid for this call.
-        T::on_scan_complete(unsafe { config(&*new) });
+        T::on_scan_complete(ConfigInfo::from_raw(unsafe { &*new }));
     }
-}
-
-fn config(info: &b::ap_config_info) -> &ConfigInfo {
-    const {
-        assert!(size_of::<b::ap_config_info>() == size_of::<ConfigInfo>());
-        assert!(align_of::<b::ap_config_info>() >= align_of::<ConfigInfo>());
-        assert!(offset_of!(b::ap_config_info, apm) == 16);
-    }
-    // SAFETY: Both are what PQAP(QCI) stores, without padding.
-    unsafe { &*core::ptr::from_ref(info).cast() }
 }
 
 /// Proof that what is reserved for the host's own drivers does not change, as long as this exists.

@@ -4,6 +4,7 @@
 
 use kernel::{
     device,
+    device_id::IdArray,
     fmt::Write,
     prelude::*,
     sync::Arc, //
@@ -16,8 +17,10 @@ use crate::{
             self,
             ConfigInfo, //
         },
+        DeviceId,
         QueueData, //
     },
+    bindings as b,
     driver::{
         interruptions,
         matrix_mdev,
@@ -57,8 +60,18 @@ pub(crate) struct Queue {
 /// The driver as the bus sees it.
 pub(crate) struct QueueDriver;
 
+/// Queues of type 10 (CEX4) and newer.
+static IDS: IdArray<DeviceId, (), 5> = IdArray::new_without_index([
+    DeviceId::queue(b::AP_DEVICE_TYPE_CEX4),
+    DeviceId::queue(b::AP_DEVICE_TYPE_CEX5),
+    DeviceId::queue(b::AP_DEVICE_TYPE_CEX6),
+    DeviceId::queue(b::AP_DEVICE_TYPE_CEX7),
+    DeviceId::queue(b::AP_DEVICE_TYPE_CEX8),
+]);
+
 impl ap_bus::Driver for QueueDriver {
     type Data = Queue;
+    const ID_TABLE: ap_bus::IdTable = &IDS;
 
     fn attributes() -> &'static sysfs::Groups<QueueData<Queue>> {
         &ATTRIBUTES

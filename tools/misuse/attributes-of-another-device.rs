@@ -8,6 +8,7 @@ struct Misuse;
 
 impl ap_bus::Driver for Misuse {
     type Data = Queue;
+    const ID_TABLE: ap_bus::IdTable = &IDS;
 
     fn attributes() -> &'static sysfs::Groups<QueueData<Queue>> {
         &crate::driver::attributes::MDEV
