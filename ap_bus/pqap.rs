@@ -2,8 +2,8 @@
 
 //! The PQAP instruction: process adjunct processor queue.
 //!
-//! Owns the operands and the answers of its functions. Knows nothing about the driver. The
-//! instruction itself is executed by the inline functions of the kernel, which `helpers.c` wraps.
+//! Owns the operands and the results of the functions of the instruction. The inline functions of the
+//! kernel execute it; `helpers.c` wraps them.
 //!
 //! C header: [`arch/s390/include/asm/ap.h`](srctree/arch/s390/include/asm/ap.h)
 
@@ -49,30 +49,30 @@ const _: () = {
     assert!(response::ASSOC_FAILED as u32 == b::AP_RESPONSE_ASSOC_FAILED);
 };
 
-/// In general register 1 of AQIC: interruptions are to be enabled (bit 16).
+/// Bit 16 of general register 1 of AQIC: enable interruptions. Layout: `union ap_qirq_ctrl`.
 const INTERRUPTIONS: u64 = 1 << 47;
 
-/// The status word that the instruction leaves in general register 1.
+/// The AP queue status word. Layout: `struct ap_queue_status`.
 #[derive(Clone, Copy)]
 pub(crate) struct Status(u32);
 
 impl Status {
-    /// A status with nothing but a response code.
+    /// Creates a status with a response code. All other fields are zero.
     pub(crate) const fn with_code(code: u8) -> Self {
         Self((code as u32) << 16)
     }
 
-    /// The response code; see [`queues::response`].
+    /// Returns the response code. See [`queues::response`].
     pub(crate) const fn code(self) -> u8 {
         (self.0 >> 16) as u8
     }
 
-    /// Whether interruptions are enabled for the queue.
+    /// Returns true if interruptions of the queue are enabled.
     pub(crate) const fn irq_enabled(self) -> bool {
         self.0 & 1 << 24 != 0
     }
 
-    /// The whole word.
+    /// Returns the whole word.
     pub(crate) const fn word(self) -> u32 {
         self.0
     }
@@ -90,21 +90,21 @@ pub(crate) fn zapq(apqn: Apqn) -> Status {
     Status(unsafe { b::vfio_ap_zapq(apqn.to_raw().into()) })
 }
 
-/// What a queue writes to when it interrupts a guest.
+/// The memory that a queue writes to when it interrupts a guest.
 pub(crate) struct Target {
-    /// The registration of a subclass of the guest. Interruptions become pending for it in the guest
-    /// interruption state area.
+    /// The registration of an interruption subclass of the guest. The queue makes it pending in the
+    /// guest interruption state area.
     pub(crate) gisc: Gisc,
-    /// The frame of the page that has the notification indicator byte.
+    /// The frame with the notification indicator byte.
     pub(crate) frame: Frame,
-    /// The address that the guest has for the byte.
+    /// The guest address of the notification indicator byte.
     pub(crate) nib: u64,
 }
 
-/// PQAP(AQIC): enables interruptions of a queue for a guest. Layout: `union ap_qirq_ctrl`.
+/// PQAP(AQIC): enables interruptions of a queue for a guest.
 ///
-/// If the machine accepts that, it writes to the target of `interruption`, which keeps it until the
-/// machine was seen to have let go.
+/// If the machine accepts, it may write to the target of `interruption` from then on. `interruption`
+/// keeps the target until the machine was seen to have stopped that.
 pub(crate) fn enable_interruptions<O>(
     apqn: Apqn,
     interruption: &mut Interruption<Target, O>,
@@ -117,8 +117,8 @@ pub(crate) fn enable_interruptions<O>(
         | u64::from(gisc.guest_isc() & 7) << 40
         | gisc.gisa() & GISA_ORIGIN
         | u64::from(gisc.host_isc() & 7);
-    // SAFETY: The machine may write to the frame and to the GISA until it has let go of both.
-    // `interruption` keeps them for as long if the machine has accepted.
+    // SAFETY: If the machine accepts, `interruption` keeps the frame and the GISA as long as the
+    // machine may write to them.
     let status = Status(unsafe { b::vfio_ap_aqic(apqn.to_raw().into(), control, address) });
     if status.code() == response::NORMAL {
         interruption.enable_accepted();
@@ -128,27 +128,27 @@ pub(crate) fn enable_interruptions<O>(
 
 /// PQAP(AQIC): disables interruptions of a queue.
 pub(crate) fn disable_interruptions(apqn: Apqn) -> Status {
-    // SAFETY: Without the bit for interruptions, no address is used.
+    // SAFETY: AQIC uses no address when it disables interruptions.
     Status(unsafe { b::vfio_ap_aqic(apqn.to_raw().into(), 0, 0) })
 }
 
-/// What a guest asks for by PQAP(AQIC).
+/// The operands of PQAP(AQIC) of a guest.
 pub(crate) struct AqicRequest {
-    /// For which queue.
+    /// The queue.
     pub(crate) apqn: Apqn,
-    /// Whether interruptions are to be enabled, or else disabled.
+    /// True to enable interruptions, false to disable them.
     pub(crate) enable: bool,
-    /// For which interruption subclass of the guest.
+    /// The interruption subclass of the guest.
     pub(crate) isc: u8,
     /// The guest address of the notification indicator byte.
     pub(crate) nib: u64,
 }
 
 impl AqicRequest {
-    /// Takes the request out of general registers 0 to 2.
+    /// Decodes general registers 0 to 2.
     pub(crate) fn new([gr0, gr1, gr2]: [u64; 3]) -> Self {
         Self {
-            // The APQN is in the rightmost two bytes.
+            // The rightmost two bytes are the APQN.
             apqn: Apqn::from_raw(gr0 as u16),
             enable: gr1 & INTERRUPTIONS != 0,
             isc: (gr1 & 7) as u8,
@@ -157,7 +157,7 @@ impl AqicRequest {
     }
 }
 
-/// The machine as [`queues::Queues::step`] wants it.
+/// The AP instructions, for the functional core.
 pub(crate) struct Machine;
 
 impl queues::Instructions for Machine {
