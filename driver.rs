@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state that all of the driver shares, and the step in which every event ends.
+//! The shared state of the driver, and the function at the end of every event.
 //!
-//! An event (a queue is bound, the host configuration changes, a reset ends …) changes the state under
-//! the lock and then calls [`VfioAp::reconcile`]: resets go on as far as they can without waiting, and it
-//! is decided what each guest has to have. So no event needs to know what another one did before it.
+//! An event (a queue is bound, the host configuration changes, a reset ends, …) changes the state under
+//! its lock, and then calls [`VfioAp::reconcile`]. That function advances resets as far as possible
+//! without waiting, and computes the masks that each guest is due. Events do not depend on each other.
 //!
-//! A decision is carried out by the work of the mdev that it concerns, or by its user. Nobody else does
-//! anything for an mdev that may take long: its user can hold the locks that this takes.
+//! Commits of masks are made by the work of an mdev, or by the user of the mdev. The user can hold the
+//! locks that a commit takes, so no other task commits.
 //!
-//! Nothing waits for hardware with a lock held: see [`Wait`].
-//! See `Documentation/locking.rst` for the order of locks.
+//! No task waits for hardware with a lock held: see [`Wait`]. `Documentation/locking.rst` has the order
+//! of locks.
 
 pub(crate) mod ap_driver;
 pub(crate) mod aqic;
@@ -101,52 +101,52 @@ use crate::{
 /// A mediated device.
 pub(crate) type Mdev = vfio::Device<MatrixMdev>;
 
-/// Time between two looks at pending resets, in milliseconds.
+/// Time between two polls of pending resets, in milliseconds.
 const POLL_INTERVAL: u32 = 20;
 
-/// Looks between two calls of [`Queues::age_resets`]: a reset is overdue after one to two seconds.
+/// Polls between two calls of [`Queues::age_resets`]. A reset is overdue after one to two seconds.
 const POLLS_PER_AGE: u32 = 50;
 
-/// How many [`Group`]s there can be: enough for [`MatrixMdev::MAX_INSTANCES`].
+/// The maximum number of [`Group`]s, which is enough for [`MatrixMdev::MAX_INSTANCES`].
 ///
 /// [`MatrixMdev::MAX_INSTANCES`]: crate::linux::mdev::Driver::MAX_INSTANCES
 const MAX_GROUPS: usize = <MatrixMdev as mdev::Driver>::MAX_INSTANCES as usize / SLOTS;
 
-/// Time after which resets that failed are tried again, in milliseconds.
+/// Time after which failed resets are repeated, in milliseconds.
 const RETRY_INTERVAL: u32 = 5_000;
 
-/// What [`VfioAp::state`] protects.
+/// The data that [`VfioAp::state`] protects.
 pub(crate) struct State {
     /// The host configuration and the queues.
     pub(crate) host: Host<KVVec<Entry>>,
     /// The greatest numbers that can be assigned.
     pub(crate) limits: Limits,
-    /// What the machine needs for the interruptions that it may make.
+    /// The interruptions of guests.
     pub(crate) interruptions: Interruptions,
-    /// Has room for [`MAX_GROUPS`].
+    /// All mdevs. The capacity is [`MAX_GROUPS`].
     groups: Groups,
     last_mdev: MdevId,
     polls: u32,
-    /// The task that scans the bus, from the announcement of a change to the end.
+    /// The task that scans the bus, from the start to the end of a scan with a changed configuration.
     scanner: Option<usize>,
-    /// When somebody last began to wait for resets of queues that leave the driver.
+    /// The start of the current series of waits for queues that leave the driver.
     release_start: Option<Instant<Monotonic>>,
-    /// A reset has told otherwise than the configuration.
+    /// The result of a reset contradicts the host configuration.
     config_suspect: bool,
-    /// No more work: the driver goes.
+    /// The driver is being unloaded, and must not queue work.
     stopping: bool,
 }
 
-/// Some mdevs, by their slots, and which of them use which adapter.
+/// [`SLOTS`] mdevs at most, and the index of their adapters.
 struct Group {
     index: MdevIndex,
     mdevs: [Option<ARef<Mdev>>; SLOTS],
 }
 
-/// All mdevs. A slot of the second group is [`SLOTS`] and more, and so on.
+/// All mdevs. The slots of a group follow those of the group before it.
 type Groups = KVec<KBox<Group>>;
 
-/// Iterates over mdevs. See [`State::mdevs`].
+/// An iterator over mdevs. See [`State::mdevs`].
 struct Mdevs<'a> {
     groups: core::slice::Iter<'a, KBox<Group>>,
     apm: Option<Mask<Apid>>,
@@ -181,20 +181,20 @@ impl<'a> Iterator for Mdevs<'a> {
 }
 
 impl State {
-    /// Returns the mdevs that have one of these adapters assigned or in the reach of their guest. With
-    /// [`None`], returns all mdevs.
+    /// Returns the mdevs that have one of some adapters: assigned, or in the APCB of the guest. Returns
+    /// all mdevs for [`None`].
     pub(crate) fn mdevs(&self, apm: Option<Mask<Apid>>) -> impl Iterator<Item = &Mdev> {
         Mdevs::new(&self.groups, apm)
     }
 
-    /// Replaces the adapters that an mdev has assigned or in the reach of its guest.
+    /// Replaces the adapters of an mdev in the index.
     pub(crate) fn index_adapters(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
         if let Some(group) = self.groups.get_mut(slot / SLOTS) {
             group.index.change(slot % SLOTS, old, new);
         }
     }
 
-    /// Returns a number that no other mdev has ever had.
+    /// Returns a number for a new mdev. It is unique.
     pub(crate) fn new_mdev_id(&mut self) -> MdevId {
         self.last_mdev += 1;
         self.last_mdev
@@ -212,7 +212,7 @@ impl State {
         false
     }
 
-    /// Removes an mdev. Returns the reference that the state had.
+    /// Removes an mdev. Returns the reference that the state owned.
     pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
         let slot = mdev.slot(self);
         let adapters = mdev.masks(self).adapters();
@@ -222,35 +222,35 @@ impl State {
         group.mdevs[slot % SLOTS].take()
     }
 
-    /// The masks of the mdev that a queue is assigned to.
+    /// Returns the masks of the mdev that a queue is assigned to.
     pub(crate) fn owner(&self, apqn: Apqn) -> Option<&Masks> {
         self.mdevs(Some(Mask::only(apqn.apid)))
             .map(|mdev| mdev.masks(self))
             .find(|masks| masks.assigned.has_queue(apqn))
     }
 
-    /// Returns true if the APCB of an mdev has to follow, and has not.
+    /// Returns true if a commit is due or under way.
     pub(crate) fn any_uncommitted(&self) -> bool {
         self.mdevs(None)
             .any(|mdev| !mdev.masks(self).is_committed())
     }
 
-    /// Returns true if it will be known soon only what an mdev is to have.
+    /// Returns true if a guest may get queues when resets have ended.
     pub(crate) fn any_awaits_resets(&self) -> bool {
         self.mdevs(None)
             .any(|mdev| self.host.is_unsettled(&mdev.masks(self).assigned))
     }
 
-    /// Returns true if a guest may be able to use a queue.
+    /// Returns true if the APCB of a guest may have a queue.
     pub(crate) fn is_reachable(&self, apqn: Apqn) -> bool {
         self.mdevs(Some(Mask::only(apqn.apid)))
             .any(|mdev| mdev.masks(self).may_reach(apqn))
     }
 
-    /// Decides what each guest has to have, as far as that may have changed, and has the work of its
-    /// mdev carry it out.
+    /// Computes the masks that are due for each guest that changes of the host may affect, and queues
+    /// the commits.
     fn update_guests(&mut self) {
-        // Who loses queues changes what others are decided by.
+        // Revoking queues of one guest is a change that may affect another guest.
         while self.host.needs_update() {
             let concerned = (!self.host.affects_all()).then(|| *self.host.queues.changed());
             self.for_each(concerned, Mdev::update_due);
@@ -259,7 +259,7 @@ impl State {
         }
     }
 
-    /// Calls `act` for each of some mdevs; see [`Self::mdevs`]. `act` must not change their adapters.
+    /// Calls `act` for some mdevs, see [`Self::mdevs`]. `act` must not change the adapters of an mdev.
     fn for_each(&mut self, apm: Option<Mask<Apid>>, act: fn(&Mdev, &mut Self)) {
         let groups = core::mem::take(&mut self.groups);
         for mdev in Mdevs::new(&groups, apm) {
@@ -268,8 +268,9 @@ impl State {
         self.groups = groups;
     }
 
-    /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
-    /// back between two scans, of which the bus does not tell.
+    /// Queries the configuration of the machine if the known one is suspect.
+    ///
+    /// The bus does not report a configuration that changes, and changes back, between two scans.
     fn recheck_config(&mut self) {
         if core::mem::take(&mut self.config_suspect) && !self.host.is_scanning() {
             if let Some(info) = pqap::qci() {
@@ -278,25 +279,26 @@ impl State {
         }
     }
 
-    /// A scan of the bus begins, by the current task.
+    /// Records that the current task begins a scan of the bus.
     pub(crate) fn scan_begins(&mut self, config: Matrix) {
         self.scanner = Some(current_task());
         self.host.scan_begins(config);
     }
 
-    /// The scan is complete.
+    /// Records that the scan is complete.
     pub(crate) fn scan_ends(&mut self, config: Matrix) {
         self.scanner = None;
         self.host.scan_ends(config);
     }
 
-    /// Returns true if the current task is the one that scans the bus.
+    /// Returns true if the current task scans the bus.
     pub(crate) fn is_scanner(&self) -> bool {
         self.scanner == Some(current_task())
     }
 
-    /// For how long one may wait for the reset of a queue that leaves the driver, in milliseconds.
-    /// All that leave in a row share one second.
+    /// Returns the timeout for the reset of a queue that leaves the driver, in milliseconds.
+    ///
+    /// The queues that leave within a few seconds share one [`BUS_TIMEOUT`].
     pub(crate) fn release_timeout(&mut self) -> i64 {
         const ROW: i64 = 5 * BUS_TIMEOUT;
 
@@ -315,19 +317,19 @@ fn current_task() -> usize {
     kernel::task::Task::current_raw().addr()
 }
 
-/// The driver.
+/// The object that all parts of the driver share.
 #[pin_data]
 pub(crate) struct VfioAp {
-    /// Innermost lock. Held for a bounded time, never while waiting for anything.
+    /// The innermost lock. No task waits for anything while it holds this lock.
     #[pin]
     pub(crate) state: Mutex<State>,
     #[pin]
     poll_work: DelayedWork<VfioAp>,
     #[pin]
     retry_work: DelayedWork<VfioAp, RETRY>,
-    /// For those who look for the reason of something.
+    /// The area of the debug feature.
     pub(crate) debug: DebugFeature,
-    /// Where each mdev has its [`Report`](crate::driver::report::Report).
+    /// The directory of the [reports](crate::driver::report::Report) of mdevs.
     pub(crate) reports: Dir,
 }
 
@@ -350,7 +352,7 @@ impl WorkItem for VfioAp {
                 interruptions,
                 ..
             } = &mut *this.state();
-            // Queues that are being reset end by themselves.
+            // The end of a reset ends interruptions as well.
             interruptions.step(|it| it.state.is_ending() && !host.queues.is_pending(it.apqn));
             interruptions.any_ending()
         };
@@ -371,11 +373,15 @@ impl WorkItem<RETRY> for VfioAp {
 }
 
 impl VfioAp {
-    /// A driver without any queues and mdevs.
+    /// Creates the object, without queues and mdevs.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let (config, limits) = match pqap::qci() {
             Some(info) => (info.matrix(), info.limits()),
-            // Without QCI it is not known what the machine has: nothing can be passed on.
+            // Without QCI the configuration is unknown, and no queue can be passed to a guest.
             None => (Matrix::EMPTY, Limits::WITHOUT_APXA),
         };
         let debug = DebugFeature::new()?;
@@ -409,10 +415,11 @@ impl VfioAp {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if there is no memory.
     pub(crate) fn add_mdev(&self, mdev: &ARef<Mdev>) -> Result {
         while !self.state().try_add_mdev(mdev) {
-            // Nothing is allocated under the lock. Another mdev may take the last slot in between.
+            // The allocation is done without the lock. Other mdevs may take all slots of the new group
+            // before the next attempt.
             let group = KBox::init(
                 init!(Group {
                     index: MdevIndex::NONE,
@@ -427,13 +434,13 @@ impl VfioAp {
     }
 
     /// Locks the state.
-    // Not inlined: it is called from everywhere, and is two calls with a check that they succeeded.
+    // Not inlined: it has two calls, and more than forty callers.
     #[inline(never)]
     pub(crate) fn state(&self) -> Guard<'_, State, MutexBackend> {
         self.state.lock()
     }
 
-    /// The driver goes: ends its work. There are no queues and no mdevs any more.
+    /// Ends all work, for unloading. There must be no queues and no mdevs any more.
     pub(crate) fn stop(self: &Arc<Self>) {
         self.state().stopping = true;
         work::cancel_delayed_sync::<_, 0>(self);
@@ -447,27 +454,26 @@ impl VfioAp {
         }
     }
 
-    /// Gives back what interruptions have needed that are over, and that is not pinned any more.
+    /// Drops the targets of interruptions that have ended after their page was unpinned.
     fn release_unpinned(&self) {
         loop {
             let unpinned = self.state().interruptions.take_released(None);
             if unpinned.is_none() {
                 break;
             }
-            // Dropped without the lock: it may be the last that is held of a virtual machine.
+            // Dropped without the lock, as it may own the last reference to a virtual machine.
         }
     }
 
-    /// The driver is registered. The bus tells of changes of the configuration from now on, and not of
-    /// those before.
+    /// Called when the driver is registered. The bus reports changes of the configuration from then on.
     pub(crate) fn registered(self: &Arc<Self>) {
         self.state().config_suspect = true;
         self.reconcile();
     }
 
-    /// The step in which every event ends.
+    /// Advances resets, and computes the masks that are due. Every event calls this function.
     pub(crate) fn reconcile(self: &Arc<Self>) {
-        // The lock is given back after each adapter, for others to get on.
+        // The lock is released after each adapter, so that others can take it.
         let busy = self.state().host.queues.resetting();
         for apid in busy.iter() {
             self.step(&mut self.state(), apid);
@@ -488,7 +494,7 @@ impl VfioAp {
         }
     }
 
-    /// Takes the pending resets of an adapter further.
+    /// Advances the pending resets of an adapter.
     pub(crate) fn step(&self, state: &mut State, apid: Apid) {
         let State {
             host,
@@ -511,7 +517,7 @@ impl VfioAp {
         });
     }
 
-    /// Has all done in a while that can wait, or has to.
+    /// Queues the work that polls resets and interruptions.
     pub(crate) fn schedule_poll(self: &Arc<Self>) {
         self.schedule::<0>(POLL_INTERVAL);
     }
@@ -525,16 +531,15 @@ impl VfioAp {
         Self: workqueue::HasDelayedWork<Self, ID> + WorkItem<ID, Pointer = Arc<Self>>,
     {
         if !self.state().stopping {
-            // If it is queued already, then so much the better.
+            // An error means that the work is queued already.
             let _ = workqueue::system_long()
                 .enqueue_delayed::<_, ID>(self.clone(), msecs_to_jiffies(milliseconds));
         }
     }
 
-    /// Sleeps for a moment, before the caller looks again at what it waits for. Returns false if the
-    /// wait is over.
+    /// Sleeps before the caller checks its condition again. Returns false at the end of the wait.
     ///
-    /// The first looks do not depend on the work that looks at resets. Must be called without any lock.
+    /// Polls resets at the beginning of a wait, as most resets are short. Must be called without locks.
     pub(crate) fn sleep(self: &Arc<Self>, wait: &Wait) -> bool {
         let is_early = wait.is_early();
         let is_going_on = wait.sleep();
@@ -544,7 +549,7 @@ impl VfioAp {
         is_going_on
     }
 
-    /// Waits until `is_done`, but not for ever.
+    /// Waits until `is_done` returns true, or until the timeout.
     pub(crate) fn wait_until(self: &Arc<Self>, timeout: i64, is_done: fn(&State) -> bool) {
         let wait = Wait::new(timeout);
         loop {
@@ -557,7 +562,7 @@ impl VfioAp {
         }
     }
 
-    /// The guest cannot reach these queues any more: resets those of them that wait for that.
+    /// Resets revoked queues, after the commit that has taken them from their guest.
     pub(crate) fn reset_revoked(self: &Arc<Self>, revoked: &QueueSet) {
         if !revoked.is_empty() {
             self.state().host.queues.reset_revoked(revoked);
@@ -584,7 +589,7 @@ impl VfioAp {
     }
 }
 
-/// Lets kernel messages name queues.
+/// For kernel messages.
 impl fmt::Display for Apqn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         core::fmt::Display::fmt(self, f)

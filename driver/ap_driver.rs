@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the AP bus tells the driver: queues that come and go, and the host configuration.
+//! The driver for queues: callbacks of the AP bus for queues and for the host configuration.
 
 use kernel::{
     device,
@@ -57,7 +57,7 @@ pub(crate) struct Queue {
     driver: Arc<VfioAp>,
 }
 
-/// The driver as the bus sees it.
+/// The `struct ap_driver`.
 pub(crate) struct QueueDriver;
 
 /// Queues of type 10 (CEX4) and newer.
@@ -93,8 +93,8 @@ impl ap_bus::Driver for QueueDriver {
             }
         }
         queue.driver.reconcile();
-        // An administrator who binds a queue of an mdev expects the guest to have it then. In a scan,
-        // resets go on in parallel.
+        // When an administrator binds a queue of an mdev, the guest should have it at the end. In a scan
+        // this does not wait, so that resets of several queues overlap.
         let wait = Wait::new(BUS_TIMEOUT);
         while queue.is_awaited() && queue.driver.sleep(&wait) {}
     }
@@ -112,8 +112,8 @@ impl ap_bus::Driver for QueueDriver {
             how
         };
         driver.reconcile();
-        // The bus creates a queue that has gone in the next scan at the earliest. The end of this scan
-        // takes it from its guest before that.
+        // The bus does not create a removed queue before the next scan. The end of this scan takes the
+        // queue from its guest.
         if how == Unbinding::ByHand {
             wait_until_unreachable(driver, *apqn);
         }
@@ -149,7 +149,7 @@ impl ap_bus::Driver for QueueDriver {
 }
 
 impl Queue {
-    /// Returns true if a guest is about to get it, and has not.
+    /// Returns true if a guest is about to get the queue.
     fn is_awaited(&self) -> bool {
         let state = self.driver.state();
         !state.host.is_scanning()
@@ -161,8 +161,8 @@ impl Queue {
 
 /// Waits until no guest can use a queue.
 ///
-/// That has no bound: the queue may be another driver's next. Its guest's user holds the lock of the
-/// virtual machine if it takes long.
+/// This has no timeout, as another driver may get the queue next. It takes long only if the user of the
+/// guest holds the lock of the virtual machine.
 fn wait_until_unreachable(driver: &Arc<VfioAp>, apqn: Apqn) {
     let mut wait = Wait::new(DEFAULT_TIMEOUT);
     let mut is_told = false;
@@ -182,8 +182,8 @@ fn is_reachable(driver: &VfioAp, apqn: Apqn) -> bool {
     driver.state().is_reachable(apqn)
 }
 
-/// Resets a queue before the bus may give it to another driver, and ends its interruptions. No guest
-/// has it any more.
+/// Resets a queue that no guest can use any more, and ends its interruptions. Another driver may get the
+/// queue after that.
 fn release(driver: &Arc<VfioAp>, apqn: Apqn) {
     let timeout = driver.state().release_timeout();
     let wait = Wait::new(timeout);
@@ -196,7 +196,7 @@ fn release(driver: &Arc<VfioAp>, apqn: Apqn) {
     };
     let mut state = driver.state();
     match result {
-        // The machine resets what comes back.
+        // The machine resets a queue that is not available before it comes back.
         Progress::Done | Progress::Failed(NOT_AVAILABLE) => state.interruptions.release(apqn),
         Progress::Pending | Progress::Failed(_) => {
             state.interruptions.end_after(apqn, &reset);
@@ -205,7 +205,7 @@ fn release(driver: &Arc<VfioAp>, apqn: Apqn) {
                 Progress::Failed(code) => pr_warn!(
                     "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
                 ),
-                // Those that come in a row are told of once.
+                // One message is enough for queues that leave within a few seconds.
                 _ if timeout == BUS_TIMEOUT => {
                     pr_warn!("queue {apqn} released before its reset has finished\n");
                 }
@@ -220,7 +220,7 @@ sysfs::attribute_groups! {
     static ATTRIBUTES: QueueData<Queue> = { text: { c"status": Status = Status, }, long: {}, };
 }
 
-/// Whether an mdev has the queue, and a guest.
+/// The attribute `status`: the use of the queue by an mdev or a guest.
 struct Status;
 
 #[vtable]

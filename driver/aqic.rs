@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PQAP(AQIC): guests enable and disable interruptions of their queues.
+//! PQAP(AQIC) of guests, which enables and disables interruptions of queues.
 
 use core::mem::MaybeUninit;
 
@@ -68,7 +68,7 @@ impl PqapHandler for Mdev {
     }
 }
 
-/// Returns what AQIC is refused with, if it is. What is to be seen of a reset by now is seen first.
+/// Returns the status by which AQIC is refused, if it is. Polls a pending reset of the queue first.
 fn refusal(driver: &VfioAp, state: &mut State, mdev: &Mdev, apqn: Apqn) -> Option<Status> {
     if state.host.queues.is_pending(apqn) {
         driver.step(state, apqn.apid);
@@ -118,17 +118,17 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
     if status.code() == response::OTHERWISE_CHANGED && disable_for_host(mdev, apqn) {
         status = enable_candidate(mdev, apqn, nib, &mut prepared);
     }
-    // What is not needed any more goes before this does.
+    // Unused pages are unpinned before the instruction ends.
     mdev.pins_mut(&mut driver.state()).discard();
     mdev.flush_pin_work();
     status
 }
 
-/// What has to be there before interruptions can be enabled, besides the page.
+/// The resources for enabling interruptions, apart from the page.
 type Prepared = (KBox<MaybeUninit<Enabled>>, Gisc);
 
-/// Enables interruptions with the page of the candidate, if it is still there. If the machine accepts
-/// that, it has let go of what there was before.
+/// Enables interruptions with the page of the candidate, if there is one. The machine lets go of
+/// earlier interruptions of the queue when it accepts.
 fn enable_candidate(mdev: &Mdev, apqn: Apqn, nib: u64, prepared: &mut Option<Prepared>) -> Status {
     let driver = &mdev.driver;
     let state = &mut *driver.state();
@@ -162,10 +162,10 @@ fn enable_candidate(mdev: &Mdev, apqn: Apqn, nib: u64, prepared: &mut Option<Pre
     status
 }
 
-/// Disables interruptions of a queue of the guest that are not the guest's, and waits for that.
-/// Returns true if there were any.
+/// Disables interruptions of a queue that are enabled for the host, and waits for that. Returns true if
+/// the guest can enable its own then.
 ///
-/// The AP bus enables those of a new queue for the host, whatever driver the queue has.
+/// The AP bus enables interruptions of each new queue, also of a queue that is bound to this driver.
 fn disable_for_host(mdev: &Mdev, apqn: Apqn) -> bool {
     let driver = &mdev.driver;
     let wait = Wait::new(GUEST_TIMEOUT);
@@ -195,7 +195,7 @@ fn disable_for_host(mdev: &Mdev, apqn: Apqn) -> bool {
 fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
     let apqn = request.apqn;
     let driver = &mdev.driver;
-    // Nobody enables interruptions while this waits for their end.
+    // Held while waiting, so that interruptions are not enabled in the meantime.
     let _one_at_a_time = mdev.aqic.lock();
     let status = {
         let state = &mut *driver.state();
@@ -219,7 +219,7 @@ fn disable(mdev: &Mdev, request: &AqicRequest) -> Status {
     status
 }
 
-/// Takes the end of the interruptions of a queue further. Returns true if that is not the end.
+/// Advances the end of the interruptions of a queue. Returns true if they have not ended.
 fn is_still_ending(driver: &VfioAp, apqn: Apqn) -> bool {
     let interruptions = &mut driver.state().interruptions;
     interruptions.step(|it| it.apqn == apqn && it.state.is_ending());

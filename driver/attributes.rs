@@ -2,7 +2,7 @@
 
 //! The attributes of an mdev.
 //!
-//! See `Documentation/ABI/sysfs-vfio-ap` for what they mean.
+//! `Documentation/ABI/sysfs-vfio-ap` describes them.
 
 use kernel::{
     fmt::Write,
@@ -67,7 +67,7 @@ impl From<ParseError> for Error {
     }
 }
 
-/// `assign_adapter` and the five like it: what becomes of the assigned matrix, and by which resource.
+/// `assign_adapter` and the five similar attributes: the kind of edit, and the kind of resource.
 struct Assignment(fn(Matrix) -> Edit, Resource);
 
 #[vtable]
@@ -81,7 +81,7 @@ impl Attribute for Assignment {
     }
 }
 
-/// `ap_config`: all that is assigned, in one step.
+/// `ap_config`: the assigned matrix.
 struct ApConfig;
 
 #[vtable]
@@ -99,7 +99,7 @@ impl Attribute for ApConfig {
     }
 }
 
-/// `control_domains`: those that are assigned.
+/// `control_domains`: the assigned control domains.
 struct ControlDomains;
 
 #[vtable]
@@ -115,11 +115,11 @@ impl Attribute for ControlDomains {
     }
 }
 
-/// Queues, a line for each.
+/// A list of queues, with a line for each queue.
 enum QueueList {
-    /// `matrix`: those that are assigned.
+    /// `matrix`: the assigned queues.
     Assigned,
-    /// `guest_matrix`: those that the guest has, or would have.
+    /// `guest_matrix`: the queues that the guest has, or would have.
     OfGuest,
 }
 

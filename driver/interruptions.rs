@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interruptions of guests that the machine may make.
+//! The interruptions of guests.
 //!
-//! Owns what an interruption needs as long as the machine may make it: the page of the notification
-//! indicator byte, and the registration of the guest's interruption subclass. [`interrupts`] has the
-//! rules by which they end.
+//! Owns the target of each interruption as long as the machine may write to it: the page with the
+//! notification indicator byte, and the registration of the guest's interruption subclass.
+//! [`interrupts`] has the states of an interruption.
 //!
 //! [`interrupts`]: crate::matrix::interrupts
 
@@ -39,36 +39,39 @@ use crate::{
     }, //
 };
 
-/// A number for each mdev, which no other one has ever had.
+/// A unique number of an mdev.
 pub(crate) type MdevId = u64;
 
-/// Whose interruptions they are, and what the machine does not know of.
+/// The mdev that has enabled interruptions, and its page.
 pub(crate) struct Owner {
+    /// The mdev.
     pub(crate) mdev: MdevId,
-    /// The address of the page that the user has for it.
+    /// The user's address of the page.
     pub(crate) page: u64,
-    /// The user has not got the page back yet.
+    /// The pin of the page. [`None`] if the page was unpinned before the machine had let go.
     pub(crate) pin: Option<PinnedPage<MatrixMdev>>,
-    /// He wants it back.
+    /// The work has to unpin the page.
     pub(crate) unpin_requested: bool,
 }
 
 impl Owner {
-    /// Returns true if it is this mdev, and the page overlaps these addresses of its user.
+    /// Returns true for an mdev if the page overlaps addresses of its user.
     pub(crate) fn is(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
         self.mdev == mdev.id && overlaps(self.page, iovas)
     }
 }
 
-/// The interruptions of one queue, in a [`List`].
+/// The interruptions of one queue, as an element of a [`List`].
 pub(crate) struct Enabled {
+    /// The queue.
     pub(crate) apqn: Apqn,
+    /// The state of its interruptions.
     pub(crate) state: Interruption<Target, Owner>,
     next: Option<KBox<Enabled>>,
 }
 
 impl Enabled {
-    /// Of a queue for which the machine does not make any yet.
+    /// Creates interruptions that are not enabled yet.
     pub(crate) fn new(apqn: Apqn, target: Target, owner: Owner) -> Self {
         Self {
             apqn,
@@ -78,8 +81,8 @@ impl Enabled {
     }
 }
 
-/// A list of boxes. They are allocated before the state is locked, and move from one list to another
-/// without that anything is allocated.
+/// A singly linked list of boxes. A box is allocated before the state is locked, and can move from one
+/// list to another under the lock.
 struct List(Option<KBox<Enabled>>);
 
 impl List {
@@ -94,7 +97,7 @@ impl List {
         Some(first)
     }
 
-    /// Takes the first element for which `is_it` holds.
+    /// Removes the first element for which `is_it` returns true.
     fn take(&mut self, is_it: impl Fn(&Enabled) -> bool) -> Option<KBox<Enabled>> {
         let mut link = &mut self.0;
         while !is_it(link.as_ref()?) {
@@ -105,7 +108,7 @@ impl List {
         Some(taken)
     }
 
-    /// Returns the first element for which `is_it` holds.
+    /// Returns the first element for which `is_it` returns true.
     fn find(&mut self, mut is_it: impl FnMut(&mut Enabled) -> bool) -> Option<&mut Enabled> {
         let mut link = self.0.as_deref_mut();
         while let Some(it) = link {
@@ -127,11 +130,11 @@ impl List {
     }
 }
 
-/// All interruptions of guests that the machine may make, and what they have needed.
+/// All interruptions of guests.
 pub(crate) struct Interruptions {
-    /// Those that the machine may make. There is one for a queue at most.
+    /// Interruptions that are not over. A queue has one element at most.
     enabled: List,
-    /// Those that are over. What they have needed is to be given back, but not under the lock.
+    /// Interruptions that are over. Their targets must be dropped without the lock.
     released: List,
 }
 
@@ -143,14 +146,14 @@ impl Interruptions {
         }
     }
 
-    /// The machine may make these, and no longer those that the queue had before.
+    /// Adds interruptions that the machine has enabled, in place of earlier ones of the queue.
     pub(crate) fn add(&mut self, new: KBox<Enabled>) {
         self.release(new.apqn);
         self.enabled.push(new);
     }
 
-    /// The machine has let go of the queue: its reset is over, or it is gone, or the machine has
-    /// accepted others.
+    /// Ends the interruptions of a queue that the machine has let go of: the queue was reset, is gone,
+    /// or has other interruptions.
     pub(crate) fn release(&mut self, apqn: Apqn) {
         if let Some(mut old) = self.enabled.take(|it| it.apqn == apqn) {
             old.state.mark_over();
@@ -158,8 +161,8 @@ impl Interruptions {
         }
     }
 
-    /// What interruptions have needed that are over goes to the work of the mdev; what is not pinned
-    /// any more goes to that of the driver.
+    /// Passes interruptions that are over to the work that drops their target. This is the work of the
+    /// mdev as long as the page is pinned, and the work of the driver otherwise.
     fn retire(&mut self, over: KBox<Enabled>) {
         if let Some(pin) = &over.state.owner.pin {
             pin.device().queue_pin_work();
@@ -167,14 +170,15 @@ impl Interruptions {
         self.released.push(over);
     }
 
-    /// The reset of a queue has failed: interruptions have to end in another way.
+    /// Begins to end the interruptions of a queue whose reset has failed.
     pub(crate) fn end(&mut self, apqn: Apqn) {
         if let Some(it) = self.of_queue(apqn) {
             it.end();
         }
     }
 
-    /// The same after a reset that was not seen to end: of a queue that no guest can use.
+    /// Begins to end the interruptions of a queue whose reset was not seen to end, and that no guest can
+    /// use.
     pub(crate) fn end_after(&mut self, apqn: Apqn, reset: &Reset) {
         if let Some(it) = self.of_queue(apqn) {
             it.end();
@@ -184,7 +188,7 @@ impl Interruptions {
         }
     }
 
-    /// Takes one step for each that `is_due`.
+    /// Advances the interruptions for which `is_due` returns true.
     pub(crate) fn step(&mut self, mut is_due: impl FnMut(&mut Enabled) -> bool) {
         let mut rest = core::mem::replace(&mut self.enabled, List(None));
         while let Some(mut it) = rest.pop() {
@@ -202,15 +206,15 @@ impl Interruptions {
         }
     }
 
-    /// Takes what is released by interruptions of an mdev and is pinned for it; with [`None`], what is
-    /// not pinned any more.
+    /// Removes the target of interruptions that are over, and whose page is pinned for an mdev. For
+    /// [`None`], the page is not pinned any more.
     pub(crate) fn take_released(&mut self, mdev: Option<MdevId>) -> Option<Released> {
         let pinned_for = |it: &Enabled| it.state.owner.pin.as_ref().map(|_| it.state.owner.mdev);
         let over = self.released.take(|it| pinned_for(it) == mdev)?;
         KBox::into_inner(over).state.into_parts().map(Released)
     }
 
-    /// Takes a pin that the user of an mdev wants back.
+    /// Removes a pin of an mdev that has to be unpinned.
     pub(crate) fn take_unpin_request(&mut self, mdev: &Mdev) -> Option<PinnedPage<MatrixMdev>> {
         let is_it = |it: &mut Enabled| {
             let owner = &it.state.owner;
@@ -219,7 +223,7 @@ impl Interruptions {
         self.enabled.find(is_it)?.state.owner.pin.take()
     }
 
-    /// The interruptions of a queue.
+    /// Returns the interruptions of a queue.
     // Not inlined: ten callers would each have the loop.
     #[inline(never)]
     pub(crate) fn of_queue(&mut self, apqn: Apqn) -> Option<&mut Interruption<Target, Owner>> {
@@ -227,12 +231,13 @@ impl Interruptions {
         Some(&mut it.state)
     }
 
-    /// Those that the machine may make.
+    /// Returns the interruptions that are not over.
     pub(crate) fn enabled(&self) -> impl Iterator<Item = &Enabled> {
         self.enabled.iter()
     }
 
-    /// Has those of a user's addresses end that have a page. Returns how many that are.
+    /// Begins to end interruptions with a pinned page in addresses of a user, and requests to unpin the
+    /// pages. Returns the number of pages.
     pub(crate) fn request_unpin(&mut self, mdev: &Mdev, iovas: &Iovas) -> u32 {
         let mut count = 0;
         self.enabled.find(|it| {
@@ -247,8 +252,8 @@ impl Interruptions {
         count
     }
 
-    /// Returns for how many queues an mdev has interruptions, and for how many of them its user has the
-    /// page back already.
+    /// Returns the number of queues for which an mdev has interruptions, and the number of them whose
+    /// page is not pinned any more.
     pub(crate) fn count(&self, mdev: &Mdev) -> (u32, u32) {
         let (mut all, mut given_back) = (0, 0);
         for it in self.enabled.iter() {
@@ -260,41 +265,42 @@ impl Interruptions {
         (all, given_back)
     }
 
-    /// Returns true if the machine may write to a page of an mdev in these addresses that is pinned.
+    /// Returns true if the machine may write to a pinned page of an mdev in these addresses.
     pub(crate) fn any_in_use(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
         self.enabled.any_pinned(mdev, iovas)
     }
 
-    /// Returns true if a page of an mdev in these addresses is pinned.
+    /// Returns true if a page of an mdev in these addresses is pinned for interruptions.
     pub(crate) fn any_pinned(&self, mdev: &Mdev, iovas: &Iovas) -> bool {
         self.enabled.any_pinned(mdev, iovas) || self.released.any_pinned(mdev, iovas)
     }
 
-    /// Returns true if some interruptions have to end, and have not.
+    /// Returns true if interruptions are being ended.
     pub(crate) fn any_ending(&self) -> bool {
         self.enabled.iter().any(|it| it.state.is_ending())
     }
 
-    /// Leaves to the machine, for ever, what it has not let go of. Returns how many queues that are.
+    /// Leaks the targets of interruptions that are not over. Returns their number.
     ///
-    /// To be called when the driver goes: nobody is left who could see the machine let go.
+    /// Called when the driver is unloaded, as nobody can see the machine let go after that.
     pub(crate) fn forget_all(&mut self) -> usize {
         core::iter::from_fn(|| self.enabled.pop()).count()
     }
 }
 
-/// What interruptions have needed that are over. The pin goes last: who waits for it may give up the
-/// virtual machine then.
+/// The target of interruptions that are over, and their owner. The pin is dropped last, as a task that
+/// waits for it may drop the virtual machine.
 pub(crate) struct Released((Target, Owner));
 
 impl Released {
-    /// The address of the page.
+    /// Returns the user's address of the page.
     pub(crate) fn page(&self) -> u64 {
         self.0 .1.page
     }
 }
 
-/// The driver gives up a queue that was not reset. Its interruptions end now, or are an orphan's.
+/// Ends the interruptions of a queue that leaves the driver without a reset. They become an orphan if
+/// the machine does not let go in time.
 pub(crate) fn orphan(driver: &Arc<VfioAp>, apqn: Apqn) {
     let wait = Wait::new(GUEST_TIMEOUT);
     loop {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One mdev and the guest that uses it.
+//! A mediated device, and the guest that uses it.
 //!
-//! Owns the attachment to a virtual machine, the commits to its APCB, and the order of things when
-//! queues change hands: first nobody may get them, then the guest loses them, then they are reset.
+//! Owns the hook of a virtual machine, the commits to its APCB, and the order in which queues are taken
+//! from a guest: they are revoked, a commit removes them from the APCB, and then they are reset.
 
 use kernel::{
     new_mutex,
@@ -76,29 +76,30 @@ use crate::{
     }, //
 };
 
-/// Queues named in messages about one refused request; there can be thousands.
+/// The maximum number of queues in messages about one refused request. There can be thousands in
+/// conflict.
 const NAMED_QUEUES: usize = 16;
 
-/// The eventfds of the users of an mdev.
+/// The eventfds of the user of an mdev.
 #[derive(Default)]
 pub(crate) struct EventFds {
-    /// Signalled when the mdev is wanted back.
+    /// Signalled to request the mdev from the user.
     pub(crate) request: Option<EventFd>,
-    /// Signalled when the AP configuration of the guest has changed.
+    /// Signalled after a change of the AP configuration of the guest.
     pub(crate) config_changed: Option<EventFd>,
 }
 
-/// What is protected by the lock of [`State`].
+/// The data of an mdev that the lock of [`State`] protects.
 #[derive(Default)]
 struct MdevState {
     masks: Masks,
-    /// See [`State::index_adapters`].
+    /// The slot in the index of mdevs.
     slot: usize,
-    /// What the APCB has to be, decided just now.
+    /// The masks that are due, from [`Mdev::update_due`] until [`Mdev::apply_update`].
     new_due: Option<Matrix>,
-    /// How many queues the guest is to lose by the next commit.
+    /// The number of queues that the next commit takes from the guest.
     revoked: u32,
-    /// Userspace has not been told yet.
+    /// A uevent is due for a commit.
     uevent_due: bool,
     history: History,
     pins: Pins,
@@ -107,20 +108,20 @@ struct MdevState {
 /// The data of an mdev.
 #[pin_data]
 pub(crate) struct MatrixMdev {
-    /// The driver that it belongs to.
+    /// The shared object of the driver.
     pub(crate) driver: Arc<VfioAp>,
     pub(crate) id: MdevId,
-    /// The hook of the virtual machine. Serialises the commits to it: held as long as the user of the
-    /// machine holds `kvm->lock`, and so taken by the work of the mdev and by its user only.
+    /// The hook of the virtual machine. The lock serialises commits. A commit waits for `kvm->lock`,
+    /// which the user can hold, so only the user and the work of the mdev take this lock.
     #[pin]
     hook: Mutex<Option<Hook<ARef<Mdev>>>>,
     #[pin]
     eventfds: Mutex<EventFds>,
     state: LockedBy<MdevState, State>,
-    /// Held while PQAP(AQIC) is executed for the guest: one at a time.
+    /// Serialises PQAP(AQIC) of the guest.
     #[pin]
     pub(crate) aqic: Mutex<()>,
-    /// As long as the mdev can be used.
+    /// The file in debugfs, until the mdev is removed.
     #[pin]
     report: Mutex<Option<File<Report>>>,
     #[pin]
@@ -129,7 +130,7 @@ pub(crate) struct MatrixMdev {
     pin_work: Work<Mdev, PIN_WORK>,
 }
 
-/// Which of the work items of an mdev commits.
+/// The work item of an mdev that commits masks.
 const COMMIT_WORK: u64 = 1;
 
 vfio::embed_work!(MatrixMdev, 1, commit_work);
@@ -147,8 +148,8 @@ impl WorkItem<COMMIT_WORK> for Mdev {
 }
 
 impl Mdev {
-    /// Decides by what has changed at the host, if that concerns the mdev. It is to be carried out when
-    /// that was decided for all mdevs.
+    /// Computes the masks that are due if changes of the host affect the mdev. [`Self::apply_update`]
+    /// applies them, after they have been computed for all mdevs.
     pub(crate) fn update_due(&self, state: &mut State) {
         let due = self.masks(state).due_if_affected(&state.host);
         if due.is_some() {
@@ -156,17 +157,17 @@ impl Mdev {
         }
     }
 
-    /// The slot in which the driver has it.
+    /// Returns the slot in the index of mdevs.
     pub(crate) fn slot(&self, state: &State) -> usize {
         self.mdev_state(state).slot
     }
 
-    /// The driver has it in this slot.
+    /// Sets the slot in the index of mdevs.
     pub(crate) fn set_slot(&self, state: &mut State, slot: usize) {
         self.mdev_state_mut(state).slot = slot;
     }
 
-    /// Changes the masks; sees to it that events find the mdev by its adapters.
+    /// Changes the masks, and updates the index of mdevs.
     fn change_masks<R>(&self, state: &mut State, change: impl FnOnce(&mut Masks) -> R) -> R {
         let MdevState { masks, slot, .. } = self.mdev_state_mut(state);
         let (slot, old) = (*slot, masks.adapters());
@@ -178,15 +179,15 @@ impl Mdev {
         result
     }
 
-    /// Carries out what [`Self::update_due`] has decided, if it has.
+    /// Applies the result of [`Self::update_due`].
     pub(crate) fn apply_update(&self, state: &mut State) {
         if let Some(due) = self.mdev_state_mut(state).new_due.take() {
             self.apply_due(state, due);
         }
     }
 
-    /// Nobody may get what the guest is to lose, from now on; and the work of the mdev has to commit
-    /// what is due, if that is something new. Returns what the guest is to lose.
+    /// Sets the masks that are due, and revokes queues that the guest is to lose. Queues the work that
+    /// commits. Returns the revoked queues.
     fn apply_due(&self, state: &mut State, due: Matrix) -> QueueSet {
         let masks = &mut self.mdev_state_mut(state).masks;
         let revoked = masks.set_due(due);
@@ -194,7 +195,7 @@ impl Mdev {
         let count = state.host.queues.revoke(&revoked);
         self.mdev_state_mut(state).revoked += count;
         if !is_committed {
-            // If it is queued already, then so much the better.
+            // An error means that the work is queued already.
             let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
         }
         revoked
@@ -202,7 +203,7 @@ impl Mdev {
 }
 
 impl MatrixMdev {
-    // Not inlined: each place would have the check that it is the right lock.
+    // Not inlined: `access` checks that the state is the owner, and there are twenty callers.
     #[inline(never)]
     fn mdev_state<'a>(&'a self, state: &'a State) -> &'a MdevState {
         self.state.access(state)
@@ -213,27 +214,27 @@ impl MatrixMdev {
         self.state.access_mut(state)
     }
 
-    /// What is assigned and granted.
+    /// Returns the masks.
     pub(crate) fn masks<'a>(&'a self, state: &'a State) -> &'a Masks {
         &self.mdev_state(state).masks
     }
 
-    /// The pages that are for no interruptions.
+    /// Returns the pages that do not belong to interruptions.
     pub(crate) fn pins_mut<'a>(&'a self, state: &'a mut State) -> &'a mut Pins {
         &mut self.mdev_state_mut(state).pins
     }
 
-    /// What has happened.
+    /// Returns the history of commits.
     pub(crate) fn history<'a>(&'a self, state: &'a State) -> &'a History {
         &self.mdev_state(state).history
     }
 
-    /// The eventfds of the users.
+    /// Locks the eventfds.
     pub(crate) fn eventfds(&self) -> Guard<'_, EventFds, MutexBackend> {
         self.eventfds.lock()
     }
 
-    /// Changes the masks. Returns what the guest is to lose, by the commit that follows.
+    /// Applies a change to the masks. Returns the queues that are revoked by that.
     fn apply_change(mdev: &Mdev, change: &Change) -> QueueSet {
         let state = &mut *mdev.driver.state();
         let mut masks = *mdev.masks(state);
@@ -249,7 +250,7 @@ impl MatrixMdev {
         mdev.apply_due(state, due)
     }
 
-    /// Commits what is due, until nothing is.
+    /// Commits the masks that are due, until none are.
     fn commit(mdev: &Mdev, machine: &Option<Hook<ARef<Mdev>>>) {
         loop {
             let (due, is_used) = {
@@ -287,8 +288,8 @@ impl MatrixMdev {
         core::mem::take(&mut self.mdev_state_mut(&mut state).uevent_due)
     }
 
-    /// Waits until the guest has what it has to have, until these queues are reset, and those that it
-    /// is about to get.
+    /// Waits until the masks are committed, and until these queues and those that the guest is about to
+    /// get are reset.
     fn wait_until_ready(&self, wait: &Wait, revoked: &QueueSet) {
         while !self.is_ready(revoked) && self.driver.sleep(wait) {}
     }
@@ -302,12 +303,13 @@ impl MatrixMdev {
                     && (host.is_scanning() || !host.awaits_resets(&masks.assigned)))
     }
 
-    /// Assigns another matrix, after validating what is new in it.
+    /// Changes the assigned matrix, after validating the queues that are new in it.
     ///
     /// # Errors
     ///
-    /// `EADDRNOTAVAIL` if a queue is reserved for the host's drivers, `EADDRINUSE` if it is
-    /// assigned to another mdev, `ENODEV` if a number is beyond what this machine can have.
+    /// - `EADDRNOTAVAIL` if a queue is reserved for the host's drivers.
+    /// - `EADDRINUSE` if a queue is assigned to another mdev.
+    /// - `ENODEV` if a number is beyond the limits of the machine.
     pub(crate) fn assign(mdev: &Mdev, edit: &Edit) -> Result {
         let ap_attr = ap_bus::lock_ap_attr();
         let (old, new, is_possible) = {
@@ -320,11 +322,11 @@ impl MatrixMdev {
             };
             (old, new, state.limits.allow(numbers))
         };
-        // What else is wrong with a whole matrix is said first, as by the C driver.
+        // For a whole matrix, the C driver checks the limits last.
         if !is_possible && !matches!(edit, Edit::Replace(_)) {
             return Err(ENODEV);
         }
-        // The reservations keep what is assigned as it is.
+        // `ap_attr` protects the assigned matrices of all mdevs.
         let new_queues = QueueSet::new(&new, &old);
         check_not_reserved(mdev, &ap_attr, &new_queues)?;
         check_not_assigned(&mdev.driver.state(), &new_queues, Some(mdev))?;
@@ -338,11 +340,11 @@ impl MatrixMdev {
         Ok(())
     }
 
-    /// Resets the queues of the guest, which keeps them.
+    /// Resets the queues of the guest. The guest keeps them.
     ///
     /// # Errors
     ///
-    /// `EIO` if one of them cannot be reset, or not in time.
+    /// `EIO` if a reset has failed, or has not ended in time.
     pub(crate) fn reset(&self) -> Result {
         let queues = {
             let mut state = self.driver.state();
@@ -370,10 +372,14 @@ impl MatrixMdev {
     }
 }
 
-/// Refuses queues that are reserved for the host's own drivers.
+/// Checks that no queue is reserved for the host's own drivers.
 ///
-/// A queue that the driver has, and that no mask reserves, is not. The bus is asked about the others
-/// only, as it looks at all its queues to find one.
+/// A queue that is bound to this driver, and that is not in the masks, is not reserved. The bus is asked
+/// about other queues only, as it searches all its queues for each answer.
+///
+/// # Errors
+///
+/// `EADDRNOTAVAIL` if a queue is reserved.
 fn check_not_reserved(mdev: &Mdev, ap_attr: &ApAttrGuard, queues: &QueueSet) -> Result {
     let reserved = ap_bus::reserved_masks(ap_attr);
     for (apid, row) in queues.rows() {
@@ -388,8 +394,12 @@ fn check_not_reserved(mdev: &Mdev, ap_attr: &ApAttrGuard, queues: &QueueSet) -> 
     Ok(())
 }
 
-/// Refuses queues that are assigned to an mdev. They are to be assigned to mdev `to`, or else reserved
-/// for the host's own drivers. Names some of them in a message.
+/// Checks that no queue is assigned to an mdev. The queues are about to be assigned to mdev `to`, or
+/// to be reserved for the host's own drivers. Logs some of the queues in conflict.
+///
+/// # Errors
+///
+/// `EADDRINUSE` if a queue is assigned to an mdev other than `to`.
 fn check_not_assigned(state: &State, queues: &QueueSet, to: Option<&Mdev>) -> Result {
     let mut named = 0;
     let mut result = Ok(());
@@ -423,12 +433,11 @@ fn check_not_assigned(state: &State, queues: &QueueSet, to: Option<&Mdev>) -> Re
     result
 }
 
-/// Refuses to reserve queues that are assigned to mdevs, and names those; or that a guest has not lost
-/// yet.
+/// Checks that no queue is in use, before queues are reserved for the host's own drivers.
 ///
 /// # Errors
 ///
-/// `EADDRINUSE` if one is.
+/// `EADDRINUSE` if a queue is assigned to an mdev, or if the APCB of a guest may have it.
 pub(crate) fn check_not_in_use(state: &State, queues: &QueueSet) -> Result {
     check_not_assigned(state, queues, None)?;
     let mut mdevs = state.mdevs(Some(queues.apm()));
@@ -479,7 +488,8 @@ impl vfio::Driver for MatrixMdev {
             Self::commit(mdev, &machine);
             machine.take()
         };
-        // Waits for handlers of instructions, which may wait for locks of the user.
+        // Dropped without the lock: this waits for handlers of instructions, which may wait for locks
+        // that the user holds.
         drop(hook);
         let eventfds = core::mem::take(&mut *mdev.eventfds());
         drop(eventfds);
@@ -519,7 +529,7 @@ impl mdev::Driver for MatrixMdev {
     const API: &'static CStr = c"vfio-ap";
     const TYPE_NAME: &'static CStr = c"passthrough";
     const PRETTY_NAME: &'static CStr = c"VFIO AP Passthrough Device";
-    /// As many as there are queues.
+    /// The number of queues of the architecture.
     const MAX_INSTANCES: u32 = 65536;
 
     fn attributes() -> &'static sysfs::Groups<Mdev> {
@@ -534,7 +544,7 @@ impl mdev::Driver for MatrixMdev {
 
     fn removed(mdev: &ARef<Mdev>) {
         let removed = mdev.driver.state().remove_mdev(mdev);
-        // Nobody finds it any more who could have it commit or pin something.
+        // The work is not queued again, as events do not find the mdev any more.
         work::cancel_sync::<_, COMMIT_WORK>(mdev);
         work::cancel_sync::<_, PIN_WORK>(mdev);
         let report = mdev.report.lock().take();

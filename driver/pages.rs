@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages that are pinned for interruptions.
+//! Pages that are pinned for interruptions.
 //!
-//! A page is *pinned* for the user, and its *frame* is held besides. The machine writes to the frame,
-//! which is given back when the machine has let go. The pin is given back then, or when the user takes
-//! the page away and the machine does not let go in time: then the frame is nobody's memory until it
-//! does.
+//! The driver *pins* the page of a notification indicator byte, and takes a reference to its *frame*.
+//! The machine writes to the frame. The driver drops both when the machine has let go. If the user
+//! unmaps the page and the machine does not let go in time, the driver unpins the page and keeps the
+//! frame.
 //!
-//! Pages are pinned and unpinned by the work of their mdev alone, a kernel thread that no user can
-//! starve. The user may hold locks of the IOMMU backend as long as he likes; so nobody else waits for
-//! that work but the user himself. Each page is in one of these places, where `dma_unmap` finds it: in
-//! the hands of the work ([`Pins::in_progress`]), a [`Candidate`], or one of the [`interruptions`].
+//! The work of an mdev pins and unpins its pages. It is a kernel thread, so no user can starve it. The
+//! user may hold locks of the IOMMU backend, so no other task waits for that work. Each page is in one
+//! place where `dma_unmap` finds it: [`Pins::in_progress`], a [`Candidate`], or [`interruptions`].
 //!
 //! [`interruptions`]: crate::driver::interruptions
 
@@ -52,64 +51,65 @@ use crate::{
     }, //
 };
 
-/// For how long one who takes memory away waits until the machine has let go of it, in milliseconds:
-/// first for AQIC, then for a reset of the queue.
+/// Timeout of an unmap until AQIC has ended the interruptions, in milliseconds.
 const UNMAP_AQIC_TIMEOUT: i64 = 100;
+
+/// Timeout of an unmap until a reset of the queue has ended the interruptions, in milliseconds.
 const UNMAP_RESET_TIMEOUT: i64 = 2_000;
 
-/// For how long one who takes memory of a container away waits until it is unpinned, in milliseconds.
-/// The container calls again.
+/// Timeout of an unmap of a container until the pages are unpinned, in milliseconds. The container calls
+/// again.
 const UNPIN_TIMEOUT: i64 = 10_000;
 
-/// Addresses of a user.
+/// A range of addresses of a user.
 pub(crate) type Iovas = RangeInclusive<u64>;
 
-/// All of them.
+/// All addresses.
 const EVERYWHERE: Iovas = 0..=u64::MAX;
 
-/// Returns true if the page at this address overlaps addresses.
+/// Returns true if the page at an address overlaps a range.
 pub(crate) fn overlaps(page: u64, iovas: &Iovas) -> bool {
     page <= *iovas.end() && page + (PAGE_SIZE as u64 - 1) >= *iovas.start()
 }
 
-/// A page for interruptions that are about to be enabled, one for each mdev.
+/// The page of an mdev for interruptions that are about to be enabled.
 #[derive(Default)]
 pub(crate) enum Candidate {
-    /// There is none: nobody wants one, it cannot be pinned, or the user takes it away.
+    /// There is no page: none is wanted, it cannot be pinned, or the user unmaps it.
     #[default]
     None,
-    /// The work is to pin it.
+    /// The work has to pin a page.
     Wanted { page: u64, is_protected: bool },
-    /// The work is pinning it.
+    /// The work is pinning a page.
     Pinning,
-    /// It can be used.
+    /// The page is pinned.
     Pinned(PinnedPage<MatrixMdev>, Frame),
-    /// The work is to unpin it.
+    /// The work has to unpin the page.
     Unwanted(PinnedPage<MatrixMdev>, Frame),
 }
 
-/// The pages of an mdev that are not for interruptions yet, or not any more.
+/// The pages of an mdev that do not belong to interruptions.
 #[derive(Default)]
 pub(crate) struct Pins {
+    /// The page for the interruptions that a guest is enabling.
     pub(crate) candidate: Candidate,
-    /// The page that the work is pinning or unpinning.
+    /// The address of the page that the work is pinning or unpinning.
     in_progress: Option<u64>,
-    /// How many tasks take addresses away in which there were pages: no page is pinned meanwhile.
+    /// The number of tasks that unmap pages of the mdev. No page is pinned in the meantime.
     unmapping: u32,
-    /// When a page could not be pinned last, as the user may not lock more memory, and how often that
-    /// was so in a row.
+    /// The time of the last `ENOMEM`, and the number of them in a row. VFIO returns it when the user
+    /// may not lock more memory.
     no_memory: Option<(Instant<Monotonic>, u32)>,
 }
 
-/// What the work of an mdev has to do next.
+/// The next job of the work of an mdev.
 enum Job {
-    /// Give back what interruptions have needed.
+    /// Drop the target of interruptions that are over.
     Release(Released),
+    /// Unpin a page, and drop its frame if nothing else uses it.
     Unpin(PinnedPage<MatrixMdev>, Option<Frame>),
-    Pin {
-        page: u64,
-        is_protected: bool,
-    },
+    /// Pin a page.
+    Pin { page: u64, is_protected: bool },
 }
 
 impl State {
@@ -131,8 +131,7 @@ impl State {
         Some(job)
     }
 
-    /// Returns true if a page of an mdev in these addresses is pinned that is for nothing, or is about
-    /// to be.
+    /// Returns true if a page of an mdev in these addresses is pinned, or is being pinned or unpinned.
     fn has_pinned_pages(&mut self, mdev: &Mdev, iovas: &Iovas) -> bool {
         if self.interruptions.any_pinned(mdev, iovas) {
             return true;
@@ -151,17 +150,17 @@ impl State {
 }
 
 impl Pins {
-    /// Returns true if a page is not to be asked for now. A container says each time in the kernel's log
-    /// that the user may not lock more memory: so it is asked again after a second, and then after twice
-    /// as long each time, up to about a minute.
+    /// Returns true if no page should be pinned now, as the user may not lock more memory.
+    ///
+    /// A container logs each such attempt. The next one is made after a second, and then after twice the
+    /// time, up to about a minute.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.no_memory
             .as_ref()
             .is_some_and(|(last, count)| last.elapsed().as_millis() < 1_000 << (count - 1).min(6))
     }
 
-    /// Has the work pin a page. Returns false if that is not possible now, as the user takes addresses
-    /// away.
+    /// Makes a page the candidate. Returns false if the user unmaps pages, so that none can be pinned.
     pub(crate) fn want(&mut self, page: u64, is_protected: bool) -> bool {
         let is_possible = self.unmapping == 0;
         if is_possible {
@@ -170,7 +169,7 @@ impl Pins {
         is_possible
     }
 
-    /// What the work has to do with the candidate.
+    /// Returns the job of the work for the candidate.
     fn next_job(&mut self) -> Option<Job> {
         match core::mem::take(&mut self.candidate) {
             Candidate::Unwanted(pin, frame) => Some(Job::Unpin(pin, Some(frame))),
@@ -185,7 +184,7 @@ impl Pins {
         }
     }
 
-    /// Nothing is to be done with the page of the candidate any more.
+    /// Discards the candidate. The work has to unpin its page.
     pub(crate) fn discard(&mut self) {
         self.candidate = match core::mem::take(&mut self.candidate) {
             Candidate::Pinned(pin, frame) | Candidate::Unwanted(pin, frame) => {
@@ -195,7 +194,7 @@ impl Pins {
         };
     }
 
-    /// The address of the candidate's page.
+    /// Returns the address of the candidate's page.
     fn candidate_page(&self) -> Option<u64> {
         match &self.candidate {
             Candidate::None => None,
@@ -205,13 +204,13 @@ impl Pins {
         }
     }
 
-    /// The work has done its job. `pinned` is the page that it was to pin.
+    /// Records the end of a job. `pinned` is the result of [`Job::Pin`].
     fn job_done(&mut self, pinned: Option<Result<(PinnedPage<MatrixMdev>, Frame)>>) {
         self.in_progress = None;
         match pinned {
             Some(Ok((pin, frame))) => {
                 self.no_memory = None;
-                // The next job unpins a page that is not wanted any more.
+                // The next job unpins a page that was discarded in the meantime.
                 self.candidate = match self.candidate {
                     Candidate::Pinning => Candidate::Pinned(pin, frame),
                     _ => Candidate::Unwanted(pin, frame),
@@ -230,20 +229,21 @@ impl Pins {
 }
 
 impl Mdev {
-    /// Has the work pin and unpin what there is.
+    /// Queues the work that pins and unpins pages.
     pub(crate) fn queue_pin_work(&self) {
-        // If it is queued already, then so much the better.
+        // An error means that the work is queued already.
         let _ = workqueue::system_highpri().enqueue::<ARef<Self>, PIN_WORK>(self.into());
     }
 
-    /// The same, and waits for it. It takes locks of the IOMMU backend.
+    /// Queues the work that pins and unpins pages, and waits for its end. The work takes locks of the
+    /// IOMMU backend.
     pub(crate) fn flush_pin_work(&self) {
         self.queue_pin_work();
         work::flush::<Self, PIN_WORK>(self);
     }
 }
 
-/// Which of the work items of an mdev pins and unpins.
+/// The work item of an mdev that pins and unpins pages.
 pub(crate) const PIN_WORK: u64 = 2;
 
 impl WorkItem<PIN_WORK> for Mdev {
@@ -253,7 +253,7 @@ impl WorkItem<PIN_WORK> for Mdev {
         let driver = &mdev.driver;
         loop {
             let job = driver.state().next_job(&mdev);
-            // The job has to be over before `job_done` says so.
+            // Pages are dropped before `job_done` is called.
             let pinned = match job {
                 None => return,
                 Some(Job::Release(released)) => {
@@ -280,13 +280,15 @@ fn pin(mdev: &Mdev, page: u64, is_protected: bool) -> Result<(PinnedPage<MatrixM
     Ok((pin, frame))
 }
 
-/// Addresses of the user go away.
+/// Unpins all pages in addresses that the user unmaps.
 ///
-/// The machine has to let go of them; if AQIC does not help in time, the queue is reset, and if that
-/// does not help either, only the frame is kept. The work unpins the pages: it is waited for, as the
-/// caller wants no pinned page when this returns, nor until it has come to its end. A container stops
-/// the host if it finds one ten times. The guest could see to that, by enabling interruptions again and
-/// again; so it cannot until the system call is over that takes the addresses away.
+/// The machine has to let go of the pages first. AQIC disables the interruptions. If they do not end in
+/// time, the queue is reset. If that does not end in time either, the pages are unpinned, and their
+/// frames are kept.
+///
+/// A container calls this ten times as long as pages are pinned, and stops the host then. A guest must
+/// not cause that by enabling interruptions again and again, so it cannot enable interruptions until the
+/// system call of the user has ended.
 pub(crate) fn unmap(mdev: &Mdev, iova: u64, length: u64) {
     let iovas = iova..=iova.saturating_add(length.saturating_sub(1));
     let driver = &mdev.driver;
@@ -334,8 +336,8 @@ fn has_pinned_pages(mdev: &Mdev, iovas: &Iovas) -> bool {
     mdev.driver.state().has_pinned_pages(mdev, iovas)
 }
 
-/// Ends interruptions that need a page in these addresses. Returns true if the machine has let go of
-/// all of them in time.
+/// Ends interruptions with a page in these addresses. Returns true if the machine has let go of all of
+/// them in time.
 fn end(mdev: &Mdev, iovas: &Iovas, timeout: i64) -> bool {
     let wait = Wait::new(timeout);
     loop {
@@ -359,7 +361,7 @@ fn end(mdev: &Mdev, iovas: &Iovas, timeout: i64) -> bool {
     }
 }
 
-/// Begins resets of the queues whose interruptions do not end.
+/// Begins resets of the queues whose interruptions have not ended.
 fn reset_remaining(mdev: &Mdev, iovas: &Iovas) {
     {
         let state = &mut *mdev.driver.state();
@@ -372,8 +374,8 @@ fn reset_remaining(mdev: &Mdev, iovas: &Iovas) {
     mdev.driver.reconcile();
 }
 
-/// Gives back to the user the pages of interruptions that the machine has not let go of. Their frames
-/// are kept until it does.
+/// Requests to unpin the pages of interruptions that the machine has not let go of. Their frames are kept
+/// until it does.
 fn force_unpin(mdev: &Mdev, iovas: &Iovas) {
     let count = mdev.driver.state().interruptions.request_unpin(mdev, iovas);
     if count != 0 {
@@ -383,8 +385,7 @@ fn force_unpin(mdev: &Mdev, iovas: &Iovas) {
     }
 }
 
-/// Gives back all pages of the user of an mdev, who closes it. Resets of its queues have been waited
-/// for.
+/// Unpins all pages of an mdev that is being closed. The caller has waited for resets of its queues.
 pub(crate) fn unpin_all(mdev: &Mdev) {
     let is_of_mdev = |it: &mut Enabled| it.state.owner.is(mdev, &EVERYWHERE);
     mdev.driver.state().interruptions.step(is_of_mdev);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waits that have an end.
+//! Waits with a timeout.
 //!
-//! Owns the times after which the driver gives up. The architecture sets no limit to resets. A queue
-//! that is not reset by then stays out of everybody's reach, but does not hold up anybody.
+//! Owns the timeouts of the driver. The architecture has no limit for the duration of a reset. A queue
+//! that is not reset in time is not passed to a guest, and delays nobody any further.
 
 use kernel::time::{
     delay::fsleep,
@@ -12,25 +12,23 @@ use kernel::time::{
     Monotonic, //
 };
 
-/// For how long the bus waits for resets, in milliseconds: longer than one takes on any hardware that
-/// works.
+/// Timeout of the bus for resets, in milliseconds. A reset of working hardware is shorter.
 pub(crate) const BUS_TIMEOUT: i64 = 1_000;
 
-/// For how long the bus waits for the users of mdevs, and administrators and users who close an mdev
-/// for anything, in milliseconds.
+/// Timeout of administrators, of users who close an mdev, and of the bus for users of mdevs, in
+/// milliseconds.
 pub(crate) const DEFAULT_TIMEOUT: i64 = 2_000;
 
-/// For how long a user waits who has asked for a reset, in milliseconds.
+/// Timeout of a user who has requested a reset, in milliseconds.
 pub(crate) const RESET_TIMEOUT: i64 = 10_000;
 
-/// For how long a guest's CPU waits for the machine, in milliseconds.
+/// Timeout of an intercepted instruction of a guest, in milliseconds.
 pub(crate) const GUEST_TIMEOUT: i64 = 100;
 
-/// Time after which a look at what is waited for may come later, in milliseconds: most resets take
-/// less.
+/// The first part of a wait, with a shorter interval, in milliseconds. Most resets end within it.
 const EARLY: i64 = 20;
 
-/// A wait that ends after some time.
+/// A wait with a timeout.
 pub(crate) struct Wait {
     start: Instant<Monotonic>,
     timeout: i64,
@@ -38,7 +36,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// Begins a wait of so many milliseconds.
+    /// Begins a wait with a timeout in milliseconds.
     pub(crate) fn new(timeout: i64) -> Self {
         Self {
             start: Instant::now(),
@@ -47,7 +45,7 @@ impl Wait {
         }
     }
 
-    /// Begins a wait that a signal ends as well.
+    /// Begins a wait that also ends when the task has a signal.
     pub(crate) fn interruptible(timeout: i64) -> Self {
         Self {
             is_interruptible: true,
@@ -55,10 +53,10 @@ impl Wait {
         }
     }
 
-    /// Sleeps for a moment, before the caller looks again at what it waits for. Returns false, without
-    /// any sleep, if the wait is over.
+    /// Sleeps before the caller checks its condition again. Returns false, without sleeping, at the end
+    /// of the wait.
     ///
-    /// Nobody has to wake who waits here. Must be called without any lock.
+    /// A caller polls its condition, so no one has to wake it. Must be called without locks.
     pub(crate) fn sleep(&self) -> bool {
         let waited = self.start.elapsed().as_millis();
         if waited >= self.timeout || self.is_interruptible && kernel::current!().signal_pending() {
@@ -68,7 +66,7 @@ impl Wait {
         true
     }
 
-    /// Returns true if the wait has just begun.
+    /// Returns true in the first part of the wait.
     pub(crate) fn is_early(&self) -> bool {
         self.start.elapsed().as_millis() < EARLY
     }
