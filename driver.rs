@@ -238,7 +238,7 @@ impl State {
     /// Returns true if a guest may get queues when resets have ended.
     pub(crate) fn any_awaits_resets(&self) -> bool {
         self.mdevs(None)
-            .any(|mdev| self.host.is_unsettled(&mdev.masks(self).assigned))
+            .any(|mdev| self.host.awaits_resets(&mdev.masks(self).assigned))
     }
 
     /// Returns true if the APCB of a guest may have a queue.

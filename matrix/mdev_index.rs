@@ -2,8 +2,8 @@
 
 //! An index of mdevs by adapter.
 //!
-//! Owns one bit for each adapter and mdev, so that an event of one adapter costs nothing for mdevs
-//! without that adapter. Knows an mdev only by its slot, a small number.
+//! Owns one bit for each adapter and mdev. An event of one adapter costs nothing for mdevs without that
+//! adapter. An mdev has a slot, which is a small number.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
@@ -16,14 +16,14 @@ use crate::matrix::mask::{
 /// The number of slots in one [`MdevIndex`].
 pub const SLOTS: usize = u64::BITS as usize;
 
-/// For each adapter, the slots whose mdev has the adapter assigned or in the reach of its guest.
+/// For each adapter, the slots of mdevs that have the adapter: assigned, or in the APCB of the guest.
 pub struct MdevIndex {
     by_adapter: [u64; IDS],
     taken: u64,
 }
 
 impl MdevIndex {
-    /// All slots are free.
+    /// The index without mdevs.
     pub const NONE: Self = Self {
         by_adapter: [0; IDS],
         taken: 0,
@@ -36,7 +36,7 @@ impl MdevIndex {
         Some(slot as usize)
     }
 
-    /// Frees a slot, which must have no adapters any more.
+    /// Frees a slot. It must not have adapters any more.
     pub fn free_slot(&mut self, slot: usize) {
         self.taken &= !(1 << slot);
     }
@@ -48,8 +48,7 @@ impl MdevIndex {
         }
     }
 
-    /// Returns the slots that have one of these adapters. With [`None`], returns all slots that are
-    /// taken.
+    /// Returns the slots that have one of some adapters. Returns all taken slots for [`None`].
     pub fn slots(&self, apm: Option<&Mask<Apid>>) -> Slots {
         let users = |apid: Apid| self.by_adapter[usize::from(apid.0)];
         Slots(apm.map_or(self.taken, |apm| {
