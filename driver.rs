@@ -131,6 +131,9 @@ pub(crate) struct State {
     scanner: Option<usize>,
     /// The start of the current series of waits for queues that leave the driver.
     release_start: Option<Instant<Monotonic>>,
+    /// The host configuration that the AP bus has reported last. The bus does not report a configuration
+    /// that changes, and changes back, between two scans.
+    bus_config: Matrix,
     /// The result of a reset contradicts the host configuration.
     config_suspect: bool,
     /// The driver is being unloaded, and must not queue work.
@@ -268,9 +271,20 @@ impl State {
         self.groups = groups;
     }
 
+    /// Returns true if the host configuration was queried, and is not the one that the bus has reported.
+    fn is_ahead_of_bus(&self) -> bool {
+        *self.host.config() != self.bus_config
+    }
+
+    /// Records the end of a reset, which shows if the machine has the queue. Returns true if that
+    /// contradicts the host configuration, which [`VfioAp::reconcile`] queries then.
+    pub(crate) fn check_config(&mut self, apqn: Apqn, progress: Progress) -> bool {
+        let contradicts = contradicts(self.host.config(), apqn, progress);
+        self.config_suspect |= contradicts;
+        contradicts
+    }
+
     /// Queries the configuration of the machine if the known one is suspect.
-    ///
-    /// The bus does not report a configuration that changes, and changes back, between two scans.
     fn recheck_config(&mut self) {
         if core::mem::take(&mut self.config_suspect) && !self.host.is_scanning() {
             if let Some(info) = pqap::qci() {
@@ -282,12 +296,14 @@ impl State {
     /// Records that the current task begins a scan of the bus.
     pub(crate) fn scan_begins(&mut self, config: Matrix) {
         self.scanner = Some(current_task());
+        self.bus_config = config;
         self.host.scan_begins(config);
     }
 
     /// Records that the scan is complete.
     pub(crate) fn scan_ends(&mut self, config: Matrix) {
         self.scanner = None;
+        self.bus_config = config;
         self.host.scan_ends(config);
     }
 
@@ -311,6 +327,11 @@ impl State {
             }
         }
     }
+}
+
+/// Returns true if the end of a reset contradicts a configuration.
+fn contradicts(config: &Matrix, apqn: Apqn, progress: Progress) -> bool {
+    (progress != Progress::Failed(NOT_AVAILABLE)) != config.has_queue(apqn)
 }
 
 fn current_task() -> usize {
@@ -367,7 +388,11 @@ impl WorkItem<RETRY> for VfioAp {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.state().host.queues.retry_failed();
+        {
+            let state = &mut *this.state();
+            state.host.queues.retry_failed();
+            state.config_suspect |= state.is_ahead_of_bus();
+        }
         this.reconcile();
     }
 }
@@ -396,6 +421,7 @@ impl VfioAp {
             polls: 0,
             scanner: None,
             release_start: None,
+            bus_config: config,
             config_suspect: false,
             stopping: false,
         };
@@ -478,18 +504,19 @@ impl VfioAp {
         for apid in busy.iter() {
             self.step(&mut self.state(), apid);
         }
-        let (remain, any_failed) = {
+        let (is_resetting, retry) = {
             let state = &mut *self.state();
             state.recheck_config();
             state.update_guests();
             let queues = &state.host.queues;
-            let any_failed = queues.any_failed() || state.interruptions.any_ending();
-            (!queues.resetting().is_empty(), any_failed)
+            let retry =
+                queues.any_failed() || state.interruptions.any_ending() || state.is_ahead_of_bus();
+            (!queues.resetting().is_empty(), retry)
         };
-        if remain {
+        if is_resetting {
             self.schedule_poll();
         }
-        if any_failed {
+        if retry {
             self.schedule_retry();
         }
     }
@@ -504,11 +531,10 @@ impl VfioAp {
         } = state;
         let config = *host.config();
         host.step(apid, &mut pqap::Machine, |apqn, progress, is_new| {
-            let is_there = progress != Progress::Failed(NOT_AVAILABLE);
-            *config_suspect |= is_there != config.has_queue(apqn);
+            *config_suspect |= contradicts(&config, apqn, progress);
             if let Progress::Failed(code) = progress {
                 self.report_failure(apqn, code, is_new);
-                if is_there {
+                if code != NOT_AVAILABLE {
                     interruptions.end(apqn);
                     return;
                 }

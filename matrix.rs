@@ -55,7 +55,7 @@
 //! assert_eq!(masks.due_if_affected(&host), Some(matrix));
 //! ```
 
-// The paths are for `tools/core`, which includes this file from another directory.
+// The paths are for `tools/vfio-ap-core`, which includes this file from another directory.
 #[path = "matrix/interrupts.rs"]
 pub mod interrupts;
 #[path = "matrix/mask.rs"]

@@ -194,26 +194,34 @@ fn release(driver: &Arc<VfioAp>, apqn: Apqn) {
             break progress;
         }
     };
-    let mut state = driver.state();
-    match result {
-        // The machine resets a queue that is not available before it comes back.
-        Progress::Done | Progress::Failed(NOT_AVAILABLE) => state.interruptions.release(apqn),
-        Progress::Pending | Progress::Failed(_) => {
+    // The machine resets a queue that is not available before it comes back.
+    let is_reset = matches!(result, Progress::Done | Progress::Failed(NOT_AVAILABLE));
+    let is_config_suspect = {
+        let mut state = driver.state();
+        if is_reset {
+            state.interruptions.release(apqn);
+        } else {
             state.interruptions.end_after(apqn, &reset);
-            drop(state);
-            match result {
-                Progress::Failed(code) => pr_warn!(
-                    "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
-                ),
-                // One message is enough for queues that leave within a few seconds.
-                _ if timeout == BUS_TIMEOUT => {
-                    pr_warn!("queue {apqn} released before its reset has finished\n");
-                }
-                _ => {}
-            }
-            interruptions::orphan(driver, apqn);
         }
+        state.check_config(apqn, result)
+    };
+    if is_config_suspect {
+        driver.reconcile();
     }
+    if is_reset {
+        return;
+    }
+    match result {
+        Progress::Failed(code) => pr_warn!(
+            "queue {apqn} released without a reset, which failed with response code {code:02x}\n"
+        ),
+        // One message is enough for queues that leave within a few seconds.
+        _ if timeout == BUS_TIMEOUT => {
+            pr_warn!("queue {apqn} released before its reset has finished\n");
+        }
+        _ => {}
+    }
+    interruptions::orphan(driver, apqn);
 }
 
 sysfs::attribute_groups! {

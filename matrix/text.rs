@@ -419,7 +419,7 @@ mod tests {
                         break;
                     }
                     if text.len() > 5000 {
-                        text.truncate(0);
+                        text.clear();
                         break;
                     }
                 }

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# An adapter that is exchanged for one of another type leaves the guest and returns.
+# An adapter that is replaced by one of another type leaves the guest and returns.
 #
-# B1: the host configuration stays the same, so the bus says nothing.
+# The host configuration stays the same, and the bus announces no change (B1).
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
 expect "type before" CEX7C cat $ap/devices/card01/type
 machine "adapter 1 cex8c"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # ap_config shows and sets all three masks at once.
 #
-# Known differences: the C driver commits up to three times per write, and takes an
-# empty third mask, or something after it, for good.
+# The C driver commits up to three times per write. It also accepts an empty third mask and trailing
+# text.
 
 # mask FIRST-WORD: 256 bits of which only the first word is not 0.
 mask() { printf '0x%016x000000000000000000000000000000000000000000000000' "$1"; }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What apmap plans queue by queue, with driver_override, takes no others.
+# A plan of apmap that uses driver_override takes no queue that was not asked for.
 
 # follow ARGUMENT...: make a plan and do as it says.
 follow() {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What apmap plans for a mediated device is what a guest then has.
+# The guest gets the queues that apmap has planned for its mediated device.
 
 # follow ARGUMENT...: make a plan and do as it says.
 follow() {

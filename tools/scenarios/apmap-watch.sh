@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# apmap --watch draws again when something happens, by the kernel's word alone.
+# apmap --watch draws again after each event, and learns of events from the kernel alone.
 
 # drawn TEXT: wait until apmap has written a line that has it.
 drawn() {

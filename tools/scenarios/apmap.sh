@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# apmap shows who has each queue, and why a guest does not have it.
+# apmap shows the owner of each queue, and why a guest does not have a queue.
 
 # row ADAPTER: the signs for its domains.
 row() { apmap --all | sed -n "s/^$1 CEX7C *//p"; }

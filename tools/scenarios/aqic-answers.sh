@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# What a guest is told when it asks for interruptions of queues, rightly or wrongly.
+# A guest gets the right response code when it asks for interruptions, for valid and invalid
+# requests.
 #
-# Response codes: 01 there is no such queue, 06 the address is not valid, 07 it is so
-# already.
+# Response codes: 01 the queue does not exist, 06 the address is not valid, 07 interruptions are
+# already enabled or disabled.
 
 # enabled QUEUE: whether the machine says so.
 enabled() {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that was filtered is not there for a guest, also if it asks for interruptions.
+# A filtered queue does not exist for AQIC.
 #
-# The C driver enables them for whatever is assigned.
+# The C driver enables interruptions of every assigned queue.
 
 give_to_vfio_ap "1" ""
 load_driver

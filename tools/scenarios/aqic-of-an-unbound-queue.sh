@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest cannot enable interruptions of a queue that is not bound, so nothing of it is left for the owner
-# who comes next.
+# A guest cannot enable interruptions of a queue that is not bound to the driver.
 #
-# An adapter goes and comes back within a scan: its queues are not bound then, though the guest's masks
-# have them until the scan is over.
+# The next owner of the queue therefore inherits no interruptions. In this scenario an adapter goes
+# and comes back within a scan. Its queues are not bound after that, and the guest's masks contain
+# them until the scan has ended.
 # timeout: 90
 
 give_to_vfio_ap "0 1 2 3" ""

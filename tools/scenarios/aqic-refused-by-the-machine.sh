@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# When the machine does not enable the interruptions of a queue, the guest is told why,
-# and all is as before.
+# If the machine refuses to enable interruptions, the guest gets the reason and nothing changes.
 #
-# The C driver disables those that there were, and never gives back what it has got for the
-# new ones, a page that is pinned and a subclass that is registered.
+# The C driver disables the previous interruptions. It also leaks the pinned page and the registered
+# subclass of the new ones.
 # expect-kernel[c]: WARNING: .*vfio_iommu_type1
 # expect-kernel[c]: WARNING: .*arch/s390/kvm
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A group --run 1
 machine "queue *.* irq-polls 0"
 elsewhere=0x1c0100

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest without an area for interruptions of adapters: AQIC is a matter of user space.
+# AQIC of a guest without a GISA goes to user space.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 echo 0 >/sys/module/kvm/parameters/use_gisa
 vm_open A group --run 1
 machine "counters reset"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# What is assigned in a long scan that does not concern it reaches the guest at once.
+# Queues that are assigned during a long scan reach the guest at once if the scan does not concern
+# them.
 #
-# Queues that are bound in a scan come with the one commit at its end, whoever binds them.
+# Queues that are bound during a scan reach the guest by the commit at its end.
 # timeout: 90
 
 give_to_vfio_ap "0 1 2" ""

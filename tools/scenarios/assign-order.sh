@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # The guest matrix does not depend on the order of assignments.
 #
-# C3: with queue 01.0001 missing, "adapter 0, domain 0, domain 1, adapter 1" gives
-# what each of the other 23 orders gives, and what unbinding that queue later
-# gives. C5: what is filtered is adapter 1.
+# All 24 orders of "adapter 0, domain 0, domain 1, adapter 1" give the same result while queue
+# 01.0001 is missing (C3). Unbinding that queue afterwards gives it, too. Adapter 1 is filtered
+# (C5).
 
 # orders PREFIX WORD...: all orders of the words, one per line.
 orders() {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Names, modes and constant texts of everything that management programs look for.
+# Names, modes and constant contents of all attributes are those that management programs expect.
 
 # list DIRECTORY: its files, but for those that every device has.
 list() {

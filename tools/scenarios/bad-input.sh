@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What is no number, or beyond the limits of the machine, is refused and changes
-# nothing.
+# Malformed numbers and numbers beyond the limits of the machine are refused and change nothing.
 
 give_to_vfio_ap "1 2" ""
 load_driver

@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that is unbound and bound again, while the machine takes its time to reset it, has not kept the
-# interruptions of the guest that had it.
+# A queue that is unbound and bound again during a slow reset loses the interruptions of its guest.
 #
-# What they needed is given back once, and what is enabled after that stays. The C driver waits for the
-# reset in between.
+# Their page is unpinned once. Interruptions that the guest enables after that stay enabled. The C
+# driver waits for the reset in between.
 # timeout: 90
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 has_both() { [ "$(vm A guest queues)" = "01.0001 02.0001" ]; }
 for polls in 20 90; do
 	vm_open A group --run 1 --look 2,1
-	count_from_zero
-	machine "queue *.* irq-polls 0"
-	expect "enable" rc=00 response A enable 01.0001
+	enable_at_once A 01.0001
 	machine "queue 01.0001 reset-polls $polls"
 	unbind 01.0001
 	[ "$(enabled_for_guests)" = 0 ] || expect "pinned" 1 pins

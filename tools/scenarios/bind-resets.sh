@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue is reset before a guest gets it, whoever had it before.
+# A bound queue is reset before a guest gets it.
 #
-# The C driver passes a queue on as it gets it.
+# The C driver passes the queue on without a reset.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A
 unbind 01.0001
 expect "without it" "apm=none aqm=1 adm=none" masks A

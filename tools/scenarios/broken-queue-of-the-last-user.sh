@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that the machine neither resets nor keeps from interrupting is nobody's until it does, however
-# often its users change.
+# A queue with interruptions that the machine can neither reset nor disable has no owner until it
+# can.
 #
-# Each of them can end in a bounded time, and has nothing pinned then. In the end the queue works, for the
-# guest that has it then. The C driver waits for ever.
+# Each user of the queue can close the device in bounded time and has no pinned page then. The queue
+# works for the guest that has it when the machine recovers. The C driver waits forever.
 # timeout: 120
 # drivers: rust
 
 none_enabled() { [ "$(enabled_for_guests)" = 0 ]; }
 patience=20
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 vm_open A group --run 1 --look 2,2
-count_from_zero
-machine "queue *.* irq-polls 0"
-expect "enable" rc=00 response A enable 01.0001
+enable_at_once A 01.0001
 machine "queue 01.0001 zapq rc=05 ; queue 01.0001 aqic rc=05"
 began=$(seconds)
 vm_close A

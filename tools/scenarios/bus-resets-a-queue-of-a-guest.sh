@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# When an adapter works again that was deconfigured, the AP bus resets those of its queues that
-# were new to it when vfio_ap got them, though a guest has them.
+# The AP bus resets queues of a guest when their deconfigured adapter works again.
 #
-# That is what the kernel does, whichever driver there is; neither is asked. The guest has seen
-# that the adapter was deconfigured. Queues that another driver had before are left alone. Once
-# the kernel is mended, this fails.
+# It does so if the queue was new to the bus when vfio_ap got it. The bus asks no driver. The guest
+# has seen the adapter deconfigured. Queues that another driver had before are left alone. This
+# scenario documents the kernel's behaviour, and fails once the kernel changes.
 # machine: apm = 0,1
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A group --run 1
 machine "apm + 2"
 scan

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# There is a uevent of the mdev when its guest matrix has changed, and only then.
+# The mdev sends a uevent if and only if its guest matrix has changed.
 #
-# It comes a moment later, and then tells of all changes so far.
+# The uevent follows the change after a moment and covers all changes until then.
 # drivers: rust
 
 uevents() { cat /sys/kernel/uevent_seqnum; }

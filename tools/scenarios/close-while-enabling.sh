@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# A device that is closed while the machine still enables interruptions leaves nothing enabled behind.
+# Closing a device leaves no interruptions enabled, even if the machine is still enabling them.
 #
-# Neither does a user that is killed. The next guest does not get the queue before it is reset.
+# The same is true of a user that is killed. The next guest gets the queue after a reset.
 # timeout: 90
 # drivers: rust
 
 none_enabled() { [ "$(enabled_for_guests)" = 0 ]; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 for end in vm_close vm_kill; do
 	for polls in 4 300; do
 		vm_open A group --run 1 --look 0,0

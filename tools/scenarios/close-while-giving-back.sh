@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-# A device is closed when all pages of its user are unpinned, also those that somebody else unpins
-# just now.
+# Closing a device waits until all pages of its user are unpinned, including those that another
+# thread is unpinning.
 #
-# Queues are taken from a guest that has interruptions enabled. Whoever does that gives back what
-# they needed, and waits for the lock of the container for that; or our work that looks at resets
-# does, if it is faster. The user closes the device meanwhile; the lock comes free only then.
+# Queues are taken from a guest that has interruptions enabled. The thread that takes them, or the
+# driver's work for resets, unpins their pages, and waits for the lock of the container for that.
+# The user closes the device before the lock is free.
 #
-# A page that is pinned still, or that is unpinned later, is a warning of the kernel. (All queues have
-# their indicators in one page.)
+# The kernel warns of a page that is still pinned and of a page that is unpinned later. All queues
+# have their indicators in one page.
 # machine: aqm = 0-15
 # machine: adm = 0-15
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+mdev_with A 1 "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15"
 vm_open A group --run 1
 machine "queue *.* irq-polls 0"
 for queue in $(matrix A); do

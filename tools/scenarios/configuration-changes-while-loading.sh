@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# The driver knows the host configuration also if that changes, and changes back, around its loading.
+# The driver knows the host configuration even if it changes and changes back around the load of the
+# driver.
 #
-# The bus tells about changes that a scan finds. Here no scan sees that an adapter, a domain and a control
-# domain were away, but the driver does, as it asks when it is loaded. The C driver never finds out.
+# The bus reports changes that a scan finds. In this scenario no scan sees that an adapter, a domain
+# and a control domain were away. The driver sees it because it queries the configuration when it is
+# loaded. The C driver never learns of it.
 # machine: apm = 0-2
 
 give_to_vfio_ap "1 2" ""

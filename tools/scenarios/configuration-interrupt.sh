@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# The user of a device learns of each change to its configuration by an eventfd.
+# The user of a device learns of each change of its configuration by an eventfd.
 #
-# VFIO has two ways to take it away. The C driver does not know the one without data.
+# VFIO defines two requests that take the eventfd away. The C driver does not know the one without
+# data.
 
 give_to_vfio_ap "1 2 200" ""
 load_driver

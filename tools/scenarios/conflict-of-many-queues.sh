@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# A request that is refused for many queues names some of them.
+# The message about a request that is refused for many queues names some of them.
 #
-# There can be thousands. The C driver names each.
+# A conflict can have thousands of queues. The C driver names each.
 
 domains="100 101 102 103 104 105 106 107 108 109 110 111 112 113 114 115 116 117 118 119"
 named() { dmesg | grep -c "$1" || true; }

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# A refusal names the queues of every mdev in conflict.
+# The message about a refused request names the queues of every mdev in conflict.
 #
-# The C driver names those of the first one that it finds when an mdev asks for them.
+# If an mdev makes the request, the C driver names those of the first mdev that it finds.
 
 # named REGEX: how many lines
 named() { dmesg | grep -c "$1" || :; }
 of_first="already assigned to $(uuid A)" of_second="already assigned to $(uuid B)"
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 mdev B
 assign B adapter 1 domain 2
 mdev C

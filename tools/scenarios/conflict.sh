@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue belongs to one mediated device only.
+# A queue belongs to at most one mediated device.
 
 give_to_vfio_ap "1 2" ""
 load_driver

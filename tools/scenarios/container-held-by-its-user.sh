@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who holds the lock of his container holds up neither what the administrator does with other guests, nor
-# a scan of the bus.
+# A user that holds the lock of its container delays neither changes of other guests nor a scan.
 #
-# A's queue is taken away, and the page of its indicator is to be given back: that takes the lock of the
-# container, which A holds. Meanwhile B loses an adapter, whose reset takes its time.
-# The C driver waits for A's lock with the locks of all guests held.
+# A loses its queue. Unpinning the page of its indicator takes the lock of the container, which A
+# holds. Meanwhile B loses an adapter with a slow reset. The C driver waits for A's lock while it
+# holds the locks of all guests.
 # drivers: rust
 
 give_to_vfio_ap "1 2" ""
@@ -19,10 +18,7 @@ vm_open B
 count_from_zero
 expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001
 vm A hold container
-machine "counters reset ; queue 01.0001 reset-polls forever"
-echo 1 >"$mdevs/$(uuid A)/unassign_adapter" &
-own=$!
-wait_until "the reset is under way" under_way 01.0001
+unassign_with_endless_reset A 01.0001
 usleep 200000
 machine "queue 01.0001 reset-polls 1"
 usleep 200000
@@ -33,6 +29,6 @@ echo 1 >$ap/scans &
 scan=$!
 ends_within 2 "B's unassign" $other
 ends_within 2 "the scan" $scan
-ends_within 2 "A's unassign" $own
+ends_within 2 "A's unassign" $writer
 vm A release
 wait_until "A's page is given back" nothing_pinned

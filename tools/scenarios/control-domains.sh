@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Control domains are assigned and unassigned, and need no queue.
+# Control domains can be assigned and unassigned without any queue.
 
 give_to_vfio_ap "1" ""
 load_driver

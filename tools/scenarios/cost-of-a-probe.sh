@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Binding a queue of a guest costs the same whether the guest has 1 queue or 16.
+# Binding a queue of a guest costs the same for a guest with 1 queue and with 16.
 #
-# The C driver looks at all of the matrix for each queue, and for each of an
-# assignment. Instructions are counted, so that it makes no difference how busy
-# the machine is; `make bench` says how much it all costs.
+# The C driver looks at the whole matrix for each bound queue and for each queue of an assignment.
+# The unit is instructions, which do not depend on the load of the build host. `make bench` measures
+# the costs.
 # count: instructions
 
 # cost: the instructions of the driver itself to bind a queue.

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# An mdev is created while the host configuration changes, and nobody reads what another one
-# is just writing.
+# Creating an mdev while the host configuration changes is free of data races.
 #
-# KCSAN looks at each access of the C driver, which initialises an mdev from its copy of the
-# configuration without the lock under which a scan replaces that. It cannot look at Rust code:
-# ours has the configuration in a mutex, and the compiler sees to it that nobody reads it without.
+# KCSAN watches each access of the C driver. The C driver initialises an mdev from its copy of the
+# configuration without the lock under which a scan replaces the copy. KCSAN cannot watch Rust code.
+# This driver keeps the configuration in a mutex, and the compiler allows no access without it.
 # kernel: races
 # cpus: 2
 # timeout: 600

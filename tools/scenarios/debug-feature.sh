@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# What goes wrong can be read later, in the area vfio_ap of the debug feature of s390.
+# The area vfio_ap of the s390 debug feature keeps a record of errors.
 #
-# Each driver has its own words for it, and with level 5 ours also writes each commit down.
-# The C driver keeps a pointer to the stack, where an address was, and shows what is there
-# by the time somebody looks.
+# Each driver has its own words for the entries. This driver also records each commit at level 5.
+# The C driver stores a pointer to the stack in place of an address, and shows the contents of that
+# memory at the time of reading.
 
 area=/sys/kernel/debug/s390dbf/vfio_ap
 # written TEXT

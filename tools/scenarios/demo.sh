@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# What the driver does, for a person to look at: from assignment to a guest that
-# sees adapters come and go. Everything shown is read from the running machine.
+# A demonstration: a guest gets adapters by assignment and loses and regains them.
+#
+# Everything shown is read from the running machine.
 # machine: adapter 3 cex8p ; apm = 0-2 ; aqm = 0-3
 
 seen=0

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# What VFIO says about a device, and what it does when asked to reset it.
+# VFIO describes the device correctly and resets it on request.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 vm_open A
 # VFIO_DEVICE_FLAGS_RESET and VFIO_DEVICE_FLAGS_AP
 expect "info" "flags=0x21 regions=0 irqs=2" vm A info

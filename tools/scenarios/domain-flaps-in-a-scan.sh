@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A domain that goes and comes back within a scan is lost by the guest, and given to it by the next one.
+# A guest loses a domain that goes and comes back within a scan, and gets it by the next scan.
 #
-# In between its queues are not bound, so no interruptions of them can be enabled, nor disabled.
+# Between the two scans the queues are not bound. Their interruptions can be neither enabled nor
+# disabled.
 # timeout: 90
 
 give_to_vfio_ap "0 1 2 3" ""

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue may be given to vfio_ap by its driver_override, without masks for the whole host.
+# A driver_override gives a single queue to vfio_ap, without masks for the whole host.
 
 load_driver
 mdev A
 expect_error EADDRNOTAVAIL assign A adapter 1 domain 1
 expect "nothing of it" "01." matrix A
-ktry write $ap/devices/01.0001/driver_override vfio_ap
-ktry write $ap/drivers/cex4queue/unbind 01.0001
-bind 01.0001
+override 01.0001
 expect "status" unassigned cat $ap/devices/01.0001/status
 assign A domain 1
 expect "guest matrix" "01.0001" guest_matrix A

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# driverctl gives single queues to guests, for now or for good, and takes them back.
-#
+# driverctl gives single queues to guests, temporarily or persistently, and takes them back.
 # image: clients
 # timeout: 120
 

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# What a guest enables right after a slow reset stays enabled, and its page stays pinned.
+# Interruptions that a guest enables right after a slow reset stay enabled, and their page stays
+# pinned.
 #
-# The guest asks all the time, and so it may see the end of the reset before the driver does. What the
-# driver gives back at the end of a reset is what the queue had before, and nothing else. As long as the
-# reset is pending for the driver, the guest is told so: response code 02. The C driver warns of each such
-# answer.
+# The guest asks all the time and may see the end of the reset before the driver. At the end of a
+# reset the driver unpins only the page that the queue had before. The guest gets response code 02
+# while the reset is pending for the driver. The C driver warns of each such response.
 # drivers: rust
 # timeout: 90
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 for backend in group iommufd; do
 	vm_open A $backend --run 1 --look 0,0
 	machine "queue *.* irq-polls 0"

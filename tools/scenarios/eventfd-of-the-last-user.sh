@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Eventfds go with the user who has set them up.
+# Closing a device drops the eventfds of its user.
 #
-# The C driver keeps those of a user who did not take them back, for good.
+# The C driver keeps the eventfds of a user that has not removed them.
 
 give_to_vfio_ap "1 2" ""
 load_driver

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Many queues whose resets never end are given back in the time of one.
+# Giving back many queues with endless resets takes as long as giving back one.
 #
-# By the masks of the host, and by unloading the driver. The C driver waits for ever.
+# The masks of the host and unloading the driver give them back. The C driver waits forever.
 # machine: aqm = 0-31 ; adapter 1 cex8c
 # drivers: rust
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# The host is interrupted when the reply comes that it waits for.
+# The host is interrupted by the reply that it waits for.
 #
-# It does not poll a queue with interruptions enabled: without one it would wait for
-# minutes.
+# The host does not poll a queue with interruptions enabled. Without an interruption it would wait
+# for minutes.
 # machine: adapter 0 cex8a
 
 # interruptions: of all CPUs.

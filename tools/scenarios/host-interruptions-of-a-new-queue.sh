@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest gets the interruptions of a queue that has come while vfio_ap was there.
+# A guest gets the interruptions of a queue that is new to the AP bus.
 #
-# The AP bus resets each new queue and enables interruptions of it for the host, whatever driver
-# it has. The machine refuses to enable what is enabled. Ours takes them from the host first; with
-# the C driver the guest is told that they are enabled already, and waits for ever. Found by
-# `stress`.
+# The AP bus resets each new queue and enables its interruptions for the host, for all drivers. The
+# machine refuses to enable interruptions twice. This driver disables those of the host first. The C
+# driver tells the guest that they are enabled, and the guest never gets one. Found by `stress`.
 # machine: apm = 0,1
 
 code() {

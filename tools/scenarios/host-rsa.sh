@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# The host computes with the queues that it keeps, and a guest with the queue that it is
-# given, of the same accelerator.
+# The host and a guest compute on the same accelerator, each with its own queue.
 #
-# The results are compared with those of OpenSSL.
+# The expected results come from OpenSSL.
 # machine: adapter 0 cex8a
 
 give_to_vfio_ap "" "3"

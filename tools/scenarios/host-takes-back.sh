@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The host cannot take queues back that are assigned to a mediated device.
+# The host cannot take back queues that are assigned to a mediated device.
 
 give_to_vfio_ap "1 2" ""
 load_driver

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A domain that comes to and leaves the host configuration is plugged and unplugged
-# by one commit each.
+# A domain that comes to or leaves the host configuration takes one commit.
 # machine: aqm = 0,1
 
-give_to_vfio_ap "1 2 3" ""
-load_driver
-mdev A
-assign A adapter 1 2 3 domain 1 2
+mdev_with A "1 2 3" "1 2"
 vm_open A group --vcpus 1
 expect "masks" "apm=1-3 aqm=1 adm=none" masks A
 machine "aqm + 2"

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# An adapter that comes to the host configuration with a queue that belongs to the
-# host is not plugged; it is when the queue is bound.
+# An adapter that comes to the host configuration stays filtered until its last queue is bound.
+#
+# The queue belongs to the host before that.
 # machine: apm = 0,1
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1 2
+mdev_with A "1 2" "1 2"
 vm_open A
 machine "apm + 2 ; queue 02.0001 state deconfigured"
 expect_commits 1 A scan

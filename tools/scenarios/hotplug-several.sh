@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Adapters, domains and control domains that come in one scan are one commit, and so
-# are those that go.
+# Adapters, domains and control domains that come or go in one scan take one commit.
 # machine: apm = 0,1 ; aqm = 0,1 ; adm = 0,1
 
 give_to_vfio_ap "1 2 3" ""

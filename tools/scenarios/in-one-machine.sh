@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-# All scenarios that one machine can be made for leave nothing behind.
+# All scenarios that can share a machine run in it one after the other and leave nothing behind.
 #
-# For a debug kernel, which takes minutes to boot and to look for leaks. Those that need another
-# machine from the beginning, or expect trouble in the kernel, have to be run alone. Those that look
-# at a tool of ours take very long there, and do nothing with the driver that others do not.
-# killed-while-waiting has a second for what takes longer there. After stress the bus refuses masks,
-# as it counts a driver_override for ever whose queue has gone; stress has a machine of its own.
+# This serves a debug kernel, which takes minutes to boot and to search for leaks. Scenarios that
+# need another machine, or expect trouble in the kernel, run alone. Scenarios about the tools take
+# very long there and are left out. killed-while-waiting is left out because its limit of one second
+# is too short there. stress has a machine of its own because the bus refuses masks after it: the
+# bus counts a driver_override forever if its queue has gone.
 #
-# It takes long: --set FROM=NAME goes on where another run was stopped, and --set ONLY=NAME,NAME
-# leaves out all others.
+# It takes about an hour. --set FROM=NAME resumes a run at a scenario, and --set ONLY=NAME,NAME runs
+# only some.
 #
-# Last come those that take memory away from a user: lockdep reports once only.
+# Scenarios that take memory away from a user come last, because lockdep reports only once.
 # drivers: rust
 # kernel: debug
 # cpus: 3

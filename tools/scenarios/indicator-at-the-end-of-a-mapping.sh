@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-# An indicator byte at the end of one mapping of the user's memory is pinned in that mapping, and not in
-# the next one.
+# The page of an indicator byte at the end of a mapping is pinned in that mapping, and not in the
+# next.
 #
-# The IOMMU of type 1 takes any mapping that overlaps the 4,096 bytes from an address on. So it is the
-# page that is to be asked for, and not the byte. The C driver asks for the byte: type 1 stops the host
-# by a BUG then, when the second mapping goes. With an iommufd both are right.
+# The type 1 IOMMU accepts any mapping that overlaps the 4,096 bytes from the requested address on.
+# The driver therefore has to request the page, not the byte. The C driver requests the byte, and
+# type 1 stops the host by a BUG when the second mapping goes. Both drivers work with an iommufd.
 
 indicator=0x1ffff8
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
-backends="iommufd group"
-if_c eval 'backends=iommufd'
-for backend in $backends; do
-	vm_open A $backend --run 1
-	machine "queue *.* irq-polls 0"
+mdev_with A 1 1
+machine "queue *.* irq-polls 0"
+for backend in $(backends_that_survive); do
+	vm_open A "$backend" --run 1
 	# The second mapping comes first, so that it is the one that a search meets first.
 	vm A unmap
 	vm A slot add

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# The machine counts as many instructions as a loop of known length has.
+# The machine counts exactly the instructions of a loop of known length.
 #
-# Nothing of the driver is in it, so it is tried with one of them only.
+# The drivers are not involved, and one of them suffices.
 # drivers: rust
 # count: instructions
 

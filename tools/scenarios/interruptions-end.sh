@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# Interruptions of a queue end when it is reset, taken away or given back, and what they
-# needed is given back.
+# A reset, an unassignment or a close ends the interruptions of a queue and releases their page and
+# subclass.
 #
-# A page that is still pinned, or a subclass that is still registered, is a warning of the
-# kernel when the virtual machine ends.
+# The kernel warns of a page or a subclass that is left when the virtual machine ends.
 
 # on: has the guest enable them; the queue has to have been without.
 on() {
@@ -17,10 +16,7 @@ reset_done() {
 	case $(vm A guest rc 01.0001) in "rc=00 "*) return 0 ;; *) return 1 ;; esac
 }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 for backend in group iommufd; do
 	vm_open A $backend --run 1
 	machine "queue *.* irq-polls 0"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A user whose memory does not come holds up nobody else.
+# A user whose memory does not arrive delays no other user.
 #
-# The argument of a request is in a page that is not there before somebody delivers it. The
-# C driver waits for that page with the lock of all mdevs held.
+# The argument of a request is in a page that userfaultfd withholds. The C driver waits for the page
+# while it holds the lock of all mdevs.
 
 give_to_vfio_ap "1 2" ""
 load_driver

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# How every request of a user is answered, and every way to get it wrong.
+# Each request of VFIO gets the right answer, and so does each malformed one.
 #
-# Each line: the C driver's answer, ours, and the request with the words of its argument,
-# behind which the memory ends. In SET_IRQS they are: size, flags, index, start, count, data;
-# flags 1 no data, 2 bools, 4 eventfds, 8 mask, 0x10 unmask, 0x20 trigger.
+# Each line has the answer of the C driver, the answer of this driver, and the request with the
+# words of its argument. The memory of the argument ends after the last word. The words of SET_IRQS
+# are: size, flags, index, start, count, data. Flags: 1 no data, 2 bools, 4 eventfds, 8 mask, 0x10
+# unmask, 0x20 trigger.
 #
-# Known differences: without data and with a count of 0 an eventfd is taken away, as VFIO has
-# it; data of which there are none are not read; and one action at a time.
+# This driver differs in three points: a request without data and with a count of 0 removes the
+# eventfd, as VFIO defines it; a request with a count of 0 reads no data; a request has one action.
 
 answers() {
 	while read -r c rust request; do
@@ -19,10 +20,7 @@ answers() {
 	done
 }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A
 answers <<EOF
 ok         ok         get-info 16 0 0 0

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who waits for a reset that never ends, or for the user of a device, can be killed, and what it
-# has begun is brought to its end.
+# A process that waits for an endless reset, or for the user of a device, can be killed, and its
+# operation is completed.
 #
-# An administrator who writes an attribute is gone at once; the others wait for two seconds at most.
-# The C driver waits for ever.
+# A write to an attribute ends at once. The other processes end within two seconds. The C driver
+# waits forever.
 # drivers: rust
 # timeout: 120
 
@@ -24,10 +24,7 @@ never() { machine "counters reset ; queue $1 reset-polls forever"; }
 # under_way QUEUE: a reset was begun, and is looked at.
 under_way() { [ "$(machine counters "$1" zapq)" != 0 ] && [ "$(machine counters "$1" tapq)" != 0 ]; }
 
-give_to_vfio_ap "1 2 3" ""
-load_driver
-mdev A
-assign A adapter 1 2 3 domain 1
+mdev_with A "1 2 3" 1
 mdev B
 assign B adapter 2 domain 2
 vm_open A

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# A virtual machine may go before its device: the device is used until it is closed, and the
-# machine is destroyed then.
+# A virtual machine whose descriptors are closed lives until its device is closed.
 #
-# All descriptors of KVM are closed, so nobody but the device has the machine any more.
+# The device works until then. The machine is destroyed afterwards.
 
 none_left() { [ "$(machines)" = 0 ]; }
 

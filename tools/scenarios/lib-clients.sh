@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# The words of scenarios that say `image: clients`: unmodified programs from Debian.
+# The words of scenarios with `image: clients`, which run unmodified programs from Debian.
 #
 #   any program   debian  expect_refusal  udevd  settle
 #   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_commits  qemu_quit  qemu_kill
 #   Linux in it   linux  guest  guest_queues  guest_queues_are  guest_debian  guest_log
 #   libvirt       libvirt  virsh
 #
-# Linux as a guest is there with `image: clients linux`.
+# The words for Linux guests need `image: clients linux`.
 #
-# They run in a root file system of their own, with /dev, /proc, /sys, /run and
-# /tmp in common with the scenario.
+# The programs run in their own root file system and share /dev, /proc, /sys, /run and /tmp with the
+# scenario.
 
 debian=/debian
 qemus=/run/qemu
@@ -25,11 +25,11 @@ if [ ! -e $debian/proc/1 ]; then
 	export HOME=/root LC_ALL=C
 fi
 
-# debian PROGRAM ARGUMENT...: run one of Debian's programs. By env, since chroot itself takes
-# busybox's own for those that it has.
+# debian PROGRAM ARGUMENT...: run a program of Debian. env finds it: busybox's chroot would prefer its
+# own applets.
 debian() { chroot $debian /usr/bin/env -- "$@"; }
 
-# For somebody at a shell, by their own names.
+# An interactive shell has these programs by their own names.
 if [ -z "$SCENARIO" ]; then
 	mdevctl() { debian mdevctl "$@"; }
 	driverctl() { debian driverctl "$@"; }
@@ -39,7 +39,7 @@ if [ -z "$SCENARIO" ]; then
 	chzdev() { debian chzdev "$@"; }
 fi
 
-# expect_refusal TEXT COMMAND...: COMMAND fails, and TEXT is in what it says.
+# expect_refusal TEXT COMMAND...: require that COMMAND fails with TEXT in its output.
 expect_refusal() {
 	_expected=$1
 	shift
@@ -59,19 +59,18 @@ expect_refusal() {
 # udevd: start udev's daemon.
 udevd() { debian /usr/lib/systemd/systemd-udevd --daemon; }
 
-# settle: wait until udev has dealt with all that the kernel has told it. It gives up
-# later than any scenario.
+# settle: wait until udev has handled all events of the kernel. Its timeout is longer than that of any
+# scenario.
 settle() { SYSTEMD_IGNORE_CHROOT=1 debian udevadm settle --timeout=3600; }
 
 # ------------------------------------------------------------------------ QEMU ---
 
-# A guest that uses nothing but AP and has its CPUs stopped.
+# A guest that has only AP devices and stopped CPUs.
 qemu_guest="qemu-system-s390x -M s390-ccw-virtio -accel kvm -cpu host,ap=on -m 64M -S
 	-display none -nodefaults"
 
-# qemu NAME group|iommufd|none [OPTION...]: start QEMU, with mdev NAME by the group of
-# VFIO, by the device's own file, or without; this returns when the guest is ready to
-# run. If it does not get there, this prints why, and fails.
+# qemu NAME group|iommufd|none [OPTION...]: start QEMU with mdev NAME by the VFIO group, with mdev NAME
+# by an iommufd, or without an mdev. Return when the guest is ready to run. On failure, print QEMU's log.
 qemu() {
 	_q=$qemus/$1
 	_identify "$1"
@@ -86,8 +85,8 @@ qemu() {
 	rm -f "$_q".*
 	mkfifo "$_q".in "$_q".out
 	exec 8<>"$_q".in 9<>"$_q".out
-	# This holds the pipes open, so that nothing in them is lost, and says when QEMU has
-	# ended to whoever waits for an answer.
+	# This process holds the pipes open, which keeps their contents. It reports the end of QEMU to a
+	# reader that waits for an answer.
 	(
 		# shellcheck disable=SC2086 # several options
 		chroot $debian $qemu_guest $_device -qmp pipe:"$_q" "$@" 8>&- 9>&- &
@@ -106,8 +105,8 @@ qemu() {
 	}
 }
 
-# qmp NAME COMMAND [ARGUMENTS]: print what a command of QEMU's monitor returns, in
-# JSON; ARGUMENTS are JSON too. If it is an error, or QEMU is gone, fail.
+# qmp NAME COMMAND [ARGUMENTS]: send a command to QEMU's monitor, with ARGUMENTS in JSON, and print its
+# result in JSON. Fail if it is an error or QEMU has ended.
 qmp() {
 	_q=$qemus/$1
 	read -r _pid <"$_q".job
@@ -129,19 +128,19 @@ qmp() {
 	done <>"$_q".out
 }
 
-# qmp_event NAME EVENT: QEMU tells of it.
+# qmp_event NAME EVENT: wait until QEMU reports EVENT.
 qmp_event() { wait_until "QEMU $1 has told of $2" _qemu_has_told "$1" "$2"; }
 
 _qemu_has_told() {
-	# The answer to any command comes after the events that were before it.
+	# The answer to a command follows all earlier events.
 	qmp "$1" query-status >/dev/null
 	grep -q "\"event\": \"$2\"" $qemus/"$1".events 2>/dev/null
 }
 
-# qemu_masks NAME: what KVM last put into the guest's CRYCB.
+# qemu_masks NAME: print the masks that KVM last put into the guest's CRYCB.
 qemu_masks() { _qemu_crycb "$1" masks; }
 
-# qemu_commits NAME: how often KVM has changed the guest's CRYCB.
+# qemu_commits NAME: print the number of changes of the guest's CRYCB.
 qemu_commits() { _qemu_crycb "$1" commits; }
 
 _qemu_crycb() {
@@ -149,26 +148,26 @@ _qemu_crycb() {
 	crycb "$_pid" "$2"
 }
 
-# qemu_quit NAME: as an administrator ends it.
+# qemu_quit NAME: end QEMU by its monitor.
 qemu_quit() {
 	qmp "$1" quit >/dev/null
 	_qemu_ends "$1" || fail "QEMU $1 ended with an error"
 }
 
-# qemu_kill NAME: as a crash would end it.
+# qemu_kill NAME: kill QEMU.
 qemu_kill() {
 	read -r _pid <$qemus/"$1".pid
 	kill -9 "$_pid"
 	_qemu_ends "$1" || true
 }
 
-# Waits for the last of its threads, as only that one closes its files.
+# Waits for the last thread of QEMU, which closes its files.
 _qemu_ends() {
 	read -r _job <$qemus/"$1".job
 	_rc=0
 	wait "$_job" || _rc=$?
 	cat $qemus/"$1".log
-	# The kernel of a guest is no better than ours: what it complains about counts.
+	# The harness judges warnings of the guest kernel, too.
 	[ ! -e $qemus/"$1"-guest.console ] || guest_log "$1"
 	rm -f $qemus/"$1".* $qemus/"$1"-guest.*
 	return $_rc
@@ -176,13 +175,13 @@ _qemu_ends() {
 
 # ---------------------------------------------------------------- Linux guests ---
 
-# The kernel of this machine, and an initramfs with the guest's init.
+# The kernel of this machine, and an initramfs with the init of guests.
 linux_kernel=/dev/linux
 linux_initrd=/dev/initrd
 
-# linux NAME group|iommufd|none [OPTION...]: as qemu, but Linux runs in the guest, on as many
-# CPUs as the machine has: one that waits is woken by its clock 250 times a second, at the
-# expense of the others. This returns when its first process runs.
+# linux NAME group|iommufd|none [OPTION...]: as qemu, with Linux in the guest. The guest has as many CPUs
+# as the machine, because each waiting CPU costs time: its clock wakes it 250 times a second. Return when
+# the first process of the guest runs.
 linux() {
 	_name=$1
 	rm -f $qemus/"$_name"-guest.*
@@ -197,8 +196,7 @@ linux() {
 	_guest_answer "$_name"
 }
 
-# guest NAME COMMAND...: a shell in the guest executes it, one line; what it prints is
-# printed, and its status is the status of this.
+# guest NAME COMMAND...: run one line of shell in the guest, print its output, and return its status.
 guest() {
 	_name=$1
 	shift
@@ -206,7 +204,7 @@ guest() {
 	_guest_answer "$_name"
 }
 
-# Reads an answer up to its last line, which has the status.
+# Reads an answer up to its last line, which is the status.
 _guest_answer() {
 	while IFS= read -r -t ${guest_patience:-200} _line; do
 		case $_line in
@@ -218,15 +216,14 @@ _guest_answer() {
 	fail "guest $1 does not answer"
 }
 
-# guest_queues NAME: the queues on the guest's AP bus, in one line.
+# guest_queues NAME: print the queues on the guest's AP bus in one line.
 guest_queues() { guest "$1" 'cd /sys/bus/ap/devices; set -- *.*; [ ! -e "$1" ] || echo $*'; }
 
-# guest_queues_are NAME QUEUES: the guest has these, and no others.
+# guest_queues_are NAME QUEUES: succeed if the guest has exactly these queues.
 guest_queues_are() { [ "$(guest_queues "$1")" = "$2" ]; }
 
-# An option of linux, with which its guest can have Debian's programs; guest_debian NAME:
-# give them to it, then `guest NAME debian PROGRAM` runs one. Nobody changes them meanwhile,
-# so the guest keeps what it has read, and reads ahead.
+# With the option $share_debian of linux, guest_debian NAME gives Debian's programs to a guest, and
+# `guest NAME debian PROGRAM` runs one. The files do not change, and the guest may cache them.
 share_debian="-fsdev local,id=debian,path=/,security_model=none,readonly=on
 	-device virtio-9p-ccw,fsdev=debian,mount_tag=debian"
 guest_debian() {
@@ -234,18 +231,18 @@ guest_debian() {
 	guest "$1" 'for i in dev sys; do mount -o bind /$i /debian/$i; done'
 }
 
-# guest_log NAME: what the guest's kernel has said.
+# guest_log NAME: print the kernel log of the guest.
 guest_log() { tr -d '\r' <$qemus/"$1"-guest.console; }
 
 # --------------------------------------------------------------------- libvirt ---
 
-# libvirt: start what libvirt is made of.
+# libvirt: start libvirt's daemons.
 libvirt() {
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 	mkdir -p /run/libvirt
 	udevd
 	ip link set lo up
-	# There is nobody else in this machine to be protected from.
+	# This machine has no other users, and needs no protection from them.
 	cat >$debian/etc/libvirt/qemu.conf <<-EOF
 		user = "root"
 		group = "root"
@@ -255,18 +252,18 @@ libvirt() {
 		seccomp_sandbox = 0
 		remember_owner = 0
 	EOF
-	# Somebody who does not answer at once is slow, not gone.
+	# A peer that does not answer at once is slow, not gone.
 	echo "keepalive_interval = -1" >$debian/etc/libvirt/libvirtd.conf
 	debian virtlogd --daemon
 	debian libvirtd --daemon
 }
 
-# virsh COMMAND...
+# virsh COMMAND...: run a command of virsh.
 virsh() { debian virsh --quiet --keepalive-interval 0 --connect qemu:///system "$@"; }
 
 # ------------------------------------------------------------------ at the end ---
 
-# finish_clients: end what still runs.
+# finish_clients: end all QEMUs.
 finish_clients() {
 	for _file in $qemus/*.pid; do
 		[ -e "$_file" ] || continue

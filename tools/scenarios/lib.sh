@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # The words in which scenarios are written.
 #
-# A scenario is run by `sh -eu` with these functions at hand: a command that
-# fails ends it, and so does an expectation that is not met. When it is through,
-# `finish` closes what is open, removes the mdevs and unloads the driver, so that
-# each scenario also proves that this works.
+# `sh -eu` runs a scenario with these functions. A command that fails ends the
+# scenario, and so does an expectation that is not met. At the end, `finish` closes
+# all devices, removes the mdevs and unloads the driver. Each scenario therefore
+# also proves that these steps work.
 #
 #   the host     give_to_vfio_ap  load_driver  unload_driver  bind  unbind
-#                machine  scan  count_from_zero  zapqs
-#   mdevs        mdev  remove_mdev  assign  unassign  attr
+#                override  machine  scan  long_scan  end_scan
+#                count_from_zero  zapqs
+#   mdevs        mdev  remove_mdev  mdev_with  assign  unassign  attr
 #                matrix  guest_matrix  control_domains
 #   guests       vm_open  vm  vm_close  masks  commits  response  pins
-#                enabled_for_guests
+#                backends_that_survive  enable_at_once  enabled_for_guests
 #   expecting    expect  expect_error  expect_commits  ends_within  fail  skip
 #                dmesg_has  if_c  if_rust  wait_until
 #
-# Those for programs from Debian are in lib-clients.sh.
+# The words for programs from Debian are in lib-clients.sh.
 
 ap=/sys/bus/ap
 mdevs=/sys/bus/mdev/devices
@@ -28,8 +29,7 @@ mkdir -p $run
 
 # ---------------------------------------------------------------- expecting ---
 
-# fail TEXT...: the scenario has failed, and TEXT says why. (Somebody at a shell
-# keeps it.)
+# fail TEXT...: end the scenario as failed, for the reason TEXT. An interactive shell continues.
 fail() {
 	echo "$*" >/run/reason
 	[ -n "$SCENARIO" ] || {
@@ -39,13 +39,13 @@ fail() {
 	exit 1
 }
 
-# skip TEXT...: the scenario does not apply here.
+# skip TEXT...: end the scenario as not applicable, for the reason TEXT.
 skip() {
 	echo "$*" >/run/reason
 	exit 77
 }
 
-# expect WHAT EXPECTED COMMAND...: COMMAND succeeds and prints EXPECTED.
+# expect WHAT EXPECTED COMMAND...: require that COMMAND succeeds and prints EXPECTED.
 expect() {
 	_what=$1 _expected=$2
 	shift 2
@@ -64,8 +64,8 @@ expect() {
 	echo "ok: $_what: ${_actual:-(empty)}"
 }
 
-# expect_error ERRNO COMMAND...: COMMAND fails with ERRNO, which is the last word
-# of what it prints.
+# expect_error ERRNO COMMAND...: require that COMMAND fails and that the last word of its output
+# is ERRNO.
 expect_error() {
 	_expected=$1
 	shift
@@ -80,12 +80,12 @@ expect_error() {
 	echo "ok: $_expected: $*"
 }
 
-# if_c COMMAND..., if_rust COMMAND...: only with this driver. They state the
-# differences that we know and want.
+# if_c COMMAND..., if_rust COMMAND...: run COMMAND with this driver only. These words show the
+# intended differences.
 if_c() { [ "$DRIVER" != c ] || "$@"; }
 if_rust() { [ "$DRIVER" != rust ] || "$@"; }
 
-# dmesg_has REGEX: the kernel has said it.
+# dmesg_has REGEX: require a matching line in the kernel log.
 dmesg_has() {
 	dmesg | grep -Eq "$1" || {
 		fail "no kernel message matches: $1"
@@ -94,7 +94,7 @@ dmesg_has() {
 	echo "ok: kernel message: $1"
 }
 
-# dmesg_has_not REGEX: the kernel has not said it.
+# dmesg_has_not REGEX: require that no line in the kernel log matches.
 dmesg_has_not() {
 	! dmesg | grep -E "$1" || {
 		fail "a kernel message matches: $1"
@@ -105,12 +105,11 @@ dmesg_has_not() {
 
 # ------------------------------------------------------------------- the host ---
 
-# machine COMMAND...: tell the emulated machine something; `machine help`.
+# machine COMMAND...: control the emulated machine; see `machine help`.
 machine() { apctl "$@"; }
 
-# give_to_vfio_ap ADAPTERS DOMAINS: take them from the host's default drivers.
-# A queue belongs to vfio_ap if its adapter or its domain does. Call it before
-# load_driver.
+# give_to_vfio_ap ADAPTERS DOMAINS: take adapters and domains from the host's default drivers.
+# vfio_ap gets a queue if it gets the adapter or the domain. Call this before load_driver.
 give_to_vfio_ap() {
 	_mask=
 	for _id in $1; do _mask=$_mask,-$_id; done
@@ -120,8 +119,8 @@ give_to_vfio_ap() {
 	[ -z "$_mask" ] || ktry write $ap/aqmask "${_mask#,}"
 }
 
-# load_driver: load the driver under test, when the AP bus has done its first
-# scan, and wait until every queue has found its driver.
+# load_driver: wait for the first scan of the AP bus, load the driver under test, and wait until
+# every queue is bound.
 load_driver() {
 	wait_until "the AP bus has scanned" first_scan_done
 	ktry insmod /lib/modules/vfio_ap.ko
@@ -130,7 +129,7 @@ load_driver() {
 
 unload_driver() { ktry rmmod vfio_ap; }
 
-# For somebody at a shell, as it is called elsewhere. All other modules are loaded.
+# In an interactive shell, modprobe loads the driver under test. All other modules are loaded.
 if [ -z "${SCENARIO:-}" ]; then
 	modprobe() {
 		case "$*" in
@@ -150,19 +149,19 @@ bindings_complete() {
 	case $_bindings in *complete*) return 0 ;; *) return 1 ;; esac
 }
 
-# seconds: since the machine was started.
+# seconds: print the age of the machine.
 seconds() {
 	read -r _now _ </proc/uptime
 	echo ${_now%.*}
 }
 
-# machines: how many virtual machines KVM has, but for those that another scenario has left there.
+# machines: print the number of virtual machines of KVM, without those that an earlier scenario left.
 machines() {
 	_machines=$(find /sys/kernel/debug/kvm -mindepth 1 -type d | wc -l)
 	echo $((_machines - ${machines_left:-0}))
 }
 
-# pins: how many pages are pinned for devices.
+# pins: print the number of pages that are pinned for devices.
 pins() {
 	_pins=0
 	echo 1 >/proc/sys/vm/stat_refresh
@@ -175,7 +174,7 @@ pins() {
 	echo $_pins
 }
 
-# wait_until WHAT COMMAND...: poll for at most ten seconds, or as many as $patience.
+# wait_until WHAT COMMAND...: run COMMAND until it succeeds, for at most $patience (10) seconds.
 wait_until() {
 	_what=$1
 	shift
@@ -189,16 +188,16 @@ wait_until() {
 	fail "in vain: $_what"
 }
 
-# enabled_for_guests: how many queues have interruptions enabled in the machine that are for guests.
+# enabled_for_guests: print the number of queues that have interruptions for guests enabled.
 enabled_for_guests() { machine show | grep -c 'enabled: nib=.* gisa=' || :; }
 
-# nothing_pinned: no page is pinned.
+# nothing_pinned: succeed if no page is pinned.
 nothing_pinned() { [ "$(pins)" = 0 ]; }
 
-# under_way QUEUE: a reset of it was begun, since the counters were reset.
+# under_way QUEUE: succeed if a reset of QUEUE has begun since the counters were reset.
 under_way() { [ "$(machine counters "$1" zapq)" != 0 ]; }
 
-# ends_within SECONDS WHAT PID: the process is gone by then.
+# ends_within SECONDS WHAT PID: require that the process ends in time.
 ends_within() {
 	_limit=$1 _whose=$2 _process=$3
 	_began=$(seconds)
@@ -212,10 +211,11 @@ ends_within() {
 	echo "ok: $_whose has ended within $_limit s"
 }
 
-# long_scan QUEUE COMMAND...: have the machine do that, and the bus scan, which lasts until end_scan: the
-# adapter of QUEUE, which is the driver's, gets another type, so the scan removes its queues. With our
-# driver the user of mdev F has QUEUE, and does not give it back; with the C driver, which would hold up
-# everybody then, the resets of the adapter's queues take long. $scan is the process that has the bus scan.
+# long_scan QUEUE COMMAND...: run COMMAND in the machine, and start a scan that lasts until end_scan.
+# QUEUE belongs to the driver. Its adapter gets another type, and the scan removes its queues. With
+# this driver, the user of mdev F holds the lock of its virtual machine and so delays the removal of
+# QUEUE. With the C driver that would delay everybody, and slow resets delay the removal instead.
+# $scan is the process that scans.
 long_scan() {
 	_queue=$1 _adapter=$((0x${1%.*}))
 	shift
@@ -241,57 +241,64 @@ long_scan() {
 	wait_until "the scan is at $_queue" _leaves
 }
 
-# end_scan: let it come to its end.
+# end_scan: let the scan of long_scan end.
 end_scan() {
 	[ "$DRIVER" != rust ] || still_scans $scan
 	if [ "$DRIVER" = rust ]; then vm F release; else machine "queue *.* reset-polls 1"; fi
 	wait $scan
 }
 
-# still_scans PID: the process that has the bus scan is not through. A debug kernel is too slow for what
-# is done in a scan: it shows nothing about scans then.
+# still_scans PID: require that the scan of this process has not ended. A debug kernel is too slow
+# for that; a scenario proves nothing about scans there.
 still_scans() {
 	! _gone "$1" || [ -e /sys/kernel/debug/kmemleak ] || fail "the scan was over too early to show anything"
 }
 
-# asleep PID: in the kernel, where no signal would wake it.
+# asleep PID: succeed if the process sleeps uninterruptibly.
 asleep() {
 	read -r _stat <"/proc/$1/stat"
 	case $_stat in *") D "*) return 0 ;; *) return 1 ;; esac
 }
 
-# driver_of QUEUE: the driver that it is bound to.
+# driver_of QUEUE: print the driver of QUEUE, or none.
 driver_of() {
 	_link=$(readlink "$ap/devices/$1/driver") || _link=none
 	echo "${_link##*/}"
 }
 
-# scan: have the AP bus look at its host configuration; when this returns, a scan
-# that began after the call is complete. (A write while another scan is on only
-# waits for that one, so it takes two writes to be sure.)
+# scan: complete a scan of the AP bus that begins after the call. (A write during another scan only
+# waits for that scan. Two writes are always sufficient.)
 scan() {
 	echo 1 >$ap/scans
 	echo 1 >$ap/scans
 }
 
-# bind QUEUE, unbind QUEUE: at vfio_ap, by hand, as in `unbind 01.0002`.
+# bind QUEUE, unbind QUEUE: bind QUEUE to vfio_ap, or unbind it, as in `unbind 01.0002`.
 bind() { ktry write $ap/drivers/vfio_ap/bind "$1"; }
 unbind() { ktry write $ap/drivers/vfio_ap/unbind "$1"; }
 
-# count_from_zero: reset the counters, when all resets under way are done. (The AP
-# bus resets each queue that changes its driver and does not look at it again, and
-# time passes for the emulated queue only when somebody looks.)
+# override QUEUE...: give queues of the host to vfio_ap by their driver_override.
+override() {
+	for _queue; do
+		ktry write "$ap/devices/$_queue/driver_override" vfio_ap
+		ktry write $ap/drivers/cex4queue/unbind "$_queue"
+		bind "$_queue"
+	done
+}
+
+# count_from_zero: complete all resets, then set the counters to zero. (The AP bus resets each queue
+# that changes its driver and does not poll it. An emulated reset only progresses when it is polled.)
 count_from_zero() {
 	machine "queue *.* reset-polls 0 ; queue *.* reset-polls 1 ; counters reset"
 }
 
-# zapqs QUEUE: how many resets the queue has been told to do since then.
+# zapqs QUEUE: print the number of resets of QUEUE since then.
 zapqs() { machine counters "$1" zapq; }
 
 # ---------------------------------------------------------------------- mdevs ---
 
-# Names of mdevs are A to F, or two digits; each stands for a UUID. (Processes are
-# what takes time in the emulated machine, so nothing here starts one without need.)
+# Names of mdevs are A to F, or two digits. Each stands for a UUID. (Starting a process is slow in
+# the emulated machine, and these functions avoid it.)
 _identify() {
 	case $1 in
 	A) _x=aa ;;
@@ -307,7 +314,7 @@ _identify() {
 	_mdev=$mdevs/$_uuid
 }
 
-# uuid NAME: print it.
+# uuid NAME: print the UUID of mdev NAME.
 uuid() {
 	_identify "$1"
 	echo $_uuid
@@ -319,13 +326,33 @@ mdev() {
 	ktry write $parent/mdev_supported_types/$type/create $_uuid
 }
 
-# remove_mdev NAME
+# mdev_with NAME ADAPTERS DOMAINS: take adapters from the host, load the driver, and create an
+# mdev with these adapters and domains.
+mdev_with() {
+	give_to_vfio_ap "$2" ""
+	load_driver
+	mdev "$1"
+	# shellcheck disable=SC2086 # several numbers
+	assign "$1" adapter $2 domain $3
+}
+
+# unassign_with_endless_reset NAME QUEUE: unassign the adapter of QUEUE in the background, and return
+# when the reset of QUEUE is under way, which never ends. $writer is the process.
+unassign_with_endless_reset() {
+	machine "counters reset ; queue $2 reset-polls forever"
+	_identify "$1"
+	echo $((0x${2%.*})) >"$_mdev/unassign_adapter" &
+	writer=$!
+	wait_until "the reset is under way" under_way "$2"
+}
+
+# remove_mdev NAME: remove it.
 remove_mdev() {
 	_identify "$1"
 	ktry write $_mdev/remove 1
 }
 
-# attr NAME ATTRIBUTE: print an attribute as it is.
+# attr NAME ATTRIBUTE: print an attribute unchanged.
 attr() {
 	_identify "$1"
 	cat "$_mdev/$2"
@@ -337,8 +364,8 @@ set_attr() {
 	ktry write "$_mdev/$2" "$3"
 }
 
-# assign NAME adapter|domain|control_domain NUMBER... [KIND NUMBER...]...
-# in that order; stops at the first that is refused.
+# assign NAME adapter|domain|control_domain NUMBER... [KIND NUMBER...]...: assign in this order;
+# fail at the first refusal.
 assign() { _change assign "$@"; }
 unassign() { _change unassign "$@"; }
 
@@ -353,7 +380,7 @@ _change() {
 	done
 }
 
-# matrix NAME, guest_matrix NAME, control_domains NAME: in one line.
+# matrix NAME, guest_matrix NAME, control_domains NAME: print the attribute in one line.
 matrix() { _in_one_line "$1" matrix; }
 guest_matrix() { _in_one_line "$1" guest_matrix; }
 control_domains() { _in_one_line "$1" control_domains; }
@@ -367,7 +394,7 @@ _in_one_line() {
 # --------------------------------------------------------------------- guests ---
 
 # vm_open NAME [group|iommufd] [OPTION-OF-APVMM...]: start a virtual machine
-# monitor that opens mdev NAME. If it cannot, this prints the step and the errno.
+# monitor that opens mdev NAME. On failure, print the step and the errno.
 vm_open() {
 	_vm=$1 _backend=${2:-group}
 	shift
@@ -376,7 +403,7 @@ vm_open() {
 	_start "$_vm" apvmm --backend "$_backend" "$@" $_uuid
 }
 
-# vm_start NAME UUID-OF OPTION...: like vm_open, for a second monitor NAME.
+# vm_start NAME UUID-OF OPTION...: like vm_open, for another monitor NAME.
 vm_start() {
 	_vm=$1 _of=$2
 	shift 2
@@ -389,7 +416,7 @@ _start() {
 	shift
 	rm -f $run/"$_vm".in $run/"$_vm".out
 	mkfifo $run/"$_vm".in $run/"$_vm".out
-	# Both ends are opened for reading and writing, so that neither waits.
+	# Opening both ends for reading and writing does not block.
 	exec 8<>$run/"$_vm".out
 	"$@" 0<>$run/"$_vm".in 1<>$run/"$_vm".out 8>&- &
 	echo $! >$run/"$_vm".pid
@@ -400,7 +427,7 @@ _start() {
 	return $_rc
 }
 
-# Reads an answer up to its last line; that is printed only if it is an error.
+# Reads an answer up to its last line, and prints the last line only if it is an error.
 _answer() {
 	while IFS= read -r -t ${patience:-20} _line; do
 		case $_line in
@@ -416,14 +443,14 @@ _answer() {
 	return 1
 }
 
-# vm NAME COMMAND...: one of the commands of apvmm: info, irq-info, reset,
-# set-irq, events, masks, commits, history, open, close, leave.
+# vm NAME COMMAND...: send a command to apvmm, such as info, irq-info, reset, set-irq, events,
+# masks, commits, history, open, close or leave.
 vm() {
 	_vm=$1
 	shift
 	read -r _pid <$run/"$_vm".pid
 	kill -0 "$_pid" 2>/dev/null || fail "virtual machine $_vm is not running"
-	# Opened before it is asked: if it ends then, its answer would be lost.
+	# Opened before the command is sent; otherwise the answer of a monitor that ends would be lost.
 	exec 8<>$run/"$_vm".out
 	echo "$*" >$run/"$_vm".in
 	_rc=0
@@ -432,7 +459,7 @@ vm() {
 	return $_rc
 }
 
-# vm_close NAME: end the monitor and wait until it is gone.
+# vm_close NAME: end the monitor, and wait for its end.
 vm_close() {
 	read -r _pid <$run/"$1".pid
 	vm "$1" quit
@@ -440,7 +467,7 @@ vm_close() {
 	rm -f $run/"$1".*
 }
 
-# vm_kill NAME: end it as a crash would.
+# vm_kill NAME: kill the monitor, and wait for its end.
 vm_kill() {
 	read -r _pid <$run/"$1".pid
 	kill -9 "$_pid"
@@ -448,8 +475,8 @@ vm_kill() {
 	rm -f $run/"$1".*
 }
 
-# A process that nobody has waited for yet is gone as well, once it is the last of its threads: they
-# share the files, and its first one may be a zombie while another has them open still.
+# A zombie counts as gone if it is the last of its threads. The threads share the files, and the
+# first one may be a zombie while another still has them open.
 _gone() {
 	! { read -r _stat <"/proc/$1/stat"; } 2>/dev/null && return
 	case $_stat in *") Z "*) ;; *) return 1 ;; esac
@@ -457,7 +484,7 @@ _gone() {
 }
 _are_several() { [ $# -gt 1 ]; }
 
-# response NAME COMMAND...: what the guest gets, the response code alone, as in rc=00.
+# response NAME COMMAND...: print the response code that the guest gets, as rc=00.
 response() {
 	_guest=$1
 	shift
@@ -465,13 +492,25 @@ response() {
 	echo "${_said%% *}"
 }
 
-# masks NAME: what KVM last put into the guest's CRYCB.
+# enable_at_once NAME QUEUE [ADDRESS]: the guest enables interruptions of QUEUE, and the machine
+# does so without a delay.
+enable_at_once() {
+	count_from_zero
+	machine "queue *.* irq-polls 0"
+	expect "enable" rc=00 response "$1" enable "$2" ${3:+"$3"}
+}
+
+# backends_that_survive: the backends with which the host survives if a page is unpinned at an
+# address in the next mapping: type 1 of the IOMMU stops a host with the C driver by a BUG.
+backends_that_survive() { if [ "$DRIVER" = c ]; then echo iommufd; else echo iommufd group; fi; }
+
+# masks NAME: print the masks that KVM last put into the guest's CRYCB.
 masks() { vm "$1" masks; }
 
-# commits NAME: how often KVM has changed the guest's CRYCB.
+# commits NAME: print the number of changes of the guest's CRYCB.
 commits() { vm "$1" commits; }
 
-# expect_commits N NAME COMMAND...: COMMAND makes KVM change the CRYCB N times.
+# expect_commits N NAME COMMAND...: require that COMMAND makes KVM change the CRYCB N times.
 expect_commits() {
 	_n=$1 _guest=$2
 	shift 2
@@ -487,7 +526,7 @@ expect_commits() {
 
 # ------------------------------------------------------------------ at the end ---
 
-# clean: close what is open, and remove the mdevs. The driver stays.
+# clean: close all devices and remove the mdevs. The driver stays loaded.
 clean() {
 	for _file in "$run"/*.pid; do
 		[ -e "$_file" ] || continue
@@ -497,8 +536,8 @@ clean() {
 	_stuck=
 	for _mdev in "$mdevs"/*; do
 		[ -e "$_mdev" ] || continue
-		# mdev takes `remove` away from a device that was not quite there when somebody wrote to it;
-		# only unloading removes that.
+		# If `remove` was written while the device was being created, mdev removes the attribute
+		# and keeps the device. Only unloading the driver removes the device then.
 		if [ -e "$_mdev/remove" ]; then ktry write "$_mdev/remove" 1; else _stuck=$_mdev; fi
 	done
 	[ -z "$_stuck" ] || {
@@ -507,7 +546,7 @@ clean() {
 	}
 }
 
-# finish: undo everything, in order.
+# finish: clean up and unload the driver.
 finish() {
 	[ ! -e $clients ] || finish_clients
 	clean
@@ -517,12 +556,12 @@ finish() {
 # shellcheck source=tools/scenarios/lib-clients.sh
 [ ! -e $clients ] || . /scenarios/lib-clients.sh
 
-# scenario NAME: for somebody at a shell: make the machine that it asks for, as far
-# as that can be done while it runs, and run it.
+# scenario NAME: run a scenario from an interactive shell. Its `machine:` commands are applied to the
+# running machine.
 scenario() {
 	finish
 	rm -f /run/reason
-	# The bus would count an override for ever whose queue is gone, and refuse masks.
+	# The bus counts the override of a removed queue forever, and would refuse masks.
 	for _queue in $ap/devices/*.*; do
 		case $(cat "$_queue/driver_override") in "" | "(null)") ;; *) echo >"$_queue/driver_override" ;; esac
 	done
@@ -541,6 +580,6 @@ scenario() {
 	else
 		echo "FAILED: $1: $(cat /run/reason 2>/dev/null)"
 	fi
-	# Somebody at a shell has the driver again; queues and masks are as the scenario has left them.
+	# Queues and masks stay as the scenario has left them.
 	[ -n "$SCENARIO" ] || load_driver
 }

@@ -9,10 +9,7 @@
 # domain_masks: what KVM last put into the CRYCB of the domain.
 domain_masks() { crycb "$(cat /run/libvirt/qemu/guest.pid)" masks; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 libvirt
 cat >/tmp/hostdev.xml <<-XML
 	<hostdev mode="subsystem" type="mdev" model="vfio-ap">

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Without APXA there are 64 adapters and 16 domains.
+# A machine without APXA has 64 adapters and 16 domains.
 # machine: limits apxa=off
 
 give_to_vfio_ap "1 63" ""

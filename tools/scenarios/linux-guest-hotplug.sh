@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# Linux in a guest is told of each change of its configuration, and looks for itself.
+# Linux in a guest learns of each change of its configuration and scans its AP bus.
 #
-# The driver signals the eventfd, QEMU makes a channel report pending, which is a
-# machine check, and the guest asks for the event and scans its AP bus. It would not
-# look by itself for two minutes, and nobody tells it to.
+# The driver signals the eventfd. QEMU makes a channel report pending, which is a machine check. The
+# guest fetches the event and scans. Without it the guest would not scan for two minutes.
 # kernel: usual
 # image: clients linux
 # memory: 1024

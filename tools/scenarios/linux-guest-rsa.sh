@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A program in a Linux guest has RSA computed by a queue of its own; when the adapter goes
-# while it works on a message, the program is told so.
+# A program in a Linux guest computes RSA on a queue of the guest, and gets an error when the
+# adapter goes during a message.
 #
-# The program uses /dev/z90crypt. The queue works again when it has come back.
+# The program uses /dev/z90crypt. The queue works again when the adapter has come back.
 # machine: adapter 1,2 cex7a
 # kernel: usual
 # image: clients linux

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Two Linux guests compute at once while the host configuration changes under them: each
-# scan commits once to the guest that it concerns, and no program loses a message.
+# Two Linux guests compute while the host configuration changes; each scan commits once to the guest
+# that it concerns, and no program loses a message.
 #
-# Adapters 3 and 4 of guest A take turns; adapter 1 stays, so that its programs
-# always have one. The C driver commits twice: known difference. Guest B has others.
+# Adapters 3 and 4 of guest A alternate. Its programs always have adapter 1. Guest B has other
+# adapters. The C driver commits twice.
 # machine: adapter 1-4 cex7a ; apm = 0-3
 # kernel: usual
 # image: clients linux

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Assignments reach a running guest, one commit each.
+# Each assignment reaches a running guest by one commit.
 
 give_to_vfio_ap "1 2" ""
 load_driver

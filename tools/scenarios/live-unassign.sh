@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What is unassigned is taken from a running guest by one commit, and reset.
+# Unassigned queues leave a running guest by one commit and are reset.
 
 # resets: of each queue, since the last time.
 resets() {

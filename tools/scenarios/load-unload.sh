@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# The driver comes and goes as often as one likes, and leaves nothing behind.
+# The driver can be loaded and unloaded repeatedly and leaves nothing behind.
 #
-# A1: loading creates the root device vfio_ap and the device matrix in it, and
-# registers with the AP bus; unloading takes all of it away again.
+# Loading creates the root device vfio_ap and the device matrix, and registers with the AP bus (A1).
+# Unloading removes all of them.
 
 give_to_vfio_ap "1" ""
 for round in 1 2 3; do

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# An attempt to load the driver that fails leaves no memory behind.
+# A failed attempt to load the driver leaks no memory.
 #
-# The C driver forgets its matrix device; kmemleak finds it, if nothing in memory looks
-# like its address by chance. So there are several attempts.
+# The C driver leaks its matrix device. kmemleak finds the leak unless a word in memory looks like
+# its address by chance. The scenario therefore makes several attempts.
 # kernel: debug
 # expect-kernel[c]: suspected memory leaks
 

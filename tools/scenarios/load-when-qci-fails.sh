@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# If the machine stops telling its configuration, the driver can be loaded as if it never
-# had, with nothing to pass on.
+# The driver can be loaded when QCI fails, and has nothing to pass on then.
 #
-# The C driver refuses, and leaves its debug feature behind, and memory.
+# It behaves as on a machine without QCI. The C driver refuses, and leaks its debug feature and
+# memory.
 # kernel[c]: usual
 
 give_to_vfio_ap "1" ""

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Without AP instructions the driver says so and stays out.
+# On a machine without AP instructions the driver prints a message and is not loaded.
 #
-# The C driver leaves its debug feature behind each time, which the next attempt
-# stumbles over.
+# The C driver leaks its debug feature each time, which breaks the next attempt.
 # machine: none
 
 expect_error ENODEV ktry insmod /lib/modules/vfio_ap.ko

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# On a machine that does not tell its configuration nothing can be passed on.
+# On a machine without QCI nothing can be passed on.
 # machine: limits qci=off
 
-give_to_vfio_ap "1 63" ""
-load_driver
-mdev A
-assign A adapter 1 63 domain 1 15
+mdev_with A "1 63" "1 15"
 expect_error ENODEV assign A adapter 64
 expect_error ENODEV assign A domain 16
 vm_open A

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who holds the lock of his virtual machine holds up neither what the administrator does with other guests,
-# nor a scan of the bus.
+# A user that holds the lock of its virtual machine delays neither changes of other guests nor a
+# scan.
 #
-# A's queue is taken away: the commit needs the lock of A's machine, which A holds. The C driver keeps everybody
-# waiting until A lets go.
+# A loses its queue. The commit needs the lock of A's virtual machine, which A holds. The C driver
+# delays everybody until A releases the lock.
 # drivers: rust
 
 give_to_vfio_ap "1 2" ""

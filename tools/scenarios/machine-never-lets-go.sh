@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# A machine that neither disables interruptions nor resets the queue keeps nobody waiting, and gets no memory
-# that belongs to somebody.
+# If the machine neither disables interruptions nor resets the queue, nobody waits without bound,
+# and the page is not reused.
 #
-# The user has his page back in a bounded time, and VFIO has nothing pinned. The page itself is held by the
-# driver, which says so in the report, until the machine lets go. The C driver waits for ever.
+# The user gets its memory back in bounded time, and VFIO has no pinned page. The driver keeps the
+# frame of the page until the machine lets go, and reports it. The C driver waits forever.
 # timeout: 90
 # drivers: rust
 
@@ -11,15 +11,10 @@ held() { grep -q "held" "/sys/kernel/debug/vfio_ap/$(uuid A)"; }
 not_held() { ! held; }
 none_enabled() { [ "$(enabled_for_guests)" = 0 ]; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 for end in unmap close; do
 	vm_open A group --run 1 --look 0,0
-	count_from_zero
-	machine "queue *.* irq-polls 0"
-	expect "enable" rc=00 response A enable 01.0001
+	enable_at_once A 01.0001
 	not_held || fail "something is held before"
 	machine "queue 01.0001 zapq rc=05 ; queue 01.0001 aqic rc=05"
 	began=$(seconds)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The text of matrix and guest_matrix, byte for byte.
+# The contents of matrix and guest_matrix are correct byte for byte.
 
 # lines NAME ATTRIBUTE: with a visible end of line.
 lines() { attr "$1" "$2" | tr '\n' '%'; }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# The matrix is shown to its end, however many queues are assigned.
+# The matrix is complete for any number of queues.
 #
-# The C driver cuts it at 4095 bytes, in the middle of the 512th line.
+# The C driver truncates it at 4095 bytes, in the middle of the 512th line.
 # machine: adapter 0-39 cex8c ; apm = 0-39 ; aqm = 0-2
 
 give_to_vfio_ap "" "100 101 102 103 104 105 106 107 108 109 110 111 112 113 114 115 116 117 118 119"

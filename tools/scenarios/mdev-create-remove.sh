@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Mediated devices are created and removed; names are unique and must be UUIDs.
+# Mediated devices can be created and removed; their names are unique UUIDs.
 
 give_to_vfio_ap "1" ""
 load_driver

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A definition of mdevctl may have ap_config for all that it assigns.
+# A definition of mdevctl may assign everything by ap_config.
 #
-# The ap-check callout of s390-tools, by which mdevctl could change a device that
-# runs, is not in Debian's package.
+# The ap-check callout of s390-tools, by which mdevctl could change a running device, is not in
+# Debian's package.
 # image: clients
 # timeout: 120
 

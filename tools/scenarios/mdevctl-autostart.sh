@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Devices that are to start by themselves do so when the driver is loaded.
-#
+# Devices that mdevctl starts automatically are there when the driver is loaded.
 # image: clients
 # timeout: 120
 

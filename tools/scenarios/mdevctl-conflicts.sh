@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# mdevctl does not start what the host or another device has, says which of the two,
+# mdevctl does not start a device with queues of the host or of another device, names the reason,
 # and leaves nothing behind.
-#
 # image: clients
 # timeout: 120
 

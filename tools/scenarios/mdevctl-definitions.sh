@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# mdevctl defines, starts, lists, stops, and undefines mediated devices.
-#
+# mdevctl defines, starts, lists, stops and undefines mediated devices.
 # image: clients
 # timeout: 120
 

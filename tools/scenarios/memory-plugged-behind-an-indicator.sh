@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# Memory that is plugged behind the page of an indicator byte has nothing to do with that page.
+# Memory that is plugged behind the page of an indicator byte does not affect the page.
 #
-# All that the user does is what each VMM does when memory is plugged. The C driver gives back the byte's
-# address, for which the IOMMU of type 1 finds the new mapping: the old page stays pinned, and the host
-# is stopped by a BUG when it goes. With an iommufd both are right.
+# The user does what each VMM does to plug memory. The C driver unpins the address of the byte, for
+# which the type 1 IOMMU finds the new mapping. The old page stays pinned, and a BUG stops the host
+# when the old mapping goes. Both drivers work with an iommufd.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
-backends="iommufd group"
-if_c eval 'backends=iommufd'
-for backend in $backends; do
-	vm_open A $backend --run 1
-	machine "queue *.* irq-polls 0"
+mdev_with A 1 1
+machine "queue *.* irq-polls 0"
+for backend in $(backends_that_survive); do
+	vm_open A "$backend" --run 1
 	expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001 0x1ffff8
 	expect "pinned" 1 pins
 	vm A slot add

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# When a KVM memslot is removed, the page in it of an indicator stays pinned as long as the
-# machine may set it, and not longer.
+# The page of an indicator in a removed KVM memslot stays pinned for as long as the machine may set
+# the indicator.
 #
-# KVM tells nobody that a slot goes; the device still gets at that memory. So the interruptions
-# stay as they are until the device loses the memory too, they are disabled, or the device is
-# closed. New ones are refused there: the address is in no slot any more. (`aqic-answers` has an
-# address that the device does not get at either, and `unmap` one that only the device does not
-# get at.)
+# KVM announces the removal of a slot to no device, and the device can still access the memory. The
+# interruptions therefore stay enabled until the device loses the memory, the guest disables them,
+# or the device is closed. New ones are refused because the address is in no slot. `aqic-answers`
+# has an address that the device cannot access either, and `unmap` has one that only the device
+# cannot access.
 #
-# A page that is still pinned, or a subclass that is still registered, is a warning of the
-# kernel when the virtual machine ends.
+# The kernel warns of a page or a subclass that is left when the virtual machine ends.
 # timeout: 180
 
 # enabled: queues with interruptions enabled that are for guests.
@@ -30,10 +29,7 @@ left() {
 	expect "enabled after $1" "$2" enabled
 }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 for backend in group iommufd; do
 	for end in unmap disable close; do
 		vm_open A $backend --run 1

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# A scan in which one adapter goes and another comes is one commit.
+# A scan in which one adapter goes and another comes takes one commit.
 #
-# F2: once per scan. The C driver commits twice: known difference.
+# One commit per scan is requirement F2. The C driver commits twice.
 # machine: apm = 0-2
 
-give_to_vfio_ap "1 2 3" ""
-load_driver
-mdev A
-assign A adapter 1 2 3 domain 1 2
+mdev_with A "1 2 3" "1 2"
 vm_open A
 expect "masks" "apm=1-2 aqm=1-2 adm=none" masks A
 machine "apm - 1 ; apm + 3"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Anybody can be as nice as he likes: a user without privileges whose guest gets no CPU can take its memory
-# away in the midst of enabling interruptions.
+# An unprivileged user whose guest gets no CPU can take memory away while the guest enables
+# interruptions.
 #
-# As starved-guest-unmap, but with niceness and the busy loops of others, and for as long as the machine
-# takes to disable the interruptions of the host.
+# This is starved-guest-unmap with niceness and with busy loops of other processes. It lasts as long
+# as the machine takes to disable the interruptions of the host.
 # drivers: rust
 # machine: apm = 0,1
 # timeout: 90
@@ -11,10 +11,7 @@
 host_has() { machine show | grep -q '# 02.0001: interruptions enabled'; }
 taken() { [ "$(machine counters 02.0001 aqic)" -ge 2 ]; }
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 for delay in 100 700; do
 	vm_open A group --run 1 --look 0,0
 	machine "apm + 2 ; queue *.* irq-polls 0"

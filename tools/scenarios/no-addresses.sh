@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Nothing that the driver shows has an address of the kernel in it.
+# The driver shows no kernel address.
 #
-# Code and data of the kernel are at addresses that begin with 3ff or 0x3ff.
+# Code and data of the kernel have addresses that begin with 3ff or 0x3ff.
 
 # shown: all of it.
 shown() {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Whichever allocation fails while the driver is loaded, either it is not, or it can be used.
+# If any one allocation fails during the load of the driver, the load fails or the driver works.
 #
-# Queues for which there was no memory are not bound. The kernel's module loader leaks what it
-# has for the symbols of a module (module_frob_arch_sections()) when it gives up; nothing else may
-# leak. This takes up to twenty minutes; `--set FIRST=557` begins with that allocation.
+# Queues without memory are not bound. The kernel's module loader leaks its table of symbols when a
+# load fails (module_frob_arch_sections()). Nothing else may leak. The scenario takes up to twenty
+# minutes; `--set FIRST=557` begins with that allocation.
 # drivers: rust
 # kernel: faults
 # machine: adapter 0-3 cex7a

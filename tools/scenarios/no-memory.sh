@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# Whichever allocation fails, the errno says so, and everything is as it was.
+# If any one allocation fails, the errno reports it, and the previous state is kept.
 #
-# Each case of apfail is done with the first, the second, ... allocation in it failing: create and
-# remove, unload, assign, open and close, requests of users, interruptions of a guest,
-# bind and unbind, attributes and debugfs.
+# Each case of apfail is repeated with its first, second, ... allocation failing: create and remove,
+# unload, assign, open and close, requests of users, interruptions of a guest, bind and unbind,
+# attributes and debugfs.
 #
-# VFIO's core warns when it gives up to make a group, and leaks the IOMMU group then: a bug of the
+# VFIO's core warns and leaks an IOMMU group when it cannot make a group. That is a bug of the
 # kernel, in vfio_create_group().
 # expect-kernel: WARNING: drivers/vfio/group.c:.* at vfio_group_release
 # drivers: rust

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# A write that changes nothing for the guest leaves the guest alone.
+# A write that changes nothing for the guest makes no commit.
 #
 # Each commit stops the guest's CPUs.
 

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# As open-close, by the device's own file and an iommufd.
+# Opening and closing work as in open-close, by the device's own file and an iommufd.
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A iommufd --vcpus 1
 expect "masks" "apm=1-2 aqm=1 adm=none" masks A
 expect "info" "flags=0x21 regions=0 irqs=2" vm A info

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Opening gives the guest its masks; closing clears them and resets the queues.
+# Opening a device gives the guest its masks; closing it clears them and resets the queues.
 #
 # The device is opened by its group.
 

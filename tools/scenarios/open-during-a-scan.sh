@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who opens an mdev in a long scan that does not concern it has its queues at once.
+# A user that opens an mdev during a long scan gets its queues at once if the scan does not concern
+# them.
 # timeout: 90
 
 give_to_vfio_ap "0 1 2" ""

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # A virtual machine monitor that crashes leaves nothing behind.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 for backend in group iommufd; do
 	vm_open A $backend
 	count_from_zero

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# A mediated device has one user.
+# A mediated device has at most one user.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A
 expect_error EBUSY vm_start second A
 vm_close A

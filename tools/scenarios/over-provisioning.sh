@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# What is not in the host configuration may be assigned, and the rest still works.
+# Adapters and domains outside the host configuration may be assigned, and the rest still works.
 #
-# C2: with adapters 1-3 and domains 1, 2 in the host, adapter 4 or domain 3 in the
-# matrix must not empty the guest.
+# With adapters 1-3 and domains 1 and 2 in the host, adapter 4 or domain 3 in the matrix must not
+# empty the guest (C2).
 # machine: apm = 1-3 ; aqm = 1,2
 
 six="01.0001 01.0002 02.0001 02.0002 03.0001 03.0002"

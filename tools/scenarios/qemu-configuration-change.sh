@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# QEMU learns of each change of its guest's configuration, and reports it to the guest.
+# QEMU learns of each change of its guest's configuration and reports it to the guest.
 #
-# The driver signals an eventfd (VFIO_AP_CFG_CHG_IRQ_INDEX); QEMU queues a channel
-# report, once until the guest has looked or was reset.
+# The driver signals an eventfd (VFIO_AP_CFG_CHG_IRQ_INDEX). QEMU queues one channel report until
+# the guest has fetched it or was reset.
 # image: clients
 # memory: 1024
 # timeout: 120

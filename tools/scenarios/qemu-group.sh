@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# QEMU gives its guest what is in guest_matrix, by the group of VFIO; while it does so,
-# there is no second user and no unloading, and afterwards the queues are reset.
+# QEMU, by the VFIO group, gives its guest the queues in guest_matrix.
 #
+# Meanwhile a second user and unloading are refused. Afterwards the queues are reset.
 # image: clients
 # memory: 1024
 # timeout: 120

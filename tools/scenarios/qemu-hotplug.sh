@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The device is plugged into QEMU and out of it by its monitor, and there can be one.
-#
+# QEMU's monitor can plug and unplug the device, and refuses a second one.
 # image: clients
 # memory: 1024
 # timeout: 120

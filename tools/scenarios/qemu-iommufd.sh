@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# As qemu-group, by the device's own file and an iommufd.
+# QEMU, by the device's own file and an iommufd, gives its guest the queues in guest_matrix.
 #
+# Everything is as in qemu-group.
 # image: clients
 # memory: 1024
 # timeout: 120

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # When QEMU is killed, its queues are reset, and the next QEMU can have them.
-#
 # image: clients
 # memory: 1024
 # timeout: 120
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 qemu A group
 count_from_zero
 qemu_kill A

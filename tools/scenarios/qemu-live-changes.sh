@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# What is assigned, unassigned, bound, unbound, and configured while QEMU has the
-# device, comes to its guest at once.
-#
+# Queues that are assigned, unassigned, bound, unbound or configured while QEMU runs reach or leave
+# its guest at once.
 # image: clients
 # memory: 1024
 # timeout: 120

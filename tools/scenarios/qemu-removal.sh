@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# When a mediated device that QEMU has is removed, QEMU is asked to unplug it, does so,
-# and goes on without.
+# When the mediated device of a QEMU is removed, QEMU unplugs it on request and continues to run.
 #
-# The guest has nothing then: the C driver clears its masks, and ours commits empty ones
-# already when it asks.
+# The guest has no queues from the request on. The C driver clears its masks, and this driver
+# commits empty masks.
 # image: clients
 # memory: 1024
 # timeout: 120

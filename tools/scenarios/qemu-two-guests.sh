@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# Two QEMUs have queues of their own; what one has is refused to the other, until it
-# has died, and then is reset before it changes hands.
-#
+# Two QEMUs have separate queues; a queue of one is refused to the other until the first has died
+# and the queue is reset.
 # image: clients
 # memory: 1024
 # timeout: 180

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The status of a queue: unassigned, assigned, in use.
+# The status of a queue is unassigned, assigned or in use.
 
 status() { cat $ap/devices/"$1"/status; }
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# A user cannot fill the kernel's log by VFIO_DEVICE_RESET in a scan in which its adapter goes.
+# A user cannot fill the kernel log by VFIO_DEVICE_RESET during a scan that removes its adapter.
 #
-# The machine refuses the reset of a queue that has left the host configuration, until the scan is over
-# and the guest has lost it. A refusal is said once for each queue. The C driver says each.
+# The machine refuses to reset a queue that has left the host configuration, until the scan has
+# ended and the guest has lost the queue. This driver reports a refusal once for each queue. The C
+# driver reports each refusal.
 # drivers: rust
 # timeout: 90
 

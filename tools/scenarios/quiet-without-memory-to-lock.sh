@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest whose user may lock no memory cannot fill the kernel's log by asking for interruptions.
+# A guest whose user may lock no memory cannot fill the kernel log by asking for interruptions.
 #
-# The IOMMU of type 1 says each time that a page could not be pinned for that. So a user of whom that is
-# known is not asked for a page each time. The C driver asks each time. With an iommufd nothing is said.
+# The type 1 IOMMU prints a message for each page that it cannot pin for this reason. This driver
+# therefore stops asking for pages of such a user. The C driver asks each time. An iommufd prints
+# nothing.
 # timeout: 90
 
 echo "nobody:x:65534:65534::/:/bin/sh" >>/etc/passwd
 said() { dmesg | grep -c "RLIMIT_MEMLOCK" || :; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 chmod 666 /dev/kvm /dev/iommu /dev/vfio/vfio /dev/vfio/[0-9]* /dev/vfio/devices/*
 for backend in group iommufd; do
 	before=$(said)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# Neither a guest nor a user can fill the kernel's log, whatever they ask for.
+# Neither a guest nor a user can fill the kernel log by any request.
 #
-# A reset that fails is said twice: when it was asked for, and when the queue was taken away for
-# that. The C driver says each refusal of the machine.
+# This driver reports a failed reset twice: for the request, and for the removal of the queue that
+# follows. The C driver reports each refusal of the machine.
 # timeout: 120
 
 # said: how many lines there are that the driver can have caused.

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# What was filtered for missing queues comes back when the last of them is bound, or
-# its domain is unassigned or leaves the host configuration.
+# A filtered adapter comes back when the last missing queue is bound, or its domain is unassigned or
+# leaves the host configuration.
 #
-# Each time by one commit. The C driver does not look again when something
-# is unassigned or leaves: known difference.
+# Each takes one commit. The C driver does not filter again after the latter two.
 
 # shown WHAT GUEST-MATRIX MASKS
 shown() {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who removes a mediated device that is in use has to wait for its user, who is asked
-# to give it back, and whose guest has nothing any more.
+# Removing a mediated device in use waits for its user; the user is asked to close it, and its guest
+# has no queues.
 #
-# The C driver clears the guest's masks, but not its own idea of them: the status of
-# queues is wrong, and the next change of the host configuration plugs all in again.
+# The C driver clears the guest's masks in KVM but not its own copy. The status of queues is wrong
+# then, and the next change of the host configuration plugs all of them in again.
 # machine: apm = 0-2
 
 give_to_vfio_ap "1 2 3" ""

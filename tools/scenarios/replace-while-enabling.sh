@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# An I/O address space that goes while the guest enables interruptions in it takes its pages with it, and
-# no page of the next one.
+# An I/O address space that is replaced while the guest enables interruptions takes its pages along,
+# and no page of the next one.
 #
-# Both queues have their indicators in one page; a pin that is given back twice, or to the wrong address
-# space, is a warning of the kernel.
+# Both queues have their indicators in one page. The kernel warns of a page that is unpinned twice
+# or in the wrong address space.
 # timeout: 90
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 vm_open A iommufd --run 1 --look 0,0
 count_from_zero
 machine "queue *.* irq-polls 0"

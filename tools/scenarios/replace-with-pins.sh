@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A user can give the device another I/O address space at any time; what was pinned in the old one is not
-# pinned any more, and not written to.
+# A user can attach the device to another I/O address space at any time; pages of the old one are
+# unpinned and no longer written to.
 #
-# The old one is destroyed then, which is refused as long as a page of it is pinned for somebody.
+# The old one is destroyed then. The kernel refuses that while one of its pages is pinned.
 
 # off WHAT: nothing is left of what the guest has enabled.
 off() {
@@ -16,10 +16,7 @@ on() {
 	[ "$(pins)" != 0 ] || fail "nothing is pinned"
 }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 vm_open A iommufd --run 1
 machine "queue *.* irq-polls 0"
 for deed in replace detach replace; do

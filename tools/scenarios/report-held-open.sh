@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# The driver cannot be unloaded while somebody has a report in debugfs open, whatever has become of
-# its mediated device; closing the report makes it possible.
+# The driver cannot be unloaded while a report in debugfs is open, even if its mediated device is
+# gone.
+#
+# Closing the report makes it possible.
 # drivers: rust
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 report=/sys/kernel/debug/vfio_ap/$(uuid A)
 users() { cat /sys/module/vfio_ap/refcnt; }
 

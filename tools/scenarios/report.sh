@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# debugfs says why a guest does not have what is assigned, and what has happened.
+# debugfs shows why a guest does not have an assigned queue, and the recent commits.
 # drivers: rust
 
 # report: the file of mdev A, without times.

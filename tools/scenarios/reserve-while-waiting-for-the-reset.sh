@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who waits for the reset of a queue goes on when the host takes the queue back.
+# A process that waits for the reset of a queue continues when the host takes the queue back.
 #
-# The queue is unassigned, so the host may have it; its reset never ends. The C driver waits for ever.
+# The queue is unassigned, and the host may have it. Its reset never ends. The C driver waits
+# forever.
 # drivers: rust
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
-machine "counters reset ; queue 01.0001 reset-polls forever"
-echo 1 >"$mdevs/$(uuid A)/unassign_adapter" &
-writer=$!
-wait_until "the reset is under way" under_way 01.0001
+unassign_with_endless_reset A 01.0001
 usleep 100000
 ktry write $ap/apmask +1 &
 ends_within 3 "the reservation" $!

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Queues that the host has reserved for its own drivers are refused.
+# Queues that are reserved for the host's own drivers cannot be assigned.
 
 give_to_vfio_ap "1" ""
 load_driver

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# VFIO_DEVICE_RESET succeeds if and only if all queues have been reset, whatever the machine
-# says meanwhile.
+# VFIO_DEVICE_RESET succeeds if and only if all queues have been reset, for all responses of the
+# machine.
 #
-# Each line: the C driver's answer, ours, and what the machine says in place of a function.
-# The C driver takes queues that are out of service for failures, does not look at the answer
-# when it asks whether a reset has ended, and leaves queues that failed to the guest.
+# Each line has the answer of the C driver, the answer of this driver, and the forced response of a
+# function. The C driver treats queues that are out of service as failures, ignores the response
+# when it polls for the end of a reset, and leaves failed queues to the guest.
 # expect-kernel[c]: WARNING: .*vfio_ap_ops.c
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A
 while read -r c rust fault; do
 	if [ $DRIVER = c ]; then expected=$c; else expected=$rust; fi

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that cannot be reset is tried again, quietly, until it works.
+# The reset of a queue is repeated quietly until it succeeds.
 #
-# One line is in the log for that, and none for each attempt. The C driver warns, and has its own rules for
-# whom it belongs to.
+# The log gets one line for all attempts. The C driver warns, and has other rules for the owner of
+# the queue.
 # drivers: rust
 
 said() { dmesg | grep -c "reset of queue" || :; }
 patience=20
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
 for code in 42 05; do
 	before=$(said)

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue whose reset has failed for a reason that is over comes back to its guest, without any change of
+# A queue with a failed reset comes back to its guest when the cause is gone, without a change of
 # the host configuration.
 #
-# The adapter is away for a moment between two scans of the bus, and the guest is restarted in it. The C
-# driver does not take away what could not be reset.
+# The adapter is away for a moment between two scans, and the guest restarts in this moment. The C
+# driver leaves queues with failed resets to the guest.
 # expect-kernel[c]: WARNING: .*vfio_ap_mdev_reset_queue
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 has_both() { [ "$(masks A)" = "apm=1-2 aqm=1 adm=none" ]; }
 fails_once() {
 	machine "$1"

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that cannot be reset is not passed to anyone; it is tried again.
+# A queue that cannot be reset is passed to nobody, and its reset is repeated.
 #
-# Rule: no queue reaches a new owner without a finished reset. The C driver tries
-# again when the next owner lets go of the queue, which may never have it.
+# No queue reaches a new owner without a finished reset. The C driver tries again when the next
+# owner gives the queue back, which may never have it.
 # expect-kernel[c]: WARNING: .*vfio_ap_ops.c.*vfio_ap_mdev_reset_queue
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
 machine "queue 01.0001 zapq rc=42"
 unassign A adapter 1

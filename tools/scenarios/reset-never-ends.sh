@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A reset that never ends holds up neither its user for ever, nor other guests, nor
-# a scan, nor the unloading of the driver.
+# An endless reset delays neither its user without bound, nor other guests, nor a scan, nor the
+# unloading of the driver.
 #
-# The C driver waits for it with the locks of all guests held.
+# The C driver waits for it while it holds the locks of all guests.
 # drivers: rust
 # timeout: 60
 

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# VFIO_DEVICE_RESET succeeds for queues that cannot be used by anybody.
+# VFIO_DEVICE_RESET succeeds for deconfigured and check-stopped queues.
 #
-# A deconfigured or check-stopped queue holds nothing of anybody, and a guest may
-# have it. The C driver agrees, but says EIO.
+# Such a queue holds no data of anybody, and a guest may have it. The C driver returns EIO.
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
 machine "queue 01.0001 state deconfigured"
 if_c expect_error EIO vm A reset

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# chzcrypt switches cards, and queues of the host, on and off, but no queues of
-# guests; what it deconfigures stays the guest's, and works again afterwards.
+# chzcrypt switches cards and queues of the host on and off, but not queues of guests.
 #
+# A deconfigured adapter of a guest stays with the guest and works again afterwards.
 # image: clients
 # timeout: 120
 
 # status ID: the status that lszcrypt shows.
 status() { debian lszcrypt -V "$1" | sed -n "s/^$1 .* CCA-Coproc \+\([a-z ]*[a-z]\) .*/\1/p"; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A
 
 expect "a queue of the host off" "" debian chzcrypt -d 00.0001

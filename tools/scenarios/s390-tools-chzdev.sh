@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# chzdev gives adapters and domains to guests, and takes them back unless an mdev has
-# them; what it is told for the next boot makes udev load the driver.
+# chzdev gives adapters and domains to guests and takes them back unless an mdev has them.
 #
+# Its persistent configuration makes udev load the driver.
 # image: clients
 # timeout: 120
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# lszcrypt shows which queues are for guests, and which of them guests have.
-#
+# lszcrypt shows the queues of vfio_ap and their status.
 # image: clients
 # timeout: 120
 

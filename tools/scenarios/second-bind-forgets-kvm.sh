@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# A second user of a character device is refused, and VFIO's core forgets the first one's VM.
+# A second user of a character device is refused, but VFIO's core loses the virtual machine of the
+# first.
 #
-# That is a bug of the kernel, not of either driver: BIND_IOMMUFD stores the virtual machine
-# before it looks whether the device is open already. The VM of the first user is never
-# destroyed. What the drivers do with it is right: the guest keeps its queues, and loses them
-# when the device is closed. Once the kernel is mended, this fails, and `stress` may use all
-# devices in all ways.
+# That is a bug of the kernel, not of the drivers. BIND_IOMMUFD stores the virtual machine before it
+# checks if the device is open. The virtual machine of the first user is never destroyed. The
+# drivers behave correctly: the guest keeps its queues until the device is closed. This scenario
+# fails once the kernel is fixed; `stress` may open all devices in all ways then.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A iommufd --run 1
 expect_error EINVAL vm_start other A --backend iommufd
 expect "the guest has its queue" "01.0001" vm A guest queues

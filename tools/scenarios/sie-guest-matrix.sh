@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest that runs sees exactly the queues in guest_matrix, at any time.
+# A running guest sees exactly the queues in guest_matrix, at any time.
 #
-# It asks for each queue over and over, without being disturbed.
+# The guest queries each queue over and over without being disturbed.
 # machine: adapter 1-3 cex8c ; apm = 0-3 ; aqm = 0-3
 
 # agree WHAT: the guest sees what the driver says that it has. (The driver also lists

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# When unassign_adapter returns, a guest that runs can not use the adapter any more.
+# A running guest cannot use an adapter any more when unassign_adapter returns.
 #
-# Nothing that it enqueues afterwards gets through to the queue.
+# No message that it enqueues afterwards reaches the queue.
 # cpus: 2
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A group --run 2
 expect "both CPUs see both" "01.0001 02.0001" vm A guest 0 queues
 expect "both CPUs see both" "01.0001 02.0001" vm A guest 1 queues

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest enables interruptions of a queue, and is interrupted by the reply.
+# A guest enables interruptions of a queue and is interrupted by the reply.
 #
-# AQIC goes to the driver by KVM; the interruption comes without an exit.
+# KVM passes AQIC to the driver. The interruption is delivered without an exit.
 
 interrupted() { [ "$(vm A guest interruptions)" != "0 word=00000000 indicator=00" ]; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 vm_open A group --run 1
 machine "queue *.* irq-polls 0"
 expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001

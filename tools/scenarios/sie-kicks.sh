@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A scan that takes an adapter and brings another kicks each CPU of a guest out once.
+# A scan that takes one adapter and brings another kicks each CPU of a guest once.
 #
-# The C driver changes the masks, and kicks, twice: known difference. Only a
-# CPU that is in SIE at that moment is kicked; so there are several rounds. Nothing else
-# kicks a guest that only computes.
+# The C driver changes the masks twice and kicks twice. Only a CPU in SIE can be kicked, and the
+# scenario therefore has several rounds. Nothing else kicks a guest that only computes.
 # cpus: 3
 # timeout: 120
 # machine: adapter 1-3 cex8c ; apm = 0,1,3 ; aqm = 0-3
@@ -20,10 +19,7 @@ more_than() {
 	echo "ok: $1: $3, more than $2"
 }
 
-give_to_vfio_ap "1 2 3" ""
-load_driver
-mdev A
-assign A adapter 1 2 3 domain 1 2
+mdev_with A "1 2 3" "1 2"
 # CPU 0 for us, 1 and 2 for the guest, so that nothing else makes it leave SIE.
 taskset -p 1 $$ >/dev/null
 vm_open A group --run 2 --pin

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# A message that a guest leaves behind is answered to nobody.
+# The reply to a message that a guest has left in a queue reaches nobody.
 #
-# Neither to its sender, nor to the next owner of the queue, nor to the host.
+# Neither the sender, nor the next owner of the queue, nor the host gets it.
 
 gone="rc=01 cc=3 status=00010000 psmid=0"
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 vm_open A group --run 1
 mdev B
 vm_open B group --run 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# The page of an indicator is pinned as long as the machine may set it, and not longer.
+# The page of an indicator is pinned if and only if the machine may set the indicator.
 #
-# The machine has interruptions of the queue enabled for as long as the page is pinned;
-# then they are not, so nothing is set in a page that somebody else has.
+# The machine has interruptions of the queue enabled while the page is pinned, and disabled
+# otherwise. It therefore sets no byte in a page that somebody else has got.
 # timeout: 120
 
 # enabled: queues with interruptions enabled that are for guests.
@@ -26,10 +26,7 @@ off() {
 	expect "enabled after $1" 0 enabled
 }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 machine "queue *.* irq-polls 0"
 for backend in group iommufd; do
 	vm_open A $backend --run 1

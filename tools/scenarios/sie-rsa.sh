@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# An accelerator computes for a guest, and refuses what it can not compute.
-#
+# An accelerator computes for a guest and refuses invalid requests.
 # machine: adapter 1 cex7a
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 vm_open A group --run 1
 expect "right" right vm A guest rsa 01.0001
 expect "again, on another queue" right vm A guest rsa 01.0002

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest of which all CPUs wait is woken by an adapter.
+# An adapter wakes a guest whose CPUs all wait.
 #
-# Nobody looks at its interruption state area then: an alert interrupts the host, and
-# KVM wakes one of the CPUs. The guest has no clock that would wake it.
+# No CPU looks at the guest's interruption state area then. An alert interrupts the host, and KVM
+# wakes one of the CPUs. The guest has no clock that would wake it.
 
 sleeps() { [ "$(machine sie wait)" -gt 0 ]; }
 awake() { [ "$(vm A guest woken)" = yes ]; }
@@ -17,10 +17,7 @@ alerts() {
 	echo $_alerts
 }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A group --run 1
 machine "queue *.* irq-polls 0 ; queue *.* reply-polls forever"
 expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001

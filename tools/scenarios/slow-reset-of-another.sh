@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# While the queue of one guest is being reset, another guest gets what it is given.
+# A guest gets assigned queues while the queue of another guest is being reset.
 #
-# The C driver waits for resets with the locks of all guests held.
+# The C driver waits for resets while it holds the locks of all guests.
 
 give_to_vfio_ap "1 2 3" ""
 load_driver

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# A user can take memory away while a CPU of its guest, which is about to enable interruptions, gets no
-# CPU of the host.
+# A user can take memory away while a CPU of its guest gets no host CPU in the middle of enabling
+# interruptions.
 #
-# The queue's interruptions belong to the host, so that enabling takes its time: the driver disables them
-# first. The page of the guest's indicator is found whenever the memory goes. The C driver does not take
-# them from the host, and warns when the machine does not disable them in time.
+# The interruptions of the queue belong to the host. Enabling takes long because the driver disables
+# those first. The driver finds the page of the guest's indicator at any time. The C driver does not
+# disable the host's interruptions, and warns if the machine does not disable interruptions in time.
 # drivers: rust
 # machine: apm = 0,1
 # timeout: 90
@@ -28,10 +28,7 @@ taken_away() {
 }
 host_has() { machine show | grep -q '# 02.0001: interruptions enabled'; }
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 taken_away iommufd detach
 taken_away iommufd replace
 taken_away group unmap

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# A user can take memory away while a thread of his own, which gets no CPU, is giving back pages of it.
+# A user can take memory away while one of its threads, which gets no CPU, gives back pages of it.
 #
-# The resets of sixteen queues end interruptions, and each needs a page. Whoever takes a page out of the
-# table gives it back before anybody is told that there is none; or it is somebody who gets CPUs.
+# The resets of sixteen queues end their interruptions, each of which has a page. The pages are
+# unpinned by a thread that gets CPUs, or before the driver reports that none is left.
 # machine: aqm = 0-15
 # machine: adm = 0-15
 # timeout: 90
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+mdev_with A 1 "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15"
 vm_open A group --run 1 --look 0,0
 count_from_zero
 machine "queue *.* irq-polls 0"

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# Whatever many processes do at once, everybody has what is due, and nothing is left behind.
+# With many processes that do everything at the same time, all masks are correct and nothing is left
+# behind.
 #
-# Mdevs, assignments, users that open, close and die, guests with interruptions, hardware that
-# fails and changes, scans, bind and unbind, what is reserved for the host, loading and unloading,
-# all at the same time; see apstress. `make stress` takes longer.
+# The processes create mdevs, assign, open, close and die. Guests use interruptions. Hardware fails
+# and changes. The bus scans. Queues are bound, unbound and reserved. The driver is unloaded and
+# loaded. See apstress. `make stress` takes longer.
 # drivers: rust
 # cpus: 2
 # machine: adapter 0-3 cex7a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What happens to one guest is no matter of the other's.
+# Events of one guest do not affect another guest.
 # cpus: 2
 
 give_to_vfio_ap "0 1 2 3" ""

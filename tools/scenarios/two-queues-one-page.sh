@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# Indicators of several queues, and of two guests, may be at one address: what ends for one has nothing to
-# do with the others.
+# Several queues, and two guests, can have their indicators in one page; the end of one indicator
+# does not affect the others.
 # timeout: 90
 
 indicator=0x1d0000

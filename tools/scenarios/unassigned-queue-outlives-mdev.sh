@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that was assigned to an mdev, and filtered, may outlive it.
+# A queue that was assigned to an mdev and filtered may outlive the mdev.
 #
-# The C driver keeps a pointer from the queue to the mdev that is gone, and uses it
-# when the queue is unbound.
+# The C driver keeps a pointer from the queue to the freed mdev, and uses it when the queue is
+# unbound.
 # kernel[c]: debug
 # expect-kernel[c]: KASAN: slab-use-after-free in vfio_ap_mdev_remove_queue
 

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# Whoever takes a queue waits until no guest has it any more, also if it is another one who
-# takes it from the guest.
+# Unbinding a queue waits until no guest can use it, even if another process is taking it from the
+# guest.
 #
-# A commit waits for the lock of the virtual machine, which KVM holds while it reads the model
-# of its CPUs. Meanwhile the queue is unbound: it must not be reset, and must not leave the
-# driver, before the commit has been made.
+# A commit waits for the lock of the virtual machine, which KVM holds while it reads the CPU model.
+# Meanwhile the queue is unbound. It must be neither reset nor released by the driver before the
+# commit.
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
 count_from_zero
 vm A hold machine

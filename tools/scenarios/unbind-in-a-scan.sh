@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that is unbound by hand in a scan is taken from its guest before another driver can have it, also
-# if its adapter has just gone from the host configuration, and comes back.
+# A queue that is unbound during a scan has been taken from its guest before another driver can have
+# it.
 #
-# By its driver_override somebody can give it to the host's driver at once.
+# The adapter of the queue has just left the host configuration, and comes back. A driver_override
+# can give the queue to the host's driver at once.
 # timeout: 90
 
 load_driver
-for queue in 00.0000 00.0001 00.0002 01.0001 02.0001; do
-	ktry write $ap/devices/$queue/driver_override vfio_ap
-	ktry write $ap/drivers/cex4queue/unbind $queue
-	bind $queue
-done
+override 00.0000 00.0001 00.0002 01.0001 02.0001
 mdev A
 assign A adapter 1 2 domain 1
 vm_open A group --run 1 --look 2,1

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that is unbound while a guest uses it takes its adapter away at once, with
-# a reset of all its queues; binding it brings the adapter back.
+# Unbinding a queue in use takes its adapter from the guest at once and resets all its queues;
+# binding it brings the adapter back.
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1 2
+mdev_with A "1 2" "1 2"
 vm_open A group --vcpus 1
 count_from_zero
 expect_commits 1 A unbind 01.0001

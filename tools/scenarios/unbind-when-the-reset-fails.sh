@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that is unbound and cannot be reset has its interruptions disabled.
+# Interruptions of a queue that is unbound and cannot be reset are disabled.
 #
-# Until that is done, the page of the indicator byte stays pinned. A reply that comes later does not
-# change the byte any more, and does not interrupt the guest. The C driver
-# leaves them enabled, and the page pinned.
+# The page of the indicator byte stays pinned until then. A later reply neither sets the byte nor
+# interrupts the guest. The C driver leaves the interruptions enabled and the page pinned.
 # expect-kernel[c]: WARNING: .*vfio_ap_mdev_reset_queue
 # expect-kernel[c]: WARNING: .*vfio_iommu_type1
 # expect-kernel[c]: WARNING: .*arch/s390/kvm
 
 nothing_left() { [ "$(pins)" = 0 ] && [ "$(enabled_for_guests)" = 0 ]; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 codes="42 05"
 # It asks a machine that is busy again and again.
 if_c eval 'codes=42'

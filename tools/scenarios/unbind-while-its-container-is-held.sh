@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who holds the lock of his container holds up neither the unbinding of his queues, nor a scan in which they
-# go.
+# A user that holds the lock of its container delays neither unbinding its queues nor a scan that
+# removes them.
 #
-# Their page is given back when he lets go.
+# The page of the queues is unpinned when the user releases the lock.
 # drivers: rust
 # timeout: 90
 
-give_to_vfio_ap "1 2 3" ""
-load_driver
-mdev A
-assign A adapter 1 2 3 domain 1
+mdev_with A "1 2 3" 1
 vm_open A group --run 1 --look 0,0
 count_from_zero
 machine "queue *.* irq-polls 0"

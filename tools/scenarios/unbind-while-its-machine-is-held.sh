@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who holds the lock of his virtual machine, while his queues are unbound, holds up neither a scan of the bus,
-# nor others.
+# A user that holds the lock of its virtual machine while its queues are unbound delays neither a
+# scan nor others.
 #
-# The commit waits for the lock. The queue that is unbound by hand does not leave the driver before, as
-# anybody could have it then. What is not in the host configuration can go: the guest cannot use it.
+# The commit waits for the lock. A queue that is unbound by hand stays with the driver until the
+# commit, because any driver could have it afterwards. A queue outside the host configuration can
+# go, because the guest cannot use it.
 # drivers: rust
 # timeout: 90
 

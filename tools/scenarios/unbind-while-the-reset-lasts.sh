@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# A queue that is unbound does not take its guest's page with it while the machine may still write there.
+# The page of a queue that is unbound stays pinned while the machine may still write to it.
 #
-# Unbind does not wait for ever for a reset. The page of the indicator byte stays pinned until the machine
-# has disabled interruptions, or until the user takes it away. In the end nothing is left. The C driver
-# waits for the reset, with all locks.
+# Unbinding does not wait forever for a reset. The page stays pinned until the machine has disabled
+# interruptions or the user takes the page away. Nothing is left in the end. The C driver waits for
+# the reset with all locks held.
 # drivers: rust
 
 # safe WHEN: what the machine may write to is pinned.
@@ -12,10 +12,7 @@ safe() {
 }
 nothing_left() { [ "$(pins)" = 0 ] && [ "$(enabled_for_guests)" = 0 ]; }
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 for end in disables unmap close; do
 	vm_open A group --run 1 --look 2,1
 	machine "queue *.* irq-polls 0"

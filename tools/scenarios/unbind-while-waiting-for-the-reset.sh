@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who waits for the reset of a queue goes on when the queue is unbound.
+# A process that waits for the reset of a queue continues when the queue is unbound.
 #
-# It is not the driver's any more, so there is nothing to wait for. The C driver waits for ever.
+# The driver does not have the queue any more, and the process has nothing to wait for. The C driver
+# waits forever.
 # drivers: rust
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
 
-machine "counters reset ; queue 01.0001 reset-polls forever"
-echo 1 >"$mdevs/$(uuid A)/unassign_adapter" &
-writer=$!
-wait_until "the reset is under way" under_way 01.0001
+unassign_with_endless_reset A 01.0001
 # It looks by itself in the beginning, and sleeps after that.
 wait_until "the writer sleeps" asleep $writer
 usleep 100000

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# The driver is gone only when VFIO's core is through with its last device.
+# The driver can be unloaded only after VFIO's core has released the last device.
 #
-# Whoever opens the file of a device, and no more, has a device that is registered, but not its module.
-# When it is closed, the core wakes those who wait for that, and gives back the device after it. Here the
-# one who closes it gets no CPU in between, until the module is gone. The core must not call
-# what was there. With the C driver it does, and whether that is seen is a matter of luck.
+# A process that only opens the file of a device holds a reference to the registered device but not
+# to the module. On close, the core wakes the waiters and drops the device afterwards. In this
+# scenario the closing process gets no CPU in between until the module is gone. The core must not
+# call into the freed module. With the C driver it does, and only chance decides if that is noticed.
 # drivers: rust
 
 give_to_vfio_ap "1" ""

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# Unloading is refused while a virtual machine has a mediated device open, and is
-# possible as soon as it is closed.
+# Unloading is refused while a virtual machine has a mediated device open, and is possible after it
+# is closed.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A
 expect_error EAGAIN unload_driver
 expect "masks after the attempt" "apm=1 aqm=1 adm=none" masks A

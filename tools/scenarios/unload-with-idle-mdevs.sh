@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Unloading removes mediated devices that nobody has open, with their queues.
+# Unloading removes mediated devices that nobody has open, and their queues.
 
 give_to_vfio_ap "1 2" ""
 load_driver

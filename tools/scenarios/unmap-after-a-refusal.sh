@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-# A user can take memory away after the machine has refused interruptions that needed it, and
-# while the machine is too busy to disable those that need it.
+# A user can take memory away after the machine has refused interruptions in it, and while the
+# machine is too busy to disable others.
 #
-# The page is not given back before the machine has disabled them: it could still be written to.
-# The C driver leaves the page pinned then, and type 1 of the IOMMU stops the host by a BUG in
-# VFIO_IOMMU_UNMAP_DMA. That is why it is not run with the C driver. Found by `stress`.
+# The page stays pinned until the machine has disabled the interruptions, because it could still be
+# written to. The C driver leaves the page pinned, and the type 1 IOMMU stops the host by a BUG in
+# VFIO_IOMMU_UNMAP_DMA. The scenario therefore does not run with the C driver. Found by `stress`.
 # drivers: rust
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 machine "queue *.* irq-polls 0"
 for backend in group iommufd; do
 	vm_open A $backend --run 1

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# A page of a guest is pinned, and its memory taken away, without a circle of locks in which
-# one of the driver's is.
+# Pinning a page of a guest and taking its memory away involves no lock of the driver in a circle.
 #
-# With the C driver, lockdep finds its own lock for all mdevs in a circle with that of the
-# IOMMU backend and that of the backend's list of devices. The latter two make a circle of
-# their own: the backend takes them in one order when a device registers, and in the other
-# when the device gives back what is pinned because the backend wants it. Ours does so by
-# another thread, and lets the backend call again.
+# With the C driver, lockdep finds its lock of all mdevs in a circle with the lock of the IOMMU
+# backend and the lock of the backend's list of devices. The latter two form a circle of their own:
+# the backend takes them in one order when a device registers, and in the other when a device unpins
+# pages on request of the backend. This driver unpins in another thread and lets the backend call
+# again.
 # kernel: debug
 # expect-kernel[c]: possible circular locking dependency
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 vm_open A group --run 1
 vm A guest enable 01.0001
 vm A unmap

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# Who holds the lock of his own container does not keep the pages of others.
+# A user that holds the lock of its container does not keep pages of other users pinned.
 #
-# Resets of queues of both guests end at the same time, and their pages are given back. For A's that
-# takes the lock of A's container, which A holds. B takes memory away: that succeeds, and at once.
-#
-# The C driver waits for resets that never end.
+# Resets of queues of both guests end at the same time, and their pages are unpinned. For A that
+# takes the lock of A's container, which A holds. B takes memory away, and succeeds at once. The C
+# driver waits for resets that never end.
 # drivers: rust
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 2
+mdev_with A 1 2
 mdev B
 assign B adapter 1 domain 1
 vm_open A group --run 1 --look 0,0

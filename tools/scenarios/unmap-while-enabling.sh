@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# Memory that is taken away while the machine still enables interruptions is not written to later.
+# Memory that is taken away while the machine enables interruptions in it is not written to later.
 #
-# "Not enabled yet" looks like "disabled" to PQAP(TAPQ). So they are disabled first, and seen to be so
-# only after that. The user waits for a bounded time. What the machine does not let go of by then is not
-# the user's any more, but nobody else's either, until it does. The C driver warns and gives the page
-# back then, so it has a machine that does not take that long.
+# PQAP(TAPQ) shows the same for "not yet enabled" and "disabled". The driver therefore disables the
+# interruptions first and polls afterwards. The user waits for a bounded time. The driver keeps a
+# page that the machine has not released by then until the machine releases it. The C driver warns
+# and unpins the page in this case, and its machine is faster here.
 # timeout: 90
 
 none_enabled() { [ "$(enabled_for_guests)" = 0 ]; }
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1
+mdev_with A 1 1
 lengths="4 300 forever"
 if_c eval 'lengths=4'
 for backend in group iommufd; do

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# When the memory of a guest is taken from its device, interruptions that need it are
-# disabled, and no others.
+# Taking the memory of a guest away from its device disables the interruptions that need it, and no
+# others.
 #
-# The C driver disables those of all queues, also if there are none, when address 0 is
-# among what is taken away.
+# The C driver disables interruptions of all queues, including those without any, if the range
+# contains address 0.
 
-give_to_vfio_ap "1" ""
-load_driver
-mdev A
-assign A adapter 1 domain 1 2
+mdev_with A 1 "1 2"
 for backend in group iommufd; do
 	vm_open A $backend --run 1
 	machine "queue *.* irq-polls 0 ; counters reset"

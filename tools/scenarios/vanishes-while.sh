@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# An adapter that vanishes while somebody waits for the reset of its queue ends the waiting.
+# Waiting for the reset of a queue ends when its adapter vanishes.
 #
-# Its queue is not there any more: it is no error to have no reset then, but for the user who has
-# asked for one. When the adapter comes back, it is reset before a guest has it.
+# The missing reset is an error only for a user that has requested it. When the adapter comes back,
+# its queues are reset before a guest gets them.
 # drivers: rust
 # timeout: 120
 
@@ -28,10 +28,7 @@ returns() {
 	[ "$(zapqs 01.0001)" -gt 0 ] || fail "01.0001 was passed on without a reset"
 }
 
-give_to_vfio_ap "1 2" ""
-load_driver
-mdev A
-assign A adapter 1 2 domain 1
+mdev_with A "1 2" 1
 vm_open A
 
 never

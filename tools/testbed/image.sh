@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Print the path of the base of the machine's initramfs: a cpio archive with a
 # static busybox for s390x and the directories of a root file system. All that
-# changes while one works (init, modules, guest programs, the scenario) comes in
+# changes while one works (init, modules, programs of the machine, the scenario) comes in
 # a second archive, which the harness appends.
 . "$(dirname "$0")/lib.sh"
 . "$testbed/debs.sh"

@@ -116,7 +116,7 @@ clean_keeps_sources() {
 every_file_has_a_licence() {
 	nothing git -C "$repo" grep -L 'SPDX-License-Identifier: GPL-2.0' -- \
 		':!COPYING' ':!Documentation/ABI' ':!Documentation/benchmarks' ':!tools/Cargo.lock' \
-		':!tools/machine/model/src/control/help.txt' \
+		':!tools/machine/ap-model/src/control/help.txt' \
 		':!tools/testbed/kernel*.config' ':!tools/testbed/*packages' \
 		':!tools/apmap/tests/hosts/*.json' ':!tools/apmap/tests/expected'
 }
@@ -159,8 +159,10 @@ host() {
 	cd "$repo/tools"
 	suite "packages that cannot be had as they are named" 9 "$testbed/enter" "$testbed/fetch-test.sh" || :
 	suite "kernels that the module cannot be built for" 12 "$testbed/check-kdir-test.sh" || :
-	compile tests test --no-run
-	suite "unit and property tests" 1 "$testbed/enter" cargo test -q || :
+	# What is fuzzed is built with other flags.
+	local all=(test --workspace --exclude fuzz)
+	compile tests "${all[@]}" --no-run
+	suite "unit and property tests" 1 "$testbed/enter" cargo "${all[@]}" -q || :
 }
 
 # scenarios: how many there are, for both drivers.

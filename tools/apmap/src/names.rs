@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How sets of adapters, domains and queues are written.
 
-use std::fmt::Write;
-
 use uuid::Uuid;
-use vfio_ap_core::mask::{Apqn, Mask};
+use vfio_ap_core::mask::{Apid, Apqn, Mask};
 use vfio_ap_core::matrix::Matrix;
+use vfio_ap_core::text::Ranges;
 
 /// The letter of the mediated device at this place: A to Z, then AA and so on.
 pub fn letter(mut place: usize) -> String {
@@ -25,27 +24,17 @@ pub fn ids<I: Copy + From<u8> + Into<u8>>(mask: Mask<I>) -> Vec<u8> {
     mask.iter().map(Into::into).collect()
 }
 
-/// Ascending numbers as `00-03,0a`.
+/// Returns the set of these numbers as `00-03,0a`, or `none`.
 pub fn ranges(ids: &[u8]) -> String {
-    let mut text = String::new();
-    for run in ids.chunk_by(|a, b| u16::from(*a) + 1 == u16::from(*b)) {
-        let comma = if text.is_empty() { "" } else { "," };
-        let (first, last) = (run[0], run[run.len() - 1]);
-        // Writing to a string cannot fail.
-        let _ = match run.len() {
-            1 => write!(text, "{comma}{first:02x}"),
-            _ => write!(text, "{comma}{first:02x}-{last:02x}"),
-        };
-    }
-    if text.is_empty() {
-        text.push_str("none");
-    }
-    text
+    let mask = ids
+        .iter()
+        .fold(Mask::EMPTY, |mask, &id| mask | Mask::only(Apid(id)));
+    set(mask)
 }
 
-/// A set as `00-03,0a`.
+/// Returns a set as `00-03,0a`, or `none`.
 pub fn set<I: Copy + From<u8> + Into<u8>>(mask: Mask<I>) -> String {
-    ranges(&ids(mask))
+    Ranges { mask, width: 2 }.to_string()
 }
 
 /// A matrix in words.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where kernel, modules, plugin, guest programs and scenarios are. The script
+//! Where kernel, modules, plugin, programs of the machine and scenarios are. The script
 //! `tools/testbed/vm` builds them and says so in environment variables.
 
 use std::path::{Path, PathBuf};
@@ -45,15 +45,15 @@ pub struct Artifacts {
     /// Why there can be no machine at all: then each test fails
     #[arg(long, env = "VM_MISSING", value_name = "REASON")]
     pub missing: Option<String>,
-    /// Directory with the guest programs
+    /// Directory with the programs of the machine
     #[arg(
         long,
-        env = "VM_GUEST",
+        env = "VM_PROGRAMS",
         value_name = "DIR",
         default_value = NOWHERE,
         hide_default_value = true
     )]
-    pub guest: PathBuf,
+    pub programs: PathBuf,
     /// Our vfio_ap.ko; without it only the C driver is tested
     #[arg(long = "module", env = "VM_DRIVER", value_name = "KO")]
     pub rust_module: Option<PathBuf>,
@@ -180,7 +180,7 @@ impl Artifacts {
         if let Some(clients) = &self.clients {
             exists("image of the clients", clients)?;
         }
-        exists("guest programs", &self.guest)?;
+        exists("programs of the machine", &self.programs)?;
         for driver in Driver::ALL {
             if let Some(module) = self.module(driver) {
                 exists("driver", &module)?;

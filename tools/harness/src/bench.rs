@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use crate::artifacts::Artifacts;
 use crate::console::Verdict;
 use crate::module::Sizes;
-use crate::report::Results;
+use crate::results::Results;
 use crate::run::{self, Job};
 use crate::samples::{self, Sample, Samples};
 use crate::scenario::Driver;

@@ -9,7 +9,7 @@
 //! |---------------|--------------------------------------------------------------|
 //! | [`scenario`]  | the header of a scenario: what it asks for                    |
 //! | [`console`]   | the meaning of a line on the console, and the verdict         |
-//! | [`artifacts`] | where kernel, modules, plugin and guest programs are          |
+//! | [`artifacts`] | where kernel, modules, plugin and programs are                |
 //! | [`initramfs`] | the archive that carries a scenario into the machine          |
 //! | [`machine`]   | the QEMU process: started, read, and gone when it must be     |
 //! | [`run`]       | one scenario from its file to its outcome                     |
@@ -29,6 +29,7 @@ pub mod initramfs;
 pub mod machine;
 pub mod module;
 pub mod report;
+pub mod results;
 pub mod run;
 pub mod samples;
 pub mod scenario;

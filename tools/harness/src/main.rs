@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use harness::artifacts::Artifacts;
 use harness::bench::{self, Plan};
 use harness::console::{self, Line, Verdict};
-use harness::report::Results;
+use harness::results::Results;
 use harness::run::{self, Job};
 use harness::scenario::{Driver, Scenario};
 use harness::walk;

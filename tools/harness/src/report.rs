@@ -7,12 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use plotters::prelude::*;
-use serde::{Deserialize, Serialize};
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use crate::module::Sizes;
-use crate::samples::{Samples, Summary};
+use crate::results::{FILE, NAME, Results};
+use crate::samples::Summary;
 use crate::scenario::Driver;
 use crate::targets;
 
@@ -36,22 +35,6 @@ All that was measured, by the method that is described in ``benchmarks.rst``.
 
 /// The name of the page with all tables.
 const TABLES: &str = "benchmarks-tables";
-
-/// The name of the page, and of the directory beside it for plots and results.
-const NAME: &str = "benchmarks";
-
-/// All that was measured.
-#[derive(Deserialize, Serialize)]
-pub struct Results {
-    /// The version of the kernel.
-    pub kernel: String,
-    /// What ours takes by itself.
-    pub rust_module: Sizes,
-    /// What the C driver takes by itself.
-    pub c_module: Sizes,
-    /// What operations cost.
-    pub samples: Samples,
-}
 
 /// Tables of costs: a title, and the beginnings of the names of operations.
 const COSTS: [(&str, &[&str]); 4] = [
@@ -89,17 +72,6 @@ const PLOTS: [(&str, &str, &str); 5] = [
 ];
 
 impl Results {
-    /// Reads what was written beside a page.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such file.
-    pub fn read(directory: &Path) -> Result<Self> {
-        let path = directory.join(NAME).join("results.json");
-        let json = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        serde_json::from_str(&json).with_context(|| path.display().to_string())
-    }
-
     /// Writes the page, and beside it the plots and all results, into a directory.
     ///
     /// # Errors
@@ -108,8 +80,7 @@ impl Results {
     pub fn write(&self, directory: &Path) -> Result<()> {
         let beside = directory.join(NAME);
         std::fs::create_dir_all(&beside).with_context(|| beside.display().to_string())?;
-        let json = serde_json::to_string(self)?.replace("},{", "},\n{");
-        std::fs::write(beside.join("results.json"), json + "\n")?;
+        self.save(&beside.join(FILE))?;
         for (file, title, operation) in PLOTS {
             self.plot(&beside.join(file).with_extension("svg"), title, operation)
                 .with_context(|| format!("plot {file}"))?;
@@ -467,7 +438,8 @@ fn spread(c: Option<Summary>, rust: Option<Summary>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::Sample;
+    use crate::module::Sizes;
+    use crate::samples::{Sample, Samples};
 
     fn sample(driver: Driver, size: u8, operation: &str, whole: u64) -> Sample {
         Sample {

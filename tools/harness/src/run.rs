@@ -21,7 +21,7 @@ const INIT: &[u8] = include_bytes!("init.sh");
 /// The first process in a guest that runs Linux.
 const GUEST_INIT: &[u8] = include_bytes!("guest-init.sh");
 
-/// The programs that the guest directory holds.
+/// The programs of the machine.
 const PROGRAMS: [&str; 12] = [
     "apclose", "apcore", "apcount", "apctl", "apfail", "apmap", "aprsa", "apstress", "apvmm",
     "apwalk", "crycb", "ktry",
@@ -171,7 +171,7 @@ fn begin_initrd(
     for program in programs {
         archive.file(
             &format!("bin/{program}"),
-            &read(&artifacts.guest.join(program))?,
+            &read(&artifacts.programs.join(program))?,
         )?;
     }
     let mut order = String::new();

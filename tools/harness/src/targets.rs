@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the driver is meant to cost, and whether it does.
 
-use crate::report::Results;
+use crate::results::Results;
 use crate::samples::Samples;
 use crate::scenario::Driver;
 

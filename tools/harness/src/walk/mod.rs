@@ -176,6 +176,9 @@ pub fn script(operations: &[Operation], plan: &Plan) -> String {
         if answer.soon {
             text += "soon\n";
         }
+        if answer.retried {
+            text += "retried\n";
+        }
         for (name, (min, max)) in answer.commits.iter().filter(|_| !plan.is_lenient()) {
             let _ = writeln!(text, "commits {name} {min} {max}");
         }
@@ -211,6 +214,8 @@ fn walk(
         let to = directory.path().join(file);
         fs::copy(artifacts.scenarios.join(file), to).context(file)?;
     }
+    let script = script(operations, plan);
+    let retries = script.lines().filter(|line| *line == "retried").count();
     let scenario = format!(
         "# SPDX-License-Identifier: GPL-2.0\n\
          # A random walk.\n\
@@ -220,11 +225,11 @@ fn walk(
          load_driver\n\
          ktry write $ap/config_time 120\n\
          apwalk /scenarios/{name}.machine || fail 'see above'\n",
-        60 + operations.len() / 10
+        60 + operations.len() / 10 + retries * 8
     );
     fs::write(directory.path().join(format!("{name}.sh")), scenario)?;
     let steps = directory.path().join(format!("{name}.machine"));
-    fs::write(steps, script(operations, plan))?;
+    fs::write(steps, script)?;
     let artifacts = Artifacts {
         scenarios: directory.path().into(),
         ..artifacts.clone()

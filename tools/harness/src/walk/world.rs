@@ -44,6 +44,8 @@ pub struct Answer {
     pub text: &'static str,
     /// Whether nobody waits for it.
     pub soon: bool,
+    /// Whether it comes only when the driver tries again what had failed.
+    pub retried: bool,
     /// For each mdev, between how many commits.
     pub commits: BTreeMap<Name, (usize, usize)>,
 }
@@ -57,6 +59,8 @@ pub struct World {
     /// Queues whose resets take some time.
     slow: BTreeSet<Queue>,
     /// The host configuration as of the last scan.
+    bus: Sets,
+    /// The host configuration that the driver knows. It asks the machine if a reset tells otherwise.
     host: Sets,
     cards: BTreeMap<u8, &'static str>,
     queues: BTreeMap<Queue, Driver>,
@@ -64,6 +68,10 @@ pub struct World {
     mdevs: BTreeMap<Name, Mdev>,
     /// Queues of ours whose last reset has failed.
     failed: BTreeSet<Queue>,
+    /// Queues that were reset in this step.
+    reset: BTreeSet<Queue>,
+    /// The driver has tried again what had failed before this step, with another outcome.
+    retried: bool,
     /// How often the masks of guests have changed in this step.
     changes: BTreeMap<Name, usize>,
     /// Queues went and came in ways of which only the outcome is known here.
@@ -101,6 +109,7 @@ impl Default for World {
             },
             broken: BTreeSet::new(),
             slow: BTreeSet::new(),
+            bus: Sets::default(),
             host: Sets::default(),
             cards: BTreeMap::new(),
             queues: BTreeMap::new(),
@@ -111,6 +120,8 @@ impl Default for World {
             },
             mdevs: BTreeMap::new(),
             failed: BTreeSet::new(),
+            reset: BTreeSet::new(),
+            retried: false,
             changes: BTreeMap::new(),
             restless: false,
         };
@@ -144,10 +155,40 @@ impl World {
 
     /// A queue of ours is reset.
     fn reset(&mut self, queue: Queue) {
-        if self.exists(queue) && !self.broken.contains(&queue) {
+        self.reset.insert(queue);
+        if self.can_be_reset(queue) {
             self.failed.remove(&queue);
         } else {
             self.failed.insert(queue);
+        }
+    }
+
+    fn can_be_reset(&self, queue: Queue) -> bool {
+        self.exists(queue) && !self.broken.contains(&queue)
+    }
+
+    /// Resets that have failed are tried again after a while. The driver asks the machine about its
+    /// configuration if a reset tells otherwise, and after a while if the bus knows another one.
+    fn retry(&mut self) {
+        let mended: BTreeSet<Queue> = (self.failed.iter().copied())
+            .filter(|q| self.can_be_reset(*q))
+            .collect();
+        let known = self.host.queues();
+        // A broken queue answers whether or not the machine has it.
+        let is_there = |q: &Queue| self.exists(*q) || self.broken.contains(q);
+        let contradicts = |q: &&Queue| is_there(q) != known.contains(*q);
+        let tell: Vec<Queue> = (self.failed.union(&self.reset))
+            .filter(contradicts)
+            .copied()
+            .collect();
+        self.retried |= !mended.is_empty();
+        self.failed.retain(|q| !mended.contains(q));
+        if self.host == self.hardware {
+            return;
+        }
+        if !tell.is_empty() || self.host != self.bus {
+            self.retried |= !tell.iter().any(|q| self.reset.contains(q));
+            self.host = self.hardware.clone();
         }
     }
 
@@ -175,6 +216,7 @@ impl World {
     /// Guests get what they have to have; what they lose is reset, which may fail.
     fn settle(&mut self) {
         loop {
+            self.retry();
             let due = |mdev: &Mdev| match mdev.open {
                 true => self.guest(&mdev.assigned),
                 false => Sets::default(),
@@ -222,7 +264,8 @@ impl World {
                 }
             }
         }
-        if self.host != self.hardware {
+        if self.bus != self.hardware {
+            self.bus = self.hardware.clone();
             self.host = self.hardware.clone();
             for queue in self.failed.clone() {
                 self.reset(queue);
@@ -277,6 +320,14 @@ impl World {
     fn unbind(&mut self, queue: Queue) -> &'static str {
         if self.queues.get(&queue) != Some(&Driver::VfioAp) {
             return "ENODEV";
+        }
+        // A guest's queue is reset before it goes.
+        if self
+            .mdevs
+            .values()
+            .any(|mdev| mdev.granted.queues().contains(&queue))
+        {
+            self.reset.insert(queue);
         }
         self.queues.insert(queue, Driver::None);
         self.failed.remove(&queue);
@@ -338,6 +389,10 @@ impl World {
                 let needs_iommufd = !matches!(operation, Operation::Plug(_));
                 match self.mdevs.get(&name).filter(|mdev| mdev.open) {
                     None => "ENODEV",
+                    // VFIO hands it to the driver, which knows no such call.
+                    Some(mdev) if !mdev.cdev && matches!(operation, Operation::Detach(_)) => {
+                        "EOPNOTSUPP"
+                    }
                     Some(mdev) if needs_iommufd && !mdev.cdev => "ENOTTY",
                     Some(_) => "ok",
                 }
@@ -412,13 +467,17 @@ impl World {
     pub fn take(&mut self, operation: &Operation) -> Answer {
         self.changes.clear();
         self.restless = false;
+        self.reset.clear();
+        self.retried = false;
         let was_slow = !self.slow.is_empty();
         let text = self.act(operation);
+        let knew = self.host.clone();
         self.settle();
+        let asks = self.retried || self.host != knew;
         let is_slow = was_slow || !self.slow.is_empty();
         let count = |(name, n): (&Name, &usize)| {
             // What is not known at once may take a commit more.
-            let exact = *n == 1 && !is_slow;
+            let exact = *n == 1 && !is_slow && !asks;
             (*name, (1, if exact { 1 } else { n + 2 }))
         };
         let commits = if self.restless {
@@ -436,7 +495,8 @@ impl World {
         );
         Answer {
             text,
-            soon: !waits,
+            soon: !waits || asks,
+            retried: self.retried,
             commits,
         }
     }

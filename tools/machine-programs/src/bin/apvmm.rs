@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `apvmm [--vcpus N | --run N] [--unlinked] [--backend group|iommufd] UUID`: the
+//! smallest virtual machine monitor that uses vfio_ap.
+//!
+//! It creates a KVM virtual machine with AP interpretation, opens the mediated
+//! device UUID, says `ok`, and then obeys one command per line:
+//!
+//!     info                GET_INFO
+//!     irq-info N          GET_IRQ_INFO
+//!     reset               RESET
+//!     set-irq req|cfg eventfd|none
+//!     events              eventfd signals since last asked
+//!     masks               what KVM last put into the CRYCB
+//!     commits             how often KVM changed the CRYCB
+//!     history             each of these changes
+//!     open UUID [group|iommufd]   one more device for the same machine
+//!     close               close the device opened last; the machine stays
+//!     leave               close all that is of the machine, and keep the devices
+//!     unmap | map         take the storage of the guest away from the device; give it back
+//!     detach | attach     take the I/O address space away from the device (of an iommufd); give
+//!                         it back
+//!     replace             another one with the storage of the guest in its place; the old one is
+//!                         destroyed
+//!     dma START [MEGABYTES]   let the device get at new storage, as if it were the guest's from
+//!                         START on; it is in no slot
+//!     slot add | remove   a memslot with a megabyte more for the guest, from 0x200000 on
+//!     slot map | unmap    the same for the device as above, but with the storage of that slot
+//!     slot byte           its first byte, which is 0 from then on
+//!     ioctl REQUEST [WORD...]   any request of the device, with these words of 32 bits as
+//!                         its argument, behind which memory ends; without words, no argument
+//!     ioctl read-only REQUEST WORD...   the same, with an argument that cannot be written
+//!     hold REQUEST WORD...   the same, with an argument that does not come before
+//!     hold machine        have KVM hold the lock of the machine, which has no CPU, until
+//!     hold container      have VFIO hold the lock of the device's container until
+//!     release             this; then the request ends, and this says how
+//!     release after N     the same in N seconds, which are not waited for
+//!     guest COMMAND...    ask the guest that runs; see below
+//!     race WHAT [MS] COMMAND...   another thread does WHAT (reset, map, unmap, detach, attach or
+//!                         replace, as above), at once or in MS milliseconds; the guest is asked
+//!                         COMMAND all the time, until that is done
+//!     after MS HOGS WHAT COMMAND...   the guest is asked once. In MS milliseconds WHAT is done;
+//!                         until that is done, HOGS threads take all CPU time that they can get
+//!     starve              the CPUs of the guest run only when nobody else wants to
+//!     nice N              they run again, with this niceness; 0 is usual
+//!     starve WHAT MS [HOGS]   WHAT is done by a thread that starves, and `unmap` in MS milliseconds
+//!     measure COMMAND...  do that, and say what it cost in instructions and time
+//!     quit
+//!
+//! REQUEST is get-info, get-irq-info, set-irqs, reset or a code as in 0x3b6b; WORD a number,
+//! or the descriptor of an `eventfd` or of a `file` that is none.
+//!
+//! With `--run N` a guest runs on N virtual CPUs from the beginning; `--vcpus N` only
+//! creates them. The guest asks for all queues of adapters 0 to 15 and domains 0 to 15
+//! (`--look A,D` for others) over and over; see [`machine_programs::payload`]. With `--pin` its CPU
+//! N runs on CPU N + 1 of the host. Commands for it:
+//!
+//!     guest [CPU] queues  the queues that are there, when it has looked at all again
+//!     guest [CPU] rc APQN         what it gets now for a queue, as in 01.0002
+//!     guest [CPU] pqap GR0 [GR1 [GR2]]   PQAP, numbers as in 0x0102
+//!     guest [CPU] masks   QCI: what it is told to have
+//!     guest [CPU] enable APQN [ADDRESS [SUBCLASS]] | disable APQN   AQIC
+//!     guest [CPU] send APQN | receive APQN     NQAP, DQAP
+//!     guest [CPU] rsa APQN        have an accelerator compute: is the result right?
+//!     guest [CPU] interruptions   how many, and the indicator byte
+//!     guest [CPU] wait            wait, enabled, for an interruption
+//!     guest [CPU] woken           whether it has come: yes or no
+//!     guest [CPU] scans   how often it has looked at all queues
+//!
+//! An answer ends in a line `ok`, or `STEP: error ERRNO`. If the first device
+//! cannot be opened, that line is all there is, and the exit status is 1.
+
+use std::fs::File;
+use std::io::{self, BufRead, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use machine_programs::argument::{Argument, Hold};
+use machine_programs::crycb::Question;
+use machine_programs::error::{Result, Step};
+use machine_programs::instructions::{self, Places};
+use machine_programs::memory::{Memory, SEGMENT};
+use machine_programs::payload::STORAGE;
+use machine_programs::race::{self, Named};
+use machine_programs::scheduling::{self, Hogs, Share};
+use machine_programs::vm::{Backend, Deed, Device, Guest, GuestOptions, Irq, Vm};
+use machine_programs::{interview, kvm_run, uapi};
+use nix::errno::Errno;
+use nix::libc::Ioctl;
+use nix::sys::eventfd::EventFd;
+
+struct Options {
+    vcpus: usize,
+    guest: GuestOptions,
+    linked: bool,
+    backend: Backend,
+    uuid: String,
+}
+
+fn backend(name: &str) -> Option<Backend> {
+    match name {
+        "group" => Some(Backend::Group),
+        "iommufd" => Some(Backend::Iommufd),
+        _ => None,
+    }
+}
+
+fn options() -> std::result::Result<Options, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut options = Options {
+        vcpus: 0,
+        guest: GuestOptions::new(0, 15),
+        linked: true,
+        backend: Backend::Group,
+        uuid: String::new(),
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("vcpus") => options.vcpus = parser.value()?.parse()?,
+            Long("run") => options.guest.cpus = parser.value()?.parse()?,
+            Long("pin") => options.guest.pinned = true,
+            Long("look") => {
+                let (adapter, domain) = parser.value()?.parse_with(|text| {
+                    let (adapter, domain) = text.split_once(',').ok_or("A,D")?;
+                    let number = |text: &str| text.parse().map_err(|_| "0 to 255");
+                    Ok::<_, &str>((number(adapter)?, number(domain)?))
+                })?;
+                options.guest.last_adapter = adapter;
+                options.guest.last_domain = domain;
+            }
+            Long("unlinked") => options.linked = false,
+            Long("backend") => {
+                options.backend = parser
+                    .value()?
+                    .parse_with(|name| backend(name).ok_or("group or iommufd"))?;
+            }
+            Value(uuid) => options.uuid = uuid.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    if options.uuid.is_empty() {
+        return Err("the UUID of a mediated device is missing".into());
+    }
+    Ok(options)
+}
+
+/// The code of a request of a device.
+fn request(name: &str) -> Result<Ioctl> {
+    Ok(match name {
+        "get-info" => uapi::device_request_code(7),
+        "get-irq-info" => uapi::device_request_code(9),
+        "set-irqs" => uapi::device_request_code(10),
+        "reset" => uapi::device_request_code(11),
+        code => interview::number(code)? as Ioctl,
+    })
+}
+
+/// The words of an argument, and what they are about as long as it is needed.
+struct Words {
+    words: Vec<u32>,
+    _eventfd: EventFd,
+    _file: File,
+}
+
+impl Words {
+    fn new(words: &[&str]) -> Result<Self> {
+        let eventfd = EventFd::new().step("eventfd")?;
+        let file = File::open("/dev/null").step("open /dev/null")?;
+        let words = words.iter().map(|&word| match word {
+            "eventfd" => Ok(eventfd.as_fd().as_raw_fd().cast_unsigned()),
+            "file" => Ok(file.as_raw_fd().cast_unsigned()),
+            word => match word.parse::<i32>() {
+                Ok(number) => Ok(number.cast_unsigned()),
+                Err(_) => interview::number(word).map(|number| number as u32),
+            },
+        });
+        Ok(Self {
+            words: words.collect::<Result<_>>()?,
+            _eventfd: eventfd,
+            _file: file,
+        })
+    }
+}
+
+/// A request whose argument does not come.
+struct HeldRequest {
+    hold: Hold,
+    outcome: JoinHandle<nix::Result<()>>,
+}
+
+impl HeldRequest {
+    /// Makes a request; returns as soon as the kernel wants to have the argument.
+    fn new(
+        words: &[u32],
+        request: impl FnOnce(Argument) -> nix::Result<()> + Send + 'static,
+    ) -> Result<Self> {
+        let (argument, hold) = Hold::new(words).step("userfaultfd")?;
+        let outcome = thread::spawn(move || request(argument));
+        hold.wait().step("wait for userfaultfd")?;
+        Ok(Self { hold, outcome })
+    }
+
+    /// Lets the kernel have the argument, and waits for the end of the request.
+    fn release(self) -> Result<()> {
+        self.hold.release().step("UFFDIO_COPY")?;
+        let outcome = self.outcome.join().unwrap_or(Err(Errno::EIO));
+        outcome.step("ioctl")
+    }
+}
+
+/// The machine and its devices; the one opened last is the one commands are for.
+struct Session {
+    vm: Option<Vm>,
+    devices: Vec<Device>,
+    linked: bool,
+    held: Option<HeldRequest>,
+    /// What was added to the storage of the guest last; it may have been removed.
+    more: Option<Memory>,
+}
+
+impl Session {
+    fn device(&mut self) -> Result<&mut Device> {
+        self.devices
+            .last_mut()
+            .ok_or(Errno::ENODEV)
+            .step("no open device")
+    }
+
+    fn vm(&self) -> Result<&Vm> {
+        let vm = self.vm.as_ref();
+        vm.ok_or(Errno::ENXIO).step("no virtual machine")
+    }
+
+    fn held(&mut self) -> Result<HeldRequest> {
+        self.held.take().ok_or(Errno::ESRCH).step("no request")
+    }
+
+    fn more(&self) -> Result<Memory> {
+        self.more.ok_or(Errno::ENOENT).step("no slot was added")
+    }
+
+    /// What the others are about while something else is done: the guest, the device and the deed.
+    fn race<'a>(&self, what: &'a str) -> Result<(&Guest, &Device, Named<'a>)> {
+        let guest = self.vm()?.guest()?;
+        let device = self.devices.last().ok_or(Errno::ENODEV);
+        let what = Named::new(what, guest).ok_or(Errno::EINVAL);
+        Ok((
+            guest,
+            device.step("no open device")?,
+            what.step("no such deed")?,
+        ))
+    }
+
+    /// Gives all CPUs of the guest this share of those of the host.
+    fn share(&self, share: Share) -> Result<()> {
+        let mut cpus = self.vm()?.guest()?.cpus.iter();
+        cpus.try_for_each(|cpu| scheduling::give(cpu.thread(), share))
+            .step("scheduling")
+    }
+
+    fn map_or_unmap(&mut self, how: &str, memory: Memory) -> Result<()> {
+        let device = self.device()?;
+        match how {
+            "map" => device.map(memory),
+            _ => device.unmap(memory),
+        }
+    }
+
+    /// Obeys one command; what is returned comes before the `ok`.
+    fn obey(&mut self, command: &[&str]) -> Result<String> {
+        let unknown = || Err(Errno::EINVAL).step("no such command");
+        Ok(match command {
+            ["info"] => {
+                let info = self.device()?.info()?;
+                format!(
+                    "flags={:#x} regions={} irqs={}",
+                    info.flags, info.num_regions, info.num_irqs
+                )
+            }
+            ["irq-info", index] => {
+                let Ok(index) = index.parse() else {
+                    return unknown();
+                };
+                let info = self.device()?.irq_info(index)?;
+                format!("flags={:#x} count={}", info.flags, info.count)
+            }
+            ["reset"] => {
+                self.device()?.reset()?;
+                String::new()
+            }
+            ["set-irq", irq @ ("req" | "cfg"), to @ ("eventfd" | "none")] => {
+                let irq = if *irq == "req" {
+                    Irq::Request
+                } else {
+                    Irq::ConfigChanged
+                };
+                self.device()?.set_irq(irq, *to == "eventfd")?;
+                String::new()
+            }
+            ["events"] => {
+                let device = self.device()?;
+                format!(
+                    "req={} cfg={}",
+                    device.events(Irq::Request),
+                    device.events(Irq::ConfigChanged)
+                )
+            }
+            ["ioctl", rest @ ..] => {
+                let (read_only, rest) = match rest {
+                    ["read-only", rest @ ..] => (true, rest),
+                    rest => (false, rest),
+                };
+                let [name, words @ ..] = rest else {
+                    return unknown();
+                };
+                let words = Words::new(words)?;
+                let argument = match words.words.as_slice() {
+                    [] => None,
+                    words => Some(Argument::new(words).step("argument")?),
+                };
+                let argument = match argument {
+                    Some(argument) if read_only => Some(argument.read_only().step("mprotect")?),
+                    argument => argument,
+                };
+                self.device()?.request(request(name)?, argument.as_ref())?;
+                String::new()
+            }
+            ["hold", "machine"] => {
+                let machine = self.vm()?.duplicate()?;
+                let held = HeldRequest::new(&kvm_run::NO_PROCESSOR, move |argument| {
+                    kvm_run::read_processor(machine.as_fd(), &argument)
+                })?;
+                self.held = Some(held);
+                String::new()
+            }
+            ["hold", "container"] => {
+                let memory = self.vm()?.guest()?.memory;
+                let container = self.device()?.duplicate_container()?;
+                kvm_run::track_dirty_pages(container.as_fd()).step("VFIO_IOMMU_DIRTY_PAGES")?;
+                let held = HeldRequest::new(&kvm_run::dirty_bitmap(memory), move |argument| {
+                    kvm_run::read_dirty_pages(container.as_fd(), memory, &argument)
+                })?;
+                self.held = Some(held);
+                String::new()
+            }
+            ["hold", name, words @ ..] => {
+                let words = Words::new(words)?;
+                let (device, request) = (self.device()?.duplicate()?, request(name)?);
+                let held = HeldRequest::new(&words.words, move |argument| {
+                    uapi::device_request(device.as_fd(), request, Some(&argument))
+                })?;
+                self.held = Some(held);
+                String::new()
+            }
+            ["release"] => {
+                self.held()?.release()?;
+                String::new()
+            }
+            ["release", "after", seconds] => {
+                let held = self.held()?;
+                let seconds = interview::number(seconds)?;
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_secs(seconds));
+                    // Nobody is left to be told of an error.
+                    let _ = held.release();
+                });
+                String::new()
+            }
+            [how @ ("map" | "unmap")] => {
+                let memory = self.vm()?.guest()?.memory;
+                self.map_or_unmap(how, memory)?;
+                String::new()
+            }
+            [what @ ("detach" | "attach" | "replace")] => {
+                let deed = match *what {
+                    "detach" => Deed::Detach,
+                    "attach" => Deed::Attach,
+                    _ => Deed::Replace(self.vm()?.guest().ok().map(|guest| guest.memory)),
+                };
+                self.device()?.access()?.act(deed)?;
+                String::new()
+            }
+            ["dma", start, megabytes @ ..] if megabytes.len() <= 1 => {
+                let megabytes = megabytes
+                    .first()
+                    .map_or(Ok(1), |word| interview::number(word))?;
+                let length = megabytes as usize * SEGMENT;
+                let memory = Memory::new(interview::number(start)?, length).step("memory")?;
+                self.device()?.map(memory)?;
+                String::new()
+            }
+            ["race", what, rest @ ..] => {
+                let (guest, device, what) = self.race(what)?;
+                let (ms, question) = match rest {
+                    [first, question @ ..] if first.parse::<u64>().is_ok() => {
+                        (interview::number(first)?, question)
+                    }
+                    question => (0, question),
+                };
+                let delay = Duration::from_millis(ms);
+                race::race(guest, device, &what, delay, question)?.to_string()
+            }
+            ["after", ms, hogs, what, question @ ..] => {
+                let (guest, device, what) = self.race(what)?;
+                let delay = Duration::from_millis(interview::number(ms)?);
+                let hogs = interview::number(hogs)? as usize;
+                let hogs = move || Hogs::new(hogs);
+                race::after(guest, device, &what, delay, hogs, question)?.to_string()
+            }
+            ["starve"] => {
+                self.share(Share::Idle)?;
+                String::new()
+            }
+            ["nice", niceness] => {
+                let niceness = niceness.parse().map_err(|_| Errno::EINVAL);
+                self.share(Share::Nice(niceness.step("niceness")?))?;
+                String::new()
+            }
+            ["starve", what, ms, hogs @ ..] if hogs.len() <= 1 => {
+                let (guest, device, what) = self.race(what)?;
+                let delay = Duration::from_millis(interview::number(ms)?);
+                let hogs = hogs.first().map_or(Ok(0), |word| interview::number(word))?;
+                let [unmapped, end] = race::starve(guest, device, &what, delay, hogs as usize)?;
+                format!("{unmapped}\n{end}")
+            }
+            ["slot", "add"] => {
+                let more = Memory::new(STORAGE as u64, SEGMENT).step("guest memory")?;
+                self.vm()?.set_more_memory(Some(more))?;
+                self.more = Some(more);
+                String::new()
+            }
+            ["slot", "remove"] => {
+                self.vm()?.set_more_memory(None)?;
+                String::new()
+            }
+            ["slot", how @ ("map" | "unmap")] => {
+                let memory = self.more()?;
+                self.map_or_unmap(how, memory)?;
+                String::new()
+            }
+            ["slot", "byte"] => {
+                let more = self.more()?;
+                let byte = more.load(more.start()) >> 56;
+                more.store(more.start(), 0);
+                format!("{byte:02x}")
+            }
+            ["open", uuid, rest @ ..] => {
+                let backend = match rest {
+                    [] => Some(Backend::Group),
+                    [name] => backend(name),
+                    _ => None,
+                };
+                let Some(backend) = backend else {
+                    return unknown();
+                };
+                let device = self.vm()?.open(uuid, backend, self.linked)?;
+                self.devices.push(device);
+                String::new()
+            }
+            ["close"] => {
+                self.device()?;
+                self.devices.pop();
+                String::new()
+            }
+            ["leave"] => {
+                self.vm = None;
+                self.devices.iter_mut().for_each(Device::leave);
+                String::new()
+            }
+            ["guest", rest @ ..] => interview::ask(self.vm()?.guest()?, rest)?,
+            ["measure", rest @ ..] => {
+                let places = Places::find().step("the driver's address")?;
+                let measured = instructions::measure(&places, || self.obey(rest));
+                let (result, cost) = measured.or_else(|what| Err(Errno::EIO).step(what))?;
+                result?;
+                cost.to_string()
+            }
+            [name] => match Question::named(name) {
+                Some(question) => question
+                    .answer(std::process::id())
+                    .step("KVM debug feature")?,
+                None => return unknown(),
+            },
+            _ => return unknown(),
+        })
+    }
+}
+
+fn start(options: &Options) -> Result<Session> {
+    let vm = match options.guest.cpus {
+        0 => Vm::new(options.vcpus)?,
+        _ => Vm::with_guest(options.guest)?,
+    };
+    let device = vm.open(&options.uuid, options.backend, options.linked)?;
+    Ok(Session {
+        vm: Some(vm),
+        devices: vec![device],
+        linked: options.linked,
+        held: None,
+        more: None,
+    })
+}
+
+/// Writes an answer as a whole: its reader may be waiting at the other end of a
+/// pipe for the last line of it.
+fn answer(result: Result<String>) -> io::Result<()> {
+    let text = match result {
+        Ok(text) if text.is_empty() => "ok\n".into(),
+        Ok(text) => format!("{text}\nok\n"),
+        Err(e) => format!("{e}\n"),
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(e) => {
+            eprintln!("apvmm: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut session = match start(&options) {
+        Ok(session) => session,
+        Err(e) => {
+            println!("{e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if answer(Ok(String::new())).is_err() {
+        return ExitCode::FAILURE;
+    }
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words == ["quit"] {
+            // The devices are closed before this is answered.
+            drop(session);
+            let _ = answer(Ok(String::new()));
+            return ExitCode::SUCCESS;
+        }
+        if !words.is_empty() && answer(session.obey(&words)).is_err() {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `ktry`: do one thing and say how the kernel answered, by the errno's name.
+//!
+//! Shells report errors as a sentence, or not at all, and busybox's insmod tries
+//! twice; a scenario wants exactly one attempt and `EADDRINUSE`.
+//!
+//!     ktry write FILE TEXT     one write(2) of TEXT and a newline
+//!     ktry insmod FILE [ARGS]  load a module
+//!     ktry rmmod NAME          unload a module
+//!
+//! Silent on success. Otherwise it says what it tried, and the errno in the last
+//! word; the exit status is 1.
+
+use std::process::ExitCode;
+
+use machine_programs::{module, sysfs};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args.as_slice() {
+        ["write", file, text] => sysfs::write(file, text),
+        ["insmod", file, args @ ..] => module::insert(file, &args.join(" ")),
+        ["rmmod", name] => module::remove(name),
+        _ => {
+            eprintln!("usage: ktry write FILE TEXT | insmod FILE [ARGS] | rmmod NAME");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            println!("{}: {e}", args.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}

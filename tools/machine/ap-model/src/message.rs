@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Messages and replies: which part of an adapter answers what, and how a reply is
+//! received.
+
+use crate::adapter::Mode;
+use crate::ids::Apqn;
+use crate::{accelerator, cca, ep11};
+
+/// The longest message that an adapter takes, in bytes (Linux, ap_bus.h,
+/// `AP_DEFAULT_MAX_MSG_SIZE`).
+pub const MAX_MESSAGE: usize = 12 * 1024;
+
+/// A reply that waits to be received.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reply {
+    psmid: u64,
+    data: Vec<u8>,
+    given: usize,
+}
+
+/// What DQAP got of a reply.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Taken {
+    /// The program-supplied message identifier of the message that was answered.
+    pub psmid: u64,
+    /// The bytes for the buffer.
+    pub data: Vec<u8>,
+    /// How many bytes of the reply are still to be received.
+    pub residual: usize,
+}
+
+impl Reply {
+    /// The reply of a queue of an adapter in this mode to a message.
+    #[must_use]
+    pub fn to(mode: Mode, queue: Apqn, psmid: u64, message: &[u8]) -> Self {
+        let data = match mode {
+            Mode::Accelerator => accelerator::reply(message),
+            Mode::Cca => cca::reply(queue, message),
+            Mode::Ep11 => ep11::reply(queue, message),
+        };
+        Self {
+            psmid,
+            data,
+            given: 0,
+        }
+    }
+
+    /// The next bytes of the reply, at most `space` of them.
+    pub fn take(&mut self, space: u64) -> Taken {
+        let rest = &self.data[self.given..];
+        let count = usize::try_from(space).map_or(rest.len(), |space| space.min(rest.len()));
+        let taken = Taken {
+            psmid: self.psmid,
+            data: rest[..count].to_vec(),
+            residual: rest.len() - count,
+        };
+        self.given += count;
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_can_be_taken_in_parts() {
+        let mut reply = Reply::to(Mode::Cca, Apqn::new(0, 0), 0x1122, &[]);
+        let first = reply.take(3);
+        assert_eq!(
+            (first.data.as_slice(), first.residual),
+            (&[0, 0x88, 0][..], 5)
+        );
+        let second = reply.take(u64::MAX);
+        assert_eq!(
+            (second.data.as_slice(), second.residual),
+            (&[0, 0x23, 0, 0, 0][..], 0)
+        );
+        assert_eq!(second.psmid, 0x1122);
+    }
+}

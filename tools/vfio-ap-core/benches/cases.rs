@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Decisions of the core at sizes that the emulated machine cannot have, to be timed on this
+//! machine (`core.rs`) and counted in instructions of an IBM Z (`apcore` in `tools/machine-programs`).
+
+use std::hint::black_box;
+
+use vfio_ap_core::{
+    mask::{Apid, Apqi, Apqn, Mask, IDS},
+    matrix::{Host, Masks, Matrix, QueueSet, User},
+    queues::{response, Entry, Instructions, Queues},
+    text::{parse_matrix, Listing},
+};
+
+/// How many adapters and domains: a z16 at its largest, and all that there are numbers for.
+pub(crate) const SIZES: [(u16, u16); 2] = [(60, 85), (256, 256)];
+
+/// A name, and what is to be measured.
+pub(crate) type Case = (&'static str, Box<dyn Fn()>);
+
+/// Resets end at once.
+struct Hardware;
+
+impl Instructions for Hardware {
+    fn zapq(&mut self, _: Apqn) -> u8 {
+        response::NORMAL
+    }
+    fn tapq(&mut self, _: Apqn) -> u8 {
+        response::NORMAL
+    }
+}
+
+fn matrix(adapters: u16, domains: u16) -> Matrix {
+    Matrix {
+        apm: Mask::up_to((adapters - 1) as u8),
+        aqm: Mask::up_to((domains - 1) as u8),
+        adm: Mask::up_to((domains - 1) as u8),
+    }
+}
+
+/// A host that has so much, all of which is usable.
+fn host(adapters: u16, domains: u16) -> Host<Vec<Entry>> {
+    let mut queues = Queues::new(vec![Entry::NONE; IDS]);
+    for apid in 0..adapters {
+        for apqi in 0..domains {
+            queues.bind(Apqn::new(Apid(apid as u8), Apqi(apqi as u8)));
+        }
+        queues.step(Apid(apid as u8), &mut Hardware, |_, _, _| {});
+    }
+    assert!(queues.resetting().is_empty());
+    Host::new(matrix(adapters, domains), queues)
+}
+
+/// That as one writes it to `ap_config`.
+fn text(adapters: u16, domains: u16) -> String {
+    let mask = |bits: u16| -> String {
+        let digit = |first: u16| (first..first + 4).fold(0, |d, id| d << 1 | u8::from(id < bits));
+        let digits = (0..256).step_by(4).map(|id| format!("{:x}", digit(id)));
+        format!("0x{}", digits.collect::<String>())
+    };
+    format!("{},{},{}", mask(adapters), mask(domains), mask(domains))
+}
+
+/// All cases with a guest that has so much.
+pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
+    let everything = matrix(adapters, domains);
+    let half = matrix(adapters, domains / 2);
+    let masks = Masks {
+        assigned: everything,
+        granted: everything,
+        due: everything,
+        apcb: everything,
+        user: User::Guest,
+        ..Masks::default()
+    };
+    let (settled, mut scanning) = (host(adapters, domains), host(adapters, domains));
+    scanning.scan_begins(everything);
+    let ap_config = text(adapters, domains);
+    assert_eq!(parse_matrix(ap_config.as_bytes()).ok(), Some(everything));
+    assert_eq!(masks.due_apcb(&settled), everything);
+    vec![
+        (
+            "what a guest has to have",
+            Box::new(move || {
+                black_box(black_box(&masks).due_apcb(&settled));
+            }),
+        ),
+        (
+            "what it keeps in a scan",
+            Box::new(move || {
+                black_box(black_box(&masks).due_apcb(&scanning));
+            }),
+        ),
+        (
+            "which queues it loses",
+            Box::new(move || {
+                let lost = QueueSet::new(black_box(&everything), black_box(&half));
+                black_box(lost.rows().fold(Mask::EMPTY, |all, (_, row)| all | row));
+            }),
+        ),
+        (
+            "parse ap_config",
+            Box::new(move || {
+                let _ = black_box(parse_matrix(black_box(ap_config.as_bytes())));
+            }),
+        ),
+        (
+            "the first page of the list of queues",
+            Box::new(move || {
+                black_box(Listing::new(black_box(&everything)).read(0, &mut [0; 4096]));
+            }),
+        ),
+    ]
+}
