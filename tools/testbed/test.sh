@@ -143,7 +143,7 @@ lint() {
 	cd tools
 	compile clippy clippy --workspace --all-targets
 	check "clippy: the tools" "$testbed/enter" cargo clippy -q --workspace --all-targets -- -D warnings
-	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps --document-private-items
+	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --exclude fuzz --no-deps --document-private-items
 	cd ..
 	with_kernel "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
 		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c helpers.h layouts.c bindings_helper.h

@@ -24,7 +24,7 @@ pub struct Artifacts {
         hide_default_value = true
     )]
     pub kernel: PathBuf,
-    /// What kind of kernel that is
+    /// Kind of that kernel
     #[arg(long, env = "VM_FLAVOUR", default_value_t = Flavour::Usual)]
     pub flavour: Flavour,
     /// Base of the initramfs, with busybox
@@ -36,13 +36,13 @@ pub struct Artifacts {
         hide_default_value = true
     )]
     pub image: PathBuf,
-    /// File system with programs from Debian, for scenarios that say `image: clients`
+    /// File system with programs from Debian, for scenarios with `image: clients`
     #[arg(long, env = "VM_CLIENTS", value_name = "EXT4")]
     pub clients: Option<PathBuf>,
-    /// Why there is none. Scenarios that need it fail if $CI is set, and are skipped if not
+    /// Reason for a missing file system. Scenarios that need it fail if $CI is set, and are skipped otherwise
     #[arg(long, env = "VM_NO_CLIENTS", value_name = "REASON")]
     pub no_clients: Option<String>,
-    /// Why there can be no machine at all: then each test fails
+    /// Reason for a missing kernel, image or program; each test fails then
     #[arg(long, env = "VM_MISSING", value_name = "REASON")]
     pub missing: Option<String>,
     /// Directory with the programs of the machine
@@ -54,7 +54,7 @@ pub struct Artifacts {
         hide_default_value = true
     )]
     pub programs: PathBuf,
-    /// Our vfio_ap.ko; without it only the C driver is tested
+    /// vfio_ap.ko of this driver; without it only the C driver is tested
     #[arg(long = "module", env = "VM_DRIVER", value_name = "KO")]
     pub rust_module: Option<PathBuf>,
     /// QEMU plugin that emulates AP; without it only machines without AP work
@@ -95,16 +95,16 @@ pub struct Artifacts {
         default_value = "qemu-system-s390x"
     )]
     pub qemu: PathBuf,
-    /// Memory of a machine, if its scenario does not ask for more
+    /// Minimum memory of a machine
     #[arg(long, env = "VM_MEMORY", value_name = "MIB", default_value_t = 512)]
     pub memory: u32,
-    /// By what the time limits of scenarios are multiplied, for machines that are slow
+    /// Factor for the time limits of scenarios, for slow machines
     #[arg(long, env = "VM_PATIENCE", value_name = "FACTOR", default_value_t = 1)]
     pub patience: u32,
-    /// Have the plugin print each AP instruction on the console
+    /// Print each AP instruction on the console
     #[arg(long, global = true)]
     pub trace: bool,
-    /// More of the kernel's command line
+    /// Additional parameters of the kernel
     #[arg(long, env = "VM_APPEND", value_name = "TEXT", default_value = "")]
     pub append: String,
 }
@@ -167,12 +167,14 @@ impl Artifacts {
     pub fn check(&self) -> Result<()> {
         let exists = |what: &str, path: &Path| {
             if path.starts_with(NOWHERE) {
-                bail!("{what}: say where that is by an option, or have tools/testbed/vm build it");
+                bail!(
+                    "{what}: no path is given. Give it by an option, or use tools/testbed/vm, which builds it"
+                );
             }
             if path.exists() {
                 Ok(())
             } else {
-                bail!("{what}: there is no {}", path.display())
+                bail!("{what}: {} does not exist", path.display())
             }
         };
         exists("kernel", &self.kernel_image())?;

@@ -72,7 +72,7 @@ fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
         let plugin = artifacts
             .plugin
             .as_ref()
-            .context("this needs the AP plugin; say where it is with --plugin")?;
+            .context("the AP plugin is missing; give its path with --plugin")?;
         let trace = if artifacts.trace { ",trace=on" } else { "" };
         let count = if config.counts { ",count=on" } else { "" };
         let plugin = format!("{},config={}{trace}{count}", plugin.display(), ap.display());

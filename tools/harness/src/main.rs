@@ -32,7 +32,7 @@ enum Task {
     /// Run all scenarios, or those whose name contains a filter; see test --help
     #[command(disable_help_flag = true)]
     Test {
-        /// What a Rust test program understands: filters, --list, --exact, ...
+        /// Arguments of a Rust test program: a filter, --list, --exact, ...
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -40,13 +40,13 @@ enum Task {
     Run {
         /// File name in the directory of scenarios, without .sh
         scenario: String,
-        /// Which driver; ours if it is built
+        /// The driver; the default is this driver if it is built
         #[arg(long)]
         driver: Option<Driver>,
-        /// So many adapters, and as many domains
+        /// The number of adapters, and of domains
         #[arg(long)]
         size: Option<u8>,
-        /// Of a bench: show in which functions the cost is
+        /// List the functions of a bench with their costs
         #[arg(long)]
         profile: bool,
         /// A variable for the scenario; can be repeated
@@ -55,7 +55,7 @@ enum Task {
     },
     /// A shell inside the machine; leave it with exit or ctrl-a x
     Shell {
-        /// Which driver; ours if it is built
+        /// The driver; the default is this driver if it is built
         #[arg(long)]
         driver: Option<Driver>,
         /// A command for the machine, after those of default.machine
@@ -65,45 +65,45 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         cpus: u32,
     },
-    /// Measure what the drivers cost
+    /// Measure the costs of both drivers
     Bench {
         /// Benches, files in the directory of benches without .sh
         #[arg(default_values = ["all", "kicks"])]
         benches: Vec<String>,
-        /// How many adapters, and as many domains
+        /// Numbers of adapters, and of domains
         #[arg(long, value_delimiter = ',', default_values_t = [4, 16, 32])]
         sizes: Vec<u8>,
-        /// How many machines for each driver and size
+        /// Number of machines for each driver and size
         #[arg(long, default_value_t = 3)]
         runs: u32,
-        /// How many of them at a time
+        /// Number of machines at a time
         #[arg(long, default_value_t = 2)]
         jobs: usize,
-        /// Write page, plots and results there, in place of printing the page
+        /// Directory for pages, plots and results; the default prints the page
         #[arg(long, value_name = "DIR")]
         into: Option<PathBuf>,
-        /// Measure nothing: write the page and the plots from the results there
+        /// Write pages and plots from the results in DIR, without measuring
         #[arg(long, requires = "into")]
         again: bool,
     },
-    /// Do random things and compare what comes of each with what has to come of it
+    /// Carry out random operations, and compare the state after each with the specification
     Walk {
-        /// How many
+        /// Number of operations
         #[arg(long, default_value_t = 5000)]
         steps: usize,
-        /// Which ones; a fresh seed is chosen and shown if none is given
+        /// Seed of the walk; the default is a new seed, which is shown
         #[arg(long)]
         seed: Option<u64>,
-        /// Which driver; ours if it is built
+        /// The driver; the default is this driver if it is built
         #[arg(long)]
         driver: Option<Driver>,
-        /// Hold the C driver against rules that it is known to break
+        /// Compare the C driver with rules that it is known to break, too
         #[arg(long)]
         strict: bool,
     },
-    /// Show what the driver does, in ten seconds
+    /// Show the driver at work, in ten seconds
     Demo {
-        /// Which driver; ours if it is built
+        /// The driver; the default is this driver if it is built
         #[arg(long)]
         driver: Option<Driver>,
     },
@@ -164,7 +164,7 @@ fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
     let conclusion = libtest_mimic::run(&arguments, trials);
     let run = conclusion.num_passed + conclusion.num_failed + conclusion.num_ignored;
     if run == 0 && !list {
-        bail!("no scenario has that in its name; vm test --list names all");
+        bail!("no name of a scenario contains the filter; vm test --list prints all names");
     }
     Ok(conclusion.exit_code())
 }
@@ -274,7 +274,7 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
         Driver::C
     };
     let choose = |driver: Option<Driver>| match driver.unwrap_or(default) {
-        Driver::Rust if artifacts.rust_module.is_none() => bail!("our driver is not built"),
+        Driver::Rust if artifacts.rust_module.is_none() => bail!("this driver is not built"),
         driver => Ok(driver),
     };
     match &cli.command {

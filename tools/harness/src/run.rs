@@ -131,7 +131,7 @@ impl Files {
         let mut disks = Vec::new();
         if scenario.has_clients {
             let Some(clients) = &artifacts.clients else {
-                bail!("this needs the image of the clients; say where it is with --clients");
+                bail!("the image of the clients is missing; give its path with --clients");
             };
             disks.push(("clients", clients.clone()));
         }
@@ -194,7 +194,7 @@ fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> 
     let mut archive = begin_initrd(path, artifacts, INIT, &PROGRAMS, &MODULES)?;
     let module = artifacts
         .module(job.driver)
-        .context("our driver is not built; say where it is with --module")?;
+        .context("this driver is not built; give its path with --module")?;
     archive.file("lib/modules/vfio_ap.ko", &read(&module)?)?;
     archive.directory("scenarios")?;
     for directory in [&artifacts.scenarios, &artifacts.benches] {

@@ -132,7 +132,7 @@ fn model_attr<T>(vm: BorrowedFd<'_>, request: Ioctl, attr: u64, model: &mut T) -
     unsafe { by_reference(vm, request, &mut attr) }.map(drop)
 }
 
-/// A [`CpuProcessor`] without any facilities, as the words of an argument.
+/// A CPU model without any facilities, as the words of an argument.
 pub const NO_PROCESSOR: [u32; size_of::<CpuProcessor>() / 4] = [0; size_of::<CpuProcessor>() / 4];
 
 /// Has KVM read the model of the CPUs from an argument, which it does with the lock of the

@@ -31,7 +31,7 @@ use crate::{backdoor, interview, module, sysfs};
 const SHARED: char = 'B';
 /// The mdevs that come and go.
 pub const FLEETING: [char; 4] = ['A', 'B', 'C', 'D'];
-/// The mdevs that stay for a round, used by [`hold`].
+/// The mdevs that stay for a round, used by the role `hold`.
 pub const LASTING: [char; 2] = ['E', 'F'];
 /// There are so many adapters and domains.
 pub const IDS: u8 = 4;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `apcount`: carry out one operation and print its cost.
 //!
-//!     apcount write FILE TEXT     one write(2) of TEXT and a newline
-//!     apcount read FILE           one read(2), of at most a MiB
-//!     apcount loop N              a loop of N instructions
-//!     apcount functions           the functions of the last operation, with their costs
+//! ```text
+//! apcount write FILE TEXT     one write(2) of TEXT and a newline
+//! apcount read FILE           one read(2), of at most a MiB
+//! apcount loop N              a loop of N instructions
+//! apcount functions           the functions of the last operation, with their costs
+//! ```
 //!
 //! Prints the instructions of the kernel (`whole`), those of the driver (`own`), and the time.
 //! For the loop it prints the instructions in the loop, which must be N.

@@ -5,46 +5,48 @@
 //! It creates a KVM virtual machine with AP interpretation, opens the mediated
 //! device UUID, prints `ok`, and then carries out one command per line:
 //!
-//!     info                GET_INFO
-//!     irq-info N          GET_IRQ_INFO
-//!     reset               RESET
-//!     set-irq req|cfg eventfd|none
-//!     events              eventfd signals since the last call
-//!     masks               the masks that KVM last put into the CRYCB
-//!     commits             the number of changes of the CRYCB
-//!     history             each of these changes
-//!     open UUID [group|iommufd]   one more device for the same machine
-//!     close               close the device opened last; the machine stays
-//!     leave               close all descriptors of the machine, and keep the devices
-//!     unmap | map         unmap or map the storage of the guest for the device
-//!     detach | attach     detach the device from its I/O address space, or attach it (iommufd)
-//!     replace             attach another I/O address space with the storage of the guest; destroy
-//!                         the old one
-//!     dma START [MEGABYTES]   map new storage for the device at guest address START, without a
-//!                         memslot
-//!     slot add | remove   add or remove a memslot of a megabyte at 0x200000
-//!     slot map | unmap    map or unmap the storage of that slot for the device
-//!     slot byte           print its first byte, and set it to 0
-//!     ioctl REQUEST [WORD...]   a request of the device, with these words of 32 bits as its
-//!                         argument at the end of accessible memory; without words, no argument
-//!     ioctl read-only REQUEST WORD...   the same, with an argument in read-only memory
-//!     hold REQUEST WORD...   the same, with an argument that is withheld until `release`
-//!     hold machine        make KVM hold the lock of the machine, which has no CPU, until `release`
-//!     hold container      make VFIO hold the lock of the device's container until `release`
-//!     release             end the request of `hold`, and print its result
-//!     release after N     the same after N seconds, in the background
-//!     guest COMMAND...    ask the guest that runs; see below
-//!     race WHAT [MS] COMMAND...   carry out WHAT (reset, map, unmap, detach, attach or replace, as
-//!                         above) in another thread, at once or after MS milliseconds; repeat
-//!                         COMMAND in the guest until WHAT is done
-//!     after MS HOGS WHAT COMMAND...   carry out COMMAND in the guest once, and WHAT after MS
-//!                         milliseconds; until it is done, HOGS threads take all CPU time
-//!     starve              let the CPUs of the guest run only on idle CPUs of the host
-//!     nice N              let them run with niceness N; 0 is the default
-//!     starve WHAT MS [HOGS]   carry out WHAT in a thread that starves, and `unmap` after MS
-//!                         milliseconds
-//!     measure COMMAND...  carry out COMMAND, and print its cost in instructions and time
-//!     quit
+//! ```text
+//! info                GET_INFO
+//! irq-info N          GET_IRQ_INFO
+//! reset               RESET
+//! set-irq req|cfg eventfd|none
+//! events              eventfd signals since the last call
+//! masks               the masks that KVM last put into the CRYCB
+//! commits             the number of changes of the CRYCB
+//! history             each of these changes
+//! open UUID [group|iommufd]   one more device for the same machine
+//! close               close the device opened last; the machine stays
+//! leave               close all descriptors of the machine, and keep the devices
+//! unmap | map         unmap or map the storage of the guest for the device
+//! detach | attach     detach the device from its I/O address space, or attach it (iommufd)
+//! replace             attach another I/O address space with the storage of the guest; destroy
+//!                     the old one
+//! dma START [MEGABYTES]   map new storage for the device at guest address START, without a
+//!                     memslot
+//! slot add | remove   add or remove a memslot of a megabyte at 0x200000
+//! slot map | unmap    map or unmap the storage of that slot for the device
+//! slot byte           print its first byte, and set it to 0
+//! ioctl REQUEST [WORD...]   a request of the device, with these words of 32 bits as its
+//!                     argument at the end of accessible memory; without words, no argument
+//! ioctl read-only REQUEST WORD...   the same, with an argument in read-only memory
+//! hold REQUEST WORD...   the same, with an argument that is withheld until `release`
+//! hold machine        make KVM hold the lock of the machine, which has no CPU, until `release`
+//! hold container      make VFIO hold the lock of the device's container until `release`
+//! release             end the request of `hold`, and print its result
+//! release after N     the same after N seconds, in the background
+//! guest COMMAND...    ask the guest that runs; see below
+//! race WHAT [MS] COMMAND...   carry out WHAT (reset, map, unmap, detach, attach or replace, as
+//!                     above) in another thread, at once or after MS milliseconds; repeat
+//!                     COMMAND in the guest until WHAT is done
+//! after MS HOGS WHAT COMMAND...   carry out COMMAND in the guest once, and WHAT after MS
+//!                     milliseconds; until it is done, HOGS threads take all CPU time
+//! starve              let the CPUs of the guest run only on idle CPUs of the host
+//! nice N              let them run with niceness N; 0 is the default
+//! starve WHAT MS [HOGS]   carry out WHAT in a thread that starves, and `unmap` after MS
+//!                     milliseconds
+//! measure COMMAND...  carry out COMMAND, and print its cost in instructions and time
+//! quit
+//! ```
 //!
 //! REQUEST is get-info, get-irq-info, set-irqs, reset or a code such as 0x3b6b. WORD is a number,
 //! `eventfd` for the descriptor of an eventfd, or `file` for that of another file.
@@ -54,17 +56,19 @@
 //! (`--look A,D` for others) over and over; see [`machine_programs::payload`]. With `--pin` its CPU
 //! N runs on CPU N + 1 of the host. Commands for it:
 //!
-//!     guest [CPU] queues  the available queues, after it has tested all again
-//!     guest [CPU] rc APQN         the response for a queue, such as 01.0002
-//!     guest [CPU] pqap GR0 [GR1 [GR2]]   PQAP, numbers as in 0x0102
-//!     guest [CPU] masks   the masks that QCI returns
-//!     guest [CPU] enable APQN [ADDRESS [SUBCLASS]] | disable APQN   AQIC
-//!     guest [CPU] send APQN | receive APQN     NQAP, DQAP
-//!     guest [CPU] rsa APQN        compute RSA on an accelerator, and check the result
-//!     guest [CPU] interruptions   the number of interruptions, and the indicator byte
-//!     guest [CPU] wait            load an enabled wait PSW
-//!     guest [CPU] woken           whether the interruption has come: yes or no
-//!     guest [CPU] scans   how often it has tested all queues
+//! ```text
+//! guest [CPU] queues  the available queues, after it has tested all again
+//! guest [CPU] rc APQN         the response for a queue, such as 01.0002
+//! guest [CPU] pqap GR0 [GR1 [GR2]]   PQAP, numbers as in 0x0102
+//! guest [CPU] masks   the masks that QCI returns
+//! guest [CPU] enable APQN [ADDRESS [SUBCLASS]] | disable APQN   AQIC
+//! guest [CPU] send APQN | receive APQN     NQAP, DQAP
+//! guest [CPU] rsa APQN        compute RSA on an accelerator, and check the result
+//! guest [CPU] interruptions   the number of interruptions, and the indicator byte
+//! guest [CPU] wait            load an enabled wait PSW
+//! guest [CPU] woken           whether the interruption has come: yes or no
+//! guest [CPU] scans   how often it has tested all queues
+//! ```
 //!
 //! The last line of an answer is `ok` or `STEP: error ERRNO`. If the first device
 //! cannot be opened, the program prints that line and exits with status 1.

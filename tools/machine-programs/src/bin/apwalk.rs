@@ -6,26 +6,30 @@
 //!
 //! A step begins with an operation. Mdevs are called A to F, as in scenarios:
 //!
-//!     do A create | A remove      (refused while A is open)
-//!     do A write ATTRIBUTE TEXT
-//!     do A open group|iommufd | A close | A reset
-//!     do A replace | A detach     another I/O address space, or none for a moment
-//!     do A plug                   map more memory for the device for a moment
-//!     do machine COMMAND...       control the emulated machine
-//!     do scan                     scan the AP bus
-//!     do ap FILE TEXT             write to a file in /sys/bus/ap
-//!     do reserve MASK CHANGE      the same for apmask and aqmask; then bind each queue that has
-//!                                 no driver
+//! ```text
+//! do A create | A remove      (refused while A is open)
+//! do A write ATTRIBUTE TEXT
+//! do A open group|iommufd | A close | A reset
+//! do A replace | A detach     another I/O address space, or none for a moment
+//! do A plug                   map more memory for the device for a moment
+//! do machine COMMAND...       control the emulated machine
+//! do scan                     scan the AP bus
+//! do ap FILE TEXT             write to a file in /sys/bus/ap
+//! do reserve MASK CHANGE      the same for apmask and aqmask; then bind each queue that has
+//!                             no driver
+//! ```
 //!
 //! The expected state follows, in any order:
 //!
-//!     answer ERRNO|any            the operation fails; the default is `ok`
-//!     soon                        the state is reached after a while
-//!     retried                     the state is reached after the driver has repeated failed resets
-//!     commits A MIN MAX           the number of commits; the default is 0
-//!     expect A ATTRIBUTE = TEXT   from now on, in one line; `absent` if it cannot be read
-//!     expect A kvm = MASKS        the masks that KVM last put into the CRYCB
-//!     expect QUEUE status = TEXT
+//! ```text
+//! answer ERRNO|any            the operation fails; the default is `ok`
+//! soon                        the state is reached after a while
+//! retried                     the state is reached after the driver has repeated failed resets
+//! commits A MIN MAX           the number of commits; the default is 0
+//! expect A ATTRIBUTE = TEXT   from now on, in one line; `absent` if it cannot be read
+//! expect A kvm = MASKS        the masks that KVM last put into the CRYCB
+//! expect QUEUE status = TEXT
+//! ```
 //!
 //! At the first unexpected state it prints the difference and exits with status 1.
 

@@ -4,9 +4,11 @@
 //! Shells print errors as sentences or not at all, and busybox's insmod tries twice. Scenarios
 //! need exactly one attempt and an errno.
 //!
-//!     ktry write FILE TEXT     one write(2) of TEXT and a newline
-//!     ktry insmod FILE [ARGS]  load a module
-//!     ktry rmmod NAME          unload a module
+//! ```text
+//! ktry write FILE TEXT     one write(2) of TEXT and a newline
+//! ktry insmod FILE [ARGS]  load a module
+//! ktry rmmod NAME          unload a module
+//! ```
 //!
 //! Silent on success. On failure it prints the operation, with the errno as the last word, and
 //! the exit status is 1.
