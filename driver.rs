@@ -119,13 +119,15 @@ const RETRY_INTERVAL: u32 = 5_000;
 pub(crate) struct State {
     /// The host configuration and the queues.
     pub(crate) host: Host<KVVec<Entry>>,
-    /// The greatest numbers that can be assigned.
+    /// The limits of the machine.
     pub(crate) limits: Limits,
     /// The interruptions of guests.
     pub(crate) interruptions: Interruptions,
     /// All mdevs. The capacity is [`MAX_GROUPS`].
     groups: Groups,
+    /// The number of the newest mdev.
     last_mdev: MdevId,
+    /// The number of polls, for [`POLLS_PER_AGE`].
     polls: u32,
     /// The task that scans the bus, from the start to the end of a scan with a changed configuration.
     scanner: Option<usize>,

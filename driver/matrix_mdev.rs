@@ -251,19 +251,19 @@ impl MatrixMdev {
     }
 
     /// Commits the masks that are due, until none are.
-    fn commit(mdev: &Mdev, machine: &Option<Hook<ARef<Mdev>>>) {
+    fn commit(mdev: &Mdev, hook: &Option<Hook<ARef<Mdev>>>) {
         loop {
             let (due, is_used) = {
                 let state = &mut *mdev.driver.state();
                 let Some(due) = mdev.change_masks(state, Masks::begin_commit) else {
                     return;
                 };
-                let shared = mdev.mdev_state_mut(state);
-                let revoked = core::mem::take(&mut shared.revoked);
-                shared.history.add(&due, revoked);
-                (due, shared.masks.user != User::Nobody)
+                let mdev_state = mdev.mdev_state_mut(state);
+                let revoked = core::mem::take(&mut mdev_state.revoked);
+                mdev_state.history.add(&due, revoked);
+                (due, mdev_state.masks.user != User::Nobody)
             };
-            if let Some(hook) = machine {
+            if let Some(hook) = hook {
                 if is_used {
                     hook.kvm().set_masks(&due);
                     if let Some(eventfd) = &mdev.eventfds().config_changed {
@@ -469,12 +469,12 @@ impl vfio::Driver for MatrixMdev {
     }
 
     fn open(mdev: &Mdev, kvm: Option<Kvm>) -> Result {
-        let hook = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
+        let installed = Hook::install(kvm.ok_or(EINVAL)?, mdev.into())?;
         {
-            let mut machine = mdev.hook.lock();
-            *machine = Some(hook);
+            let mut hook = mdev.hook.lock();
+            *hook = Some(installed);
             Self::apply_change(mdev, &Change::Open);
-            Self::commit(mdev, &machine);
+            Self::commit(mdev, &hook);
         }
         mdev.driver.reconcile();
         mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &QueueSet::NONE);
@@ -483,14 +483,14 @@ impl vfio::Driver for MatrixMdev {
 
     fn close(mdev: &Mdev) {
         let revoked = Self::apply_change(mdev, &Change::Close);
-        let hook = {
-            let mut machine = mdev.hook.lock();
-            Self::commit(mdev, &machine);
-            machine.take()
+        let installed = {
+            let mut hook = mdev.hook.lock();
+            Self::commit(mdev, &hook);
+            hook.take()
         };
         // Dropped without the lock: this waits for handlers of instructions, which may wait for locks
         // that the user holds.
-        drop(hook);
+        drop(installed);
         let eventfds = core::mem::take(&mut *mdev.eventfds());
         drop(eventfds);
         mdev.wait_until_ready(&Wait::new(DEFAULT_TIMEOUT), &revoked);
