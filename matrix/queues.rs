@@ -247,6 +247,8 @@ pub struct Queues<S> {
     entries: S,
     /// The adapters with a pending reset.
     resetting: Mask<Apid>,
+    /// The adapters with a failed reset.
+    failed: Mask<Apid>,
     /// The adapters that have changed since the last call of [`Self::clear_changes`].
     changed: Mask<Apid>,
 }
@@ -257,6 +259,7 @@ impl<S: Storage> Queues<S> {
         Self {
             entries,
             resetting: Mask::EMPTY,
+            failed: Mask::EMPTY,
             changed: Mask::EMPTY,
         }
     }
@@ -273,13 +276,15 @@ impl<S: Storage> Queues<S> {
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Entry)) {
         if let Some(adapter) = self.entries.get_mut(usize::from(apid.0)) {
             change(adapter);
-            let is_resetting = !adapter.pending.is_empty();
-            self.note_change(apid, is_resetting);
+            let (is_resetting, has_failed) =
+                (!adapter.pending.is_empty(), !adapter.failed.is_empty());
+            self.note_change(apid, is_resetting, has_failed);
         }
     }
 
-    fn note_change(&mut self, apid: Apid, is_resetting: bool) {
+    fn note_change(&mut self, apid: Apid, is_resetting: bool, has_failed: bool) {
         self.resetting.set(apid, is_resetting);
+        self.failed.set(apid, has_failed);
         self.changed.insert(apid);
     }
 
@@ -297,14 +302,6 @@ impl<S: Storage> Queues<S> {
     /// Returns the adapters that have changed since the last call of [`Self::clear_changes`].
     pub fn changed(&self) -> &Mask<Apid> {
         &self.changed
-    }
-
-    /// Returns all adapters that have an entry.
-    fn all(&self) -> Mask<Apid> {
-        match self.entries.len() {
-            0 => Mask::EMPTY,
-            n => Mask::up_to((n - 1) as u8),
-        }
     }
 
     /// Clears the record of changed adapters.
@@ -392,7 +389,7 @@ impl<S: Storage> Queues<S> {
 
     /// Repeats all failed resets.
     pub fn retry_failed(&mut self) {
-        for apid in self.all().iter() {
+        for apid in self.failed.iter() {
             self.retry_failed_in(apid, Mask::up_to(u8::MAX));
         }
     }
@@ -407,9 +404,7 @@ impl<S: Storage> Queues<S> {
 
     /// Returns true if the last reset of any queue has failed.
     pub fn any_failed(&self) -> bool {
-        self.all()
-            .iter()
-            .any(|apid| !self.adapter(apid).failed.is_empty())
+        !self.failed.is_empty()
     }
 
     /// Returns true if one of these queues has a pending reset.
