@@ -29,9 +29,10 @@
 //!
 //! # What a guest does not get
 //!
-//! - Storage keys: they are read as zero, and not set.
-//! - Low-address protection, access registers, PER, transactions, and instructions that
-//!   trap as the target of EXECUTE.
+//! - Protection by storage keys: KVM keeps them, and looks at them for what it executes
+//!   itself, but QEMU checks no access by them.
+//! - Private spaces, access registers, PER, transactions, and instructions that trap as the
+//!   target of EXECUTE.
 //! - An interruption by its clock comparator or CPU timer at the very moment: the host
 //!   looks when the guest leaves, which its own clock brings about.
 //! - Guests of its own.
@@ -90,6 +91,8 @@ struct Running {
     /// What is in control registers 1 and 7, so that they are not set in vain; 0 if
     /// that is not known.
     loaded: (u64, u64),
+    /// What is in control register 0; 0 if that is not known.
+    cr0: u64,
     /// Whether any of its instructions was executed since SIE was.
     ran: bool,
     host: Host,
