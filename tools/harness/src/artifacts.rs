@@ -42,6 +42,9 @@ pub struct Artifacts {
     /// Why there is none. Scenarios that need it fail if $CI is set, and are skipped if not
     #[arg(long, env = "VM_NO_CLIENTS", value_name = "REASON")]
     pub no_clients: Option<String>,
+    /// File system with a foreign suite of tests, for those that say `image: clients suite`
+    #[arg(long, env = "VM_SUITE", value_name = "EXT4")]
+    pub suite: Option<PathBuf>,
     /// Why there can be no machine at all: then each test fails
     #[arg(long, env = "VM_MISSING", value_name = "REASON")]
     pub missing: Option<String>,
@@ -179,6 +182,9 @@ impl Artifacts {
         exists("image", &self.image)?;
         if let Some(clients) = &self.clients {
             exists("image of the clients", clients)?;
+        }
+        if let Some(suite) = &self.suite {
+            exists("suite", suite)?;
         }
         exists("programs of the machine", &self.programs)?;
         for driver in Driver::ALL {

@@ -18,6 +18,7 @@
 //! | [`targets`]   | whether that is what is wanted                                |
 //! | [`report`]    | the page of tables and the plots that show it                 |
 //! | [`module`]    | what a module takes of memory, by its file                    |
+//! | [`judges`]    | suites that others have written, and what is known of them   |
 //! | [`walk`]      | random walks, and what they have to lead to                   |
 //!
 //! [`scenario`] and [`console`] decide; they start nothing and read no files.
@@ -26,6 +27,7 @@ pub mod artifacts;
 pub mod bench;
 pub mod console;
 pub mod initramfs;
+pub mod judges;
 pub mod machine;
 pub mod module;
 pub mod report;

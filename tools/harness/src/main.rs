@@ -12,6 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use harness::artifacts::Artifacts;
 use harness::bench::{self, Plan};
 use harness::console::{self, Line, Verdict};
+use harness::judges;
 use harness::results::Results;
 use harness::run::{self, Job};
 use harness::scenario::{Driver, Scenario};
@@ -85,6 +86,23 @@ enum Task {
         /// Measure nothing: write the page and the plots from the results there
         #[arg(long, requires = "into")]
         again: bool,
+    },
+    /// Run a foreign suite of tests with each driver, and compare with what is known of it
+    Judge {
+        /// Its name: that of a file in the directory of what is known, without .toml
+        suite: String,
+        /// Which version of it that is
+        #[arg(long, default_value = "")]
+        version: String,
+        /// With which driver only
+        #[arg(long)]
+        driver: Option<Driver>,
+        /// A variable for the scenario; can be repeated
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+        /// What is seen is to be known from now on: write it there, and the page to DIR
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
     },
     /// Do random things and compare what comes of each with what has to come of it
     Walk {
@@ -326,6 +344,27 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
                 None => print!("{}", results.page()),
             }
             Ok(if all_passed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Task::Judge {
+            suite,
+            version,
+            driver,
+            settings,
+            into,
+        } => {
+            let plan = judges::Plan {
+                suite,
+                version,
+                known: &artifacts.benches,
+                drivers: driver.as_ref().map_or(&Driver::ALL, std::slice::from_ref),
+                settings,
+                update: into.as_deref(),
+            };
+            Ok(if judges::run(artifacts, &plan)? {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE

@@ -12,7 +12,7 @@
 //! | `kernel`        | `usual`, `debug`, `faults` or `races`: on the others it is skipped |
 //! | `expect-kernel` | a regular expression; the kernel must report trouble that matches it, and may |
 //! | `count`         | `instructions`: the machine counts those that are executed; if it has one CPU, its time is their number, at one a nanosecond |
-//! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too |
+//! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too; `clients suite`: a disk with a foreign suite of tests, too |
 //! | `memory`        | MiB, at least; 512 if nothing asks for more                |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
@@ -119,6 +119,8 @@ pub struct Scenario {
     pub has_clients: bool,
     /// Whether it has what makes a guest of it that runs Linux.
     pub has_linux: bool,
+    /// Whether it has the disk with a foreign suite of tests.
+    pub has_suite: bool,
     /// MiB of memory that it cannot do without.
     pub memory: u32,
     /// Trouble in the kernel that belongs to the scenario.
@@ -139,6 +141,7 @@ impl Default for Scenario {
             counts: false,
             has_clients: false,
             has_linux: false,
+            has_suite: false,
             memory: 0,
             expect_kernel: Vec::new(),
             timeout: Duration::from_secs(60),
@@ -200,9 +203,10 @@ impl Scenario {
             "kernel" => self.kernel = Some(value.parse()?),
             "image" => {
                 self.has_linux = value == "clients linux";
-                self.has_clients = self.has_linux || value == "clients";
+                self.has_suite = value == "clients suite";
+                self.has_clients = self.has_linux || self.has_suite || value == "clients";
                 if !self.has_clients {
-                    bail!("there is no image {value:?}: clients, or clients linux");
+                    bail!("there is no image {value:?}: clients, clients linux, or clients suite");
                 }
             }
             "memory" => self.memory = value.parse()?,
