@@ -598,4 +598,34 @@ not ok 3 third
             "{page}"
         );
     }
+
+    /// What is known of suites that are in this project, and that the page says the same.
+    /// `UPDATE=1` writes the page anew.
+    #[test]
+    fn the_page_is_that_of_what_is_known() {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let known = tools.join("judges");
+        let path = tools.join("../Documentation/judges.rst");
+        let page = page(&known).unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, &page).unwrap();
+        }
+        assert!(
+            fs::read_to_string(&path).unwrap() == page,
+            "UPDATE=1 cargo test -p harness writes the page anew"
+        );
+        for entry in fs::read_dir(&known).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                let known = Known::read(&path).unwrap();
+                let unexplained: Vec<_> = (known.tests.iter())
+                    .filter(|(_, test)| !test.is_explained())
+                    .collect();
+                assert!(unexplained.is_empty(), "{unexplained:?}");
+            }
+        }
+    }
 }
