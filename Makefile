@@ -71,6 +71,10 @@ stress: ## Everything at the same time: make stress [ROUNDS=n] [SEED=n] [DRIVER=
 	@$(testbed)/vm run stress --driver $(or $(DRIVER),rust) $(if $(ROUNDS),--set ROUNDS=$(ROUNDS)) \
 		$(if $(SEED),--set SEED=$(SEED))
 
+judges: ## Run suites of tests of others: make judges KVM_UNIT_TESTS=DIR [UPDATE=1]
+	@export KVM_UNIT_TESTS="$(KVM_UNIT_TESTS)"; \
+		$(testbed)/judges.sh $(if $(UPDATE),--update)
+
 shell: ## A shell inside a machine with the driver loaded; DRIVER=c for the C driver
 	@$(testbed)/vm shell --driver $(or $(DRIVER),rust)
 
@@ -99,4 +103,4 @@ help: ## Show this list
 		/^[a-z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: modules modules_install clean check-kdir apmap install-apmap apmap-s390x demo test test-host test-vm test-debug walk stress \
-	bench bench-host run shell lint licences format docs toolchain kernel help
+	bench bench-host run judges shell lint licences format docs toolchain kernel help

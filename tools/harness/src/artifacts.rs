@@ -42,6 +42,9 @@ pub struct Artifacts {
     /// Reason for a missing file system. Scenarios that need it fail if $CI is set, and are skipped otherwise
     #[arg(long, env = "VM_NO_CLIENTS", value_name = "REASON")]
     pub no_clients: Option<String>,
+    /// File system with a foreign suite of tests, for scenarios with `image: clients suite`
+    #[arg(long, env = "VM_SUITE", value_name = "EXT4")]
+    pub suite: Option<PathBuf>,
     /// Reason for a missing kernel, image or program; each test fails then
     #[arg(long, env = "VM_MISSING", value_name = "REASON")]
     pub missing: Option<String>,
@@ -181,6 +184,9 @@ impl Artifacts {
         exists("image", &self.image)?;
         if let Some(clients) = &self.clients {
             exists("image of the clients", clients)?;
+        }
+        if let Some(suite) = &self.suite {
+            exists("suite", suite)?;
         }
         exists("programs of the machine", &self.programs)?;
         for driver in Driver::ALL {

@@ -19,6 +19,7 @@
 //! | [`targets`]   | the targets for costs                                         |
 //! | [`report`]    | the pages of tables and the plots                             |
 //! | [`module`]    | the memory of a module, by its file                           |
+//! | [`judges`]    | foreign suites of tests, and their known results              |
 //! | [`walk`]      | random walks, and their expected results                      |
 //!
 //! [`scenario`] and [`console`] only decide. They start no process and read no file.
@@ -27,6 +28,7 @@ pub mod artifacts;
 pub mod bench;
 pub mod console;
 pub mod initramfs;
+pub mod judges;
 pub mod machine;
 pub mod module;
 pub mod report;

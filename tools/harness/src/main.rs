@@ -12,6 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use harness::artifacts::Artifacts;
 use harness::bench::{self, Plan};
 use harness::console::{self, Line, Verdict};
+use harness::judges;
 use harness::results::Results;
 use harness::run::{self, Job};
 use harness::scenario::{Driver, Scenario};
@@ -85,6 +86,23 @@ enum Task {
         /// Write pages and plots from the results in DIR, without measuring
         #[arg(long, requires = "into")]
         again: bool,
+    },
+    /// Run a foreign suite of tests with each driver, and compare with its known results
+    Judge {
+        /// Name of the suite: that of a file with known results, without .toml
+        suite: String,
+        /// Version of the suite
+        #[arg(long, default_value = "")]
+        version: String,
+        /// The only driver to run it with
+        #[arg(long)]
+        driver: Option<Driver>,
+        /// A variable for the scenario; can be repeated
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+        /// Take the results as the known ones: write them, and the page to DIR
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
     },
     /// Carry out random operations, and compare the state after each with the specification
     Walk {
@@ -326,6 +344,27 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
                 None => print!("{}", results.page()),
             }
             Ok(if all_passed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Task::Judge {
+            suite,
+            version,
+            driver,
+            settings,
+            into,
+        } => {
+            let plan = judges::Plan {
+                suite,
+                version,
+                known: &artifacts.benches,
+                drivers: driver.as_ref().map_or(&Driver::ALL, std::slice::from_ref),
+                settings,
+                update: into.as_deref(),
+            };
+            Ok(if judges::run(artifacts, &plan)? {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE

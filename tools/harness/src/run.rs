@@ -135,6 +135,12 @@ impl Files {
             };
             disks.push(("clients", clients.clone()));
         }
+        if scenario.has_suite {
+            let Some(suite) = &artifacts.suite else {
+                bail!("this needs a suite; say where it is with --suite, or use make judges");
+            };
+            disks.push(("suite", suite.clone()));
+        }
         if let Some(linux) = &self.linux {
             disks.extend([
                 ("linux", artifacts.kernel_image()),

@@ -12,7 +12,7 @@
 //! | `kernel`        | `usual`, `debug`, `faults` or `races`; the scenario is skipped on other kernels |
 //! | `expect-kernel` | a regular expression; the kernel may and must print a warning that matches |
 //! | `count`         | `instructions`: the machine counts executed instructions; with one CPU, an instruction takes a nanosecond |
-//! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too |
+//! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too; `clients suite`: a disk with a foreign suite of tests, too |
 //! | `memory`        | MiB, at least; the default is 512                          |
 //! | `timeout`       | seconds until the machine is killed, 60                    |
 
@@ -119,6 +119,8 @@ pub struct Scenario {
     pub has_clients: bool,
     /// Whether it has what makes a guest of it that runs Linux.
     pub has_linux: bool,
+    /// Whether it has the disk with a foreign suite of tests.
+    pub has_suite: bool,
     /// MiB of memory that it cannot do without.
     pub memory: u32,
     /// Trouble in the kernel that belongs to the scenario.
@@ -139,6 +141,7 @@ impl Default for Scenario {
             counts: false,
             has_clients: false,
             has_linux: false,
+            has_suite: false,
             memory: 0,
             expect_kernel: Vec::new(),
             timeout: Duration::from_secs(60),
@@ -200,9 +203,10 @@ impl Scenario {
             "kernel" => self.kernel = Some(value.parse()?),
             "image" => {
                 self.has_linux = value == "clients linux";
-                self.has_clients = self.has_linux || value == "clients";
+                self.has_suite = value == "clients suite";
+                self.has_clients = self.has_linux || self.has_suite || value == "clients";
                 if !self.has_clients {
-                    bail!("there is no image {value:?}: clients, or clients linux");
+                    bail!("there is no image {value:?}: clients, clients linux, or clients suite");
                 }
             }
             "memory" => self.memory = value.parse()?,

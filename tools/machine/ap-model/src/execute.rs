@@ -2,8 +2,9 @@
 //! The AP instructions PQAP, NQAP and DQAP, on registers.
 //!
 //! Sources: the register layouts are those of arch/s390/include/asm/ap.h. The specification
-//! exceptions are those that KVM raises for a guest (arch/s390/kvm/s390/priv.c, `handle_pqap`)
-//! and that the AP bus avoids (drivers/s390/crypto/ap_bus.c, `ap_queue_info`).
+//! exceptions are those that KVM raises for a guest (arch/s390/kvm/s390/priv.c, `handle_pqap`),
+//! that the AP bus avoids (drivers/s390/crypto/ap_bus.c, `ap_queue_info`; `ap_dqap` for a length
+//! of zero), and that IBM's tests for kvm-unit-tests expect ("s390x: Add base AP support", 2024).
 //!
 //! The caller handles storage and the condition code. The answer contains the data to be stored.
 
@@ -64,11 +65,15 @@ pub enum DqapAnswer {
 
 /// Bits of general register 0 (numbered from the left, as in the architecture).
 mod gr0 {
+    /// Bit 32, which DQAP is given.
+    pub(super) const DEQUEUE: u64 = 1 << 31;
     /// Bit 33, NQAP: the last part of the message.
     pub(super) const LAST_PART: u64 = 1 << 30;
+    /// Bits 34 and 35.
+    pub(super) const RESERVED_HIGH: u64 = 3 << 28;
     /// Bit 40, TAPQ: test facilities.
     pub(super) const T: u64 = 1 << 23;
-    /// Bit 41, RAPQ, ZAPQ and QACT: a modifier.
+    /// Bit 41, RAPQ, ZAPQ and QACT: a modifier; NQAP: a special command.
     pub(super) const F: u64 = 1 << 22;
     /// Bits 41-47.
     pub(super) const RESERVED: u64 = 0x007f_0000;
@@ -143,7 +148,7 @@ impl Machine {
     /// # Errors
     ///
     /// The program interruption that the instruction ends in.
-    pub(crate) fn examine(&self, operands: &Pqap) -> Result<Function, ProgramInterruption> {
+    pub fn examine(&self, operands: &Pqap) -> Result<Function, ProgramInterruption> {
         let limits = &self.limits;
         if !limits.ap {
             return Err(ProgramInterruption::Operation);
@@ -164,14 +169,41 @@ impl Machine {
         };
         if operands.gr0 & gr0::RESERVED & !defined != 0
             || t && !(limits.apft && function == Function::Tapq)
+            || function == Function::Qci && !operands.gr2.is_multiple_of(8)
         {
             return Err(ProgramInterruption::Specification);
         }
         Ok(function)
     }
 
-    /// Execute NQAP: put message `psmid` on the queue that `gr0` names. Of a message
-    /// longer than [`MAX_MESSAGE`] one byte more than that will do.
+    /// NQAP or DQAP with this general register 0, and a message or a buffer of so many bytes: do
+    /// they ask for something that exists?
+    ///
+    /// # Errors
+    ///
+    /// The program interruption that the instruction ends in.
+    pub fn examine_message(
+        &self,
+        function: Function,
+        gr0: u64,
+        length: u64,
+    ) -> Result<(), ProgramInterruption> {
+        if !self.limits.ap {
+            return Err(ProgramInterruption::Operation);
+        }
+        let undefined = gr0::RESERVED_HIGH
+            | gr0::T
+            | match function {
+                Function::Nqap => gr0::DEQUEUE,
+                _ => gr0::LAST_PART | gr0::F,
+            };
+        if gr0 & undefined != 0 || !(1..=MAX_MESSAGE as u64).contains(&length) {
+            return Err(ProgramInterruption::Specification);
+        }
+        Ok(())
+    }
+
+    /// Execute NQAP: put message `psmid` on the queue that `gr0` names.
     ///
     /// A message has to come in one part; none of the adapters of this machine takes
     /// one in several.
@@ -185,14 +217,13 @@ impl Machine {
         psmid: u64,
         message: &[u8],
     ) -> Result<Status, ProgramInterruption> {
+        self.examine_message(Function::Nqap, gr0, message.len() as u64)?;
         let apqn = Apqn::from_gr0(gr0);
         let status = match self.access(Function::Nqap, gr0)? {
             Access::Answered(status, _) => status,
             Access::Open(adapter, queue) => {
                 let rc = if gr0 & gr0::LAST_PART == 0 {
                     ResponseCode::FACILITY_NOT_INSTALLED
-                } else if message.len() > MAX_MESSAGE {
-                    ResponseCode::MESSAGE_TOO_BIG
                 } else {
                     queue.put(Reply::to(adapter.mode, apqn, psmid, message), adapter.depth)
                 };
@@ -212,6 +243,7 @@ impl Machine {
     ///
     /// The program interruption that the instruction ends in.
     pub fn dqap(&mut self, gr0: u64, space: u64) -> Result<DqapAnswer, ProgramInterruption> {
+        self.examine_message(Function::Dqap, gr0, space)?;
         Ok(match self.access(Function::Dqap, gr0)? {
             Access::Answered(status, _) => DqapAnswer::Status(status),
             Access::Open(adapter, queue) => match queue.take(space) {

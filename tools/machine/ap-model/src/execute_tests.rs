@@ -113,8 +113,8 @@ fn numbers_beyond_the_limits_are_specification_exceptions() {
             assert_eq!(pqap(&mut machine, fc, apqn), SPECIFICATION);
         }
         assert_eq!(rc(&mut machine, 0, T | apqn), 1, "but T is a question");
-        assert!(machine.nqap(gr0::LAST_PART | apqn, 0, &[]).is_err());
-        assert!(machine.dqap(apqn, 0).is_err());
+        assert!(machine.nqap(gr0::LAST_PART | apqn, 0, &[0; 8]).is_err());
+        assert!(machine.dqap(apqn, 8).is_err());
     }
     assert_eq!(rc(&mut machine, 0, 0x3f54), 1);
 }
@@ -157,7 +157,11 @@ fn states_have_their_response_codes_and_still_describe_the_adapter() {
     }
     assert_eq!(aqic(&mut machine, 0, ENABLE, true), 3);
     assert_eq!(
-        machine.nqap(gr0::LAST_PART | 0x0100, 0, &[]).unwrap().rc.0,
+        machine
+            .nqap(gr0::LAST_PART | 0x0100, 0, &[0; 8])
+            .unwrap()
+            .rc
+            .0,
         4
     );
 }
@@ -184,7 +188,11 @@ fn while_a_reset_is_under_way_nothing_else_is_done_on_the_queue() {
     rc(&mut machine, 2, 0x0101);
     assert_eq!(aqic(&mut machine, 0x0101, ENABLE, true), 2);
     assert_eq!(
-        machine.nqap(gr0::LAST_PART | 0x0101, 0, &[]).unwrap().rc.0,
+        machine
+            .nqap(gr0::LAST_PART | 0x0101, 0, &[0; 8])
+            .unwrap()
+            .rc
+            .0,
         2
     );
     assert!(matches!(
@@ -284,10 +292,85 @@ fn messages_go_round_in_order() {
 }
 
 #[test]
-fn a_message_can_be_too_long_or_in_parts() {
+fn the_configuration_is_stored_at_a_doubleword_only() {
+    let machine = machine("");
+    for offset in 0..8 {
+        let operands = Pqap {
+            gr2: 0x1000 + offset,
+            ..operands(4, 0)
+        };
+        let expected = if offset == 0 {
+            Ok(Function::Qci)
+        } else {
+            Err(ProgramInterruption::Specification)
+        };
+        assert_eq!(machine.examine(&operands), expected, "at {offset}");
+    }
+}
+
+#[test]
+fn bits_that_have_to_be_zero_are_specification_exceptions() {
+    let number = |bit: u32| 1_u64 << (63 - bit);
     let mut machine = machine("");
-    let too_long = machine.nqap(gr0::LAST_PART | 0x0101, 0, &[0; MAX_MESSAGE + 1]);
-    assert_eq!(too_long.unwrap().rc, ResponseCode::MESSAGE_TOO_BIG);
+    for bit in 41..48 {
+        let code = pqap(&mut machine, 0, number(bit) | 0x0101);
+        assert_eq!(code, SPECIFICATION, "PQAP, bit {bit}");
+    }
+    for (function, bits) in [
+        (Function::Nqap, &[32, 34, 35, 40][..]),
+        (Function::Dqap, &[33, 34, 35, 40, 41]),
+    ] {
+        for bit in 0..64 {
+            let examined = machine.examine_message(function, number(bit), 128);
+            let expected = if bits.contains(&bit) {
+                Err(ProgramInterruption::Specification)
+            } else {
+                Ok(())
+            };
+            assert_eq!(examined, expected, "{function}, bit {bit}");
+        }
+    }
+}
+
+/// Whatever the queue is: even one that does not exist, or that a guest does not have.
+#[test]
+fn messages_and_buffers_have_a_length_that_is_possible() {
+    let mut machine = machine("");
+    let most = MAX_MESSAGE as u64;
+    for (length, is_possible) in [
+        (0, false),
+        (1, true),
+        (most, true),
+        (most + 1, false),
+        (1 << 32, false),
+        (u64::MAX, false),
+    ] {
+        for function in [Function::Nqap, Function::Dqap] {
+            let examined = machine.examine_message(function, 0x0101, length);
+            assert_eq!(examined.is_ok(), is_possible, "{function}, {length}");
+        }
+        for apcb in [None, Some(crate::Apcb::default())] {
+            let answer = machine.view(apcb).dqap(0x0101, length);
+            assert_eq!(answer.is_ok(), is_possible, "{length}");
+        }
+    }
+    let nqap = |machine: &mut Machine, apcb, length| {
+        let message = vec![0; length];
+        machine
+            .view(apcb)
+            .nqap(gr0::LAST_PART | 0x0101, 0, &message)
+    };
+    for apcb in [None, Some(crate::Apcb::default())] {
+        let specification = Err(ProgramInterruption::Specification);
+        assert_eq!(nqap(&mut machine, apcb, 0), specification);
+        assert_eq!(nqap(&mut machine, apcb, MAX_MESSAGE + 1), specification);
+        assert!(nqap(&mut machine, apcb, MAX_MESSAGE).is_ok());
+    }
+}
+
+#[test]
+fn a_message_can_not_come_in_parts() {
+    let mut machine = machine("");
     let part = machine.nqap(0x0101, 0, &[0; 8]);
     assert_eq!(part.unwrap().rc, ResponseCode::FACILITY_NOT_INSTALLED);
 }

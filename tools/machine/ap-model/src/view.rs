@@ -133,7 +133,8 @@ impl View<'_> {
         psmid: u64,
         message: &[u8],
     ) -> Result<Status, ProgramInterruption> {
-        if self.machine.limits.ap && self.denies(gr0) {
+        (self.machine).examine_message(Function::Nqap, gr0, message.len() as u64)?;
+        if self.denies(gr0) {
             return Ok(Status::bare(ResponseCode::NOT_AVAILABLE));
         }
         self.machine.nqap(gr0, psmid, message)
@@ -145,7 +146,8 @@ impl View<'_> {
     ///
     /// The program interruption that the instruction ends in.
     pub fn dqap(&mut self, gr0: u64, space: u64) -> Result<DqapAnswer, ProgramInterruption> {
-        if self.machine.limits.ap && self.denies(gr0) {
+        (self.machine).examine_message(Function::Dqap, gr0, space)?;
+        if self.denies(gr0) {
             return Ok(DqapAnswer::Status(Status::bare(
                 ResponseCode::NOT_AVAILABLE,
             )));

@@ -4,8 +4,7 @@
 use crate::cpu::Cpu;
 use crate::interruption;
 use crate::machine::Machine;
-use ap_model::message::MAX_MESSAGE;
-use ap_model::{Apcb, Apqn, DqapAnswer, Pqap, PqapAnswer, ProgramInterruption, Status};
+use ap_model::{Apcb, Apqn, DqapAnswer, Function, Pqap, PqapAnswer, ProgramInterruption, Status};
 
 type Result = std::result::Result<(), ProgramInterruption>;
 
@@ -62,10 +61,12 @@ pub(crate) fn nqap(
     let gr0 = cpu.gr(0);
     let result = privileged(cpu).and_then(|()| pairs(r1, r2)).and_then(|()| {
         let psmid = cpu.gr(r1) << 32 | cpu.gr(r1 + 1) & 0xffff_ffff;
-        // One byte too many shows that it is too long.
-        let length = usize::try_from(cpu.gr(r2 + 1)).unwrap_or(usize::MAX);
+        let length = cpu.gr(r2 + 1);
+        machine
+            .model()
+            .examine_message(Function::Nqap, gr0, length)?;
         let message = cpu
-            .read(cpu.gr(r2), length.min(MAX_MESSAGE + 1))
+            .read(cpu.gr(r2), length as usize)
             .ok_or(ProgramInterruption::Addressing)?;
         machine.model().view(apcb).nqap(gr0, psmid, &message)
     });
@@ -215,6 +216,11 @@ mod tests {
         assert_eq!(cpu.storage[0x1010], 0xe0);
         assert_eq!(cpu.storage[0x1030], 0xf0);
         assert_eq!((cpu.gr[1], cpu.cc()), (0x77, 0), "register 1 stays");
+        cpu.gr[2] = 0x1004;
+        assert_eq!(
+            pqap(&mut cpu, &machine(), None),
+            Err(ProgramInterruption::Specification)
+        );
         cpu.gr[2] = 0x3f90;
         assert_eq!(
             pqap(&mut cpu, &machine(), None),
@@ -266,7 +272,9 @@ mod tests {
         let mut cpu = FakeCpu::new();
         let machine = machine();
         cpu.gr[0] = 0x4000_0101;
+        (cpu.gr[6], cpu.gr[7]) = (0x1000, 8);
         nqap(&mut cpu, &machine, None, 4, 6).unwrap();
+        cpu.gr[0] = 0x8000_0101;
         cpu.gr[1] = 0x99;
         (cpu.gr[6], cpu.gr[7]) = (0x2000, 5);
         dqap(&mut cpu, &machine, None, 4, 6).unwrap();
@@ -275,6 +283,21 @@ mod tests {
         cpu.gr[7] = 5;
         dqap(&mut cpu, &machine, None, 4, 6).unwrap();
         assert_eq!((cpu.cc(), cpu.gr[2], cpu.gr[7]), (0, 0, 2));
+    }
+
+    #[test]
+    fn a_length_that_is_impossible_is_seen_before_storage_that_is_not_there() {
+        let mut cpu = FakeCpu::new();
+        let machine = machine();
+        cpu.gr[0] = 0x4000_0101;
+        let specification = Err(ProgramInterruption::Specification);
+        for length in [0, 12 * 1024 + 1, u64::MAX] {
+            (cpu.gr[6], cpu.gr[7]) = (0x8000, length);
+            assert_eq!(nqap(&mut cpu, &machine, None, 4, 6), specification);
+        }
+        cpu.gr[7] = 8;
+        let addressing = Err(ProgramInterruption::Addressing);
+        assert_eq!(nqap(&mut cpu, &machine, None, 4, 6), addressing);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(crate) enum Instruction {
     Purge,
     /// Branch to an address in the lowcore, 47F0 without a base.
     BranchToLowcore { target: u16 },
+    /// Test protection, E501: QEMU does not take it for the privileged instruction that it is.
+    Tprot,
     /// One that is of interest if a guest executes it. STFLE is as well.
     Leak(Leak),
     /// The back door of this machine, B2FE: not assigned in the architecture.
@@ -48,6 +50,7 @@ impl Instruction {
         let storage = |high: u8, low| (high >> 4, u16::from_be_bytes([high & 0xf, low]));
         Some(match bytes {
             [0xee, ..] => Self::Plo,
+            [0xe5, 0x01, ..] => Self::Tprot,
             [0xb2, 0x20, _, operands, ..] => {
                 let (r1, r2) = registers(operands);
                 Self::Servc { r1, r2 }
@@ -105,7 +108,7 @@ impl Instruction {
     /// Its length in bytes.
     pub(crate) const fn length(self) -> u64 {
         match self {
-            Self::Plo => 6,
+            Self::Plo | Self::Tprot => 6,
             _ => 4,
         }
     }
@@ -217,6 +220,7 @@ mod tests {
     #[test]
     fn lengths() {
         assert_eq!(decode(0xee00_0000).unwrap().length(), 6);
+        assert_eq!(decode(0xe501_1000).unwrap().length(), 6);
         assert_eq!(decode(0xb2af_0000).unwrap().length(), 4);
     }
 

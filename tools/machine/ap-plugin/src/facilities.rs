@@ -267,14 +267,14 @@ fn amend_cpu_info(block: &mut [u8]) {
 }
 
 /// The entries of `count` CPUs from `offset` on (`struct sclp_core_entry`): they have
-/// SIE format 2 with storage-key handling, and SIGP interpretation.
+/// SIE format 2, and SIGP interpretation. SIE does not handle storage keys: the host does.
 fn amend_cpus(block: &mut [u8], count: u16, offset: u16) {
     const LENGTH: usize = 16;
     let Some(entries) = block.get_mut(usize::from(offset)..) else {
         return;
     };
     for entry in entries.chunks_exact_mut(LENGTH).take(usize::from(count)) {
-        entry[2] |= 0x08 | 0x04;
+        entry[2] |= 0x08;
         entry[3] |= 0x10;
     }
 }

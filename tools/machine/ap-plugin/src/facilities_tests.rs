@@ -59,7 +59,7 @@ fn scp_info_shows_what_kvm_wants() {
     amend_scp_info(&mut info, &Limits::default());
     assert_eq!((info[51], info[85], info[116]), (0x01, 0x80, 0x88));
     for cpu in [144, 160] {
-        assert_eq!(info[cpu..cpu + 4], [0, 0, 0x0c, 0x10]);
+        assert_eq!(info[cpu..cpu + 4], [0, 0, 0x08, 0x10]);
     }
     assert_eq!(info[176..180], [0; 4], "two CPUs, not three");
 }

@@ -106,6 +106,10 @@ impl Hooks {
     /// Execute, or prepare to amend, an instruction of interest.
     fn execute(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu, site: Site) -> Effect {
         if vcpu.sie.runs_guest() {
+            if site.instruction == Instruction::Tprot {
+                let length = site.instruction.length() as usize;
+                return Effect::Load(vcpu.sie.trap(cpu, self.machine, site.address, length));
+            }
             return guest_effect(cpu, &vcpu.sie, site.instruction);
         }
         let machine = self.machine;
@@ -134,7 +138,7 @@ impl Hooks {
                 };
             }
             Instruction::Plo if facilities::plo(cpu) => Ok(()),
-            Instruction::Plo | Instruction::Leak(_) => return Effect::Native,
+            Instruction::Plo | Instruction::Tprot | Instruction::Leak(_) => return Effect::Native,
             Instruction::Sie { .. } if cpu.in_problem_state() => return Effect::Native,
             Instruction::Sie { base, displacement } => {
                 let base = if base == 0 { 0 } else { cpu.gr(base) };
@@ -257,8 +261,8 @@ fn purged_by(cpu: &impl Cpu, instruction: Instruction) -> Purge {
     }
 }
 
-/// What is of interest of an instruction that a guest is about to execute. What traps is
-/// none of it: that is known when it has.
+/// What is of interest of an instruction that a guest is about to execute. What traps by itself
+/// is none of it: that is known when it has.
 fn guest_effect(cpu: &impl Cpu, sie: &Sie, instruction: Instruction) -> Effect {
     let leak = match instruction {
         Instruction::Leak(leak) => leak,

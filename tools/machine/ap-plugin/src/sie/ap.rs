@@ -11,15 +11,11 @@ use super::storage::Window;
 use super::translation::Fault;
 use crate::ap;
 use crate::cpu::Cpu;
-use ap_model::message::MAX_MESSAGE;
-use ap_model::{Function, qci};
+use ap_model::{Function, Pqap, qci};
 
 const NQAP: u16 = 0xb2ad;
 const DQAP: u16 = 0xb2ae;
 const PQAP: u16 = 0xb2af;
-
-/// No reply is longer than that.
-const LONGEST_REPLY: usize = 64 * 1024;
 
 /// Execute the instruction if it is one of these.
 pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result<Outcome, Stop>> {
@@ -54,19 +50,31 @@ fn interpret<C: Cpu>(context: &mut Context<'_, C>, operation: u16) -> Result<Out
         running,
         cpu: *cpu,
     };
-    // What is to be stored has to fit before anything is taken from a queue; and what is
-    // sent has to be there.
+    // An instruction that asks for nothing that exists has no operands; what is to be stored
+    // has to fit before anything is taken from a queue; and what is sent has to be there.
     let operand = match (operation, function) {
         _ if in_problem_state => None,
-        (PQAP, Some(Function::Qci)) => Some((guest.gr(2), qci::LENGTH, true)),
-        (NQAP | DQAP, _) if r2 & 1 == 0 => {
-            let longest = if operation == NQAP {
-                MAX_MESSAGE + 1
-            } else {
-                LONGEST_REPLY
+        (PQAP, Some(Function::Qci)) => {
+            let asked = Pqap {
+                gr0: guest.gr(0),
+                gr1: guest.gr(1),
+                gr2: guest.gr(2),
+                gr2_is_storage: true,
             };
-            let length = guest.gr(r2 + 1).min(longest as u64) as usize;
-            Some((guest.gr(r2), length, operation == DQAP))
+            let examined = machine.model().examine(&asked);
+            examined.map_err(|interruption| Stop::Program(interruption.code()))?;
+            Some((guest.gr(2), qci::LENGTH, true))
+        }
+        (NQAP | DQAP, _) if (r1 | r2) & 1 == 0 => {
+            let function = if operation == NQAP {
+                Function::Nqap
+            } else {
+                Function::Dqap
+            };
+            let length = guest.gr(r2 + 1);
+            let examined = (machine.model()).examine_message(function, guest.gr(0), length);
+            examined.map_err(|interruption| Stop::Program(interruption.code()))?;
+            Some((guest.gr(r2), length as usize, operation == DQAP))
         }
         _ => None,
     };

@@ -128,6 +128,17 @@ impl Sie {
         let Some(running) = &self.running else {
             return Psw::default();
         };
+        if code == code::PROTECTION && id & teid::KIND != 0 {
+            // By the guest's own control register 0, not for want of anything.
+            let space = psw::space_of(running.mask);
+            let exception = Exception {
+                code,
+                length,
+                at,
+                translation_id: id & !teid::SPACE | space,
+            };
+            return self.deliver(cpu, machine, exception);
+        }
         let store = code == code::PROTECTION || id & teid::STORE != 0;
         let translated = running.mask & bits::DAT != 0;
         let secondary = translated && id & teid::SPACE == space::SECONDARY;

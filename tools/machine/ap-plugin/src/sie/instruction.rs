@@ -3,7 +3,7 @@
 
 use super::exception::Exception;
 use super::interception::code as icpt;
-use super::lowcore::code;
+use super::lowcore::{self, code};
 use super::psw::{self, Psw, bits};
 use super::shadow::Purge;
 use super::state_description::{self as field, controls};
@@ -79,6 +79,8 @@ pub(super) enum Outcome {
 pub(super) enum Stop {
     /// An access, to the space with this number, failed.
     Access(Fault, u64),
+    /// A store to this address, which low-address protection does not allow.
+    LowAddress(u64),
     /// A program interruption with this code.
     Program(u16),
 }
@@ -158,6 +160,9 @@ impl<C: Cpu> Context<'_, C> {
 
     /// Store an operand.
     pub(super) fn store(&mut self, address: u64, data: &[u8]) -> Result<(), Stop> {
+        if self.running.protects(self.cpu, address) {
+            return Err(Stop::LowAddress(address));
+        }
         let space = psw::space_of(self.running.mask);
         self.operands()
             .write(self.cpu, address, data)
@@ -223,6 +228,21 @@ impl Sie {
         length == 6 && self.instruction(cpu, at, 6).is_ok_and(tables::is_mvcos)
     }
 
+    /// The guest is about to execute the instruction at `at`, which is privileged and does not
+    /// trap by itself. Gives the PSW to go on with.
+    pub(crate) fn trap(
+        &mut self,
+        cpu: &mut impl Cpu,
+        machine: &Machine,
+        at: u64,
+        length: usize,
+    ) -> Psw {
+        if let Some(running) = &mut self.running {
+            running.mask = psw::absorb(running.mask, cpu.psw_mask());
+        }
+        self.execute(cpu, machine, code::PRIVILEGED, at, length)
+    }
+
     /// Execute the instruction at `at` on behalf of the guest, in which it trapped with
     /// the exception `code`.
     pub(super) fn execute(
@@ -272,6 +292,16 @@ impl Sie {
             }
             Err(Stop::Access(fault, space)) => {
                 self.fault(cpu, machine, fault, space, at, length as u64)
+            }
+            Err(Stop::LowAddress(address)) => {
+                let space = psw::space_of(self.running.as_ref().map_or(0, |guest| guest.mask));
+                let exception = Exception {
+                    code: code::PROTECTION,
+                    length: length as u64,
+                    at,
+                    translation_id: lowcore::low_address_id(address, space),
+                };
+                self.deliver(cpu, machine, exception)
             }
             Err(Stop::Program(code::OPERATION)) if self.wants_operation_exceptions(cpu) => {
                 self.intercept(cpu, machine, instruction, icpt::OPERATION, next)

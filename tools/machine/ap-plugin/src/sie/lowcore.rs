@@ -91,6 +91,9 @@ pub(crate) mod teid {
     pub(crate) const STORE: u64 = 0x400;
     /// With a protection exception: the address is valid.
     pub(crate) const PROTECTION: u64 = 0x4;
+    /// With a protection exception: by the address (low-address protection), or, if the
+    /// address is valid as well, as nothing there may be executed.
+    pub(crate) const KIND: u64 = 0x80;
     /// Which space.
     pub(crate) const SPACE: u64 = 0x3;
     /// The page.
@@ -113,9 +116,27 @@ pub(crate) const fn translation_id(
     address & teid::PAGE | access | protection | space
 }
 
+/// Does low-address protection keep stores from `address`?
+pub(crate) const fn is_low(address: u64) -> bool {
+    address & !0x1fff == 0 && address & 0xfff < 512
+}
+
+/// The identification of a store to a low address.
+pub(crate) const fn low_address_id(address: u64, space: u64) -> u64 {
+    address & teid::PAGE | teid::STORE | teid::KIND | space
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn low_addresses_are_the_first_512_of_the_first_two_pages() {
+        let low = [0, 511, 4096, 4607].map(is_low);
+        assert_eq!(low, [true; 4]);
+        let others = [512, 4095, 4608, 8192, u64::MAX].map(is_low);
+        assert_eq!(others, [false; 5]);
+    }
 
     #[test]
     fn each_class_has_its_psws() {

@@ -30,9 +30,10 @@
 //!
 //! A guest does not get
 //!
-//! - storage keys: they are read as zero, and not set;
-//! - low-address protection, access registers, PER, transactions, and instructions that
-//!   trap as the target of EXECUTE;
+//! - protection by storage keys: KVM keeps the keys, and checks them for what it executes
+//!   itself, but QEMU checks no access by them;
+//! - private spaces, access registers, PER, transactions, and instructions that trap as the
+//!   target of EXECUTE;
 //! - interruptions by its clock comparator or CPU timer at the exact time: the host checks
 //!   them at an exit, which its own clock causes;
 //! - guests of its own.
@@ -91,6 +92,8 @@ struct Running {
     /// What is in control registers 1 and 7, so that they are not set in vain; 0 if
     /// that is not known.
     loaded: (u64, u64),
+    /// What is in control register 0; 0 if that is not known.
+    cr0: u64,
     /// Whether any of its instructions was executed since SIE was.
     ran: bool,
     host: Host,

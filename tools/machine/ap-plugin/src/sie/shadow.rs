@@ -286,8 +286,13 @@ impl Shadow {
             cpu.write_absolute(at, &value.to_be_bytes());
         }
         let at = (value & entry::PAGE_TABLE) + 8 * (address >> 12 & 0xff);
-        let protection = if place.read_only { page::PROTECTED } else { 0 };
-        let value = place.absolute & entry::ORIGIN | protection;
+        let mut value = place.absolute & entry::ORIGIN;
+        if place.read_only {
+            value |= page::PROTECTED;
+        }
+        if place.no_execute {
+            value |= page::NO_EXECUTE;
+        }
         cpu.write_absolute(at, &value.to_be_bytes());
         for (owner, source) in [
             (Owner::Host, place.entries.host),
@@ -329,6 +334,7 @@ mod tests {
     const STORAGE: GuestStorage = GuestStorage {
         gmap: 0x1234_5007,
         prefix: 0,
+        large: true,
     };
     const START: u64 = 0x1_0000;
 
@@ -348,6 +354,7 @@ mod tests {
         let tables = GuestStorage {
             gmap: asce,
             prefix: 0x7000_0000,
+            large: true,
         };
         let place = tables.locate_real(cpu, address, store).ok()?;
         Some(place.absolute)
@@ -361,6 +368,7 @@ mod tests {
         let place = |absolute, read_only| Place {
             absolute,
             read_only,
+            no_execute: false,
             entries: Entries::default(),
         };
         shadow.map(&mut cpu, asce, 0x12_3456, place(0x98_7456, false));
@@ -371,6 +379,27 @@ mod tests {
         assert_eq!(look(&cpu, asce, 0x12_4abc, true), None);
         assert_eq!(look(&cpu, asce, 0x1_0000_0008, true), Some(0x1008));
         assert_eq!(look(&cpu, asce, 0x12_5000, false), None);
+    }
+
+    #[test]
+    fn what_may_not_be_executed_stays_so() {
+        let (mut cpu, mut shadow) = shadow();
+        let asce = shadow.asce(&mut cpu, STORAGE, Space::Virtual(0x5000));
+        let entries: Vec<u64> = [false, true]
+            .map(|no_execute| {
+                let place = Place {
+                    absolute: 0x90_0000,
+                    read_only: false,
+                    no_execute,
+                    entries: Entries::default(),
+                };
+                shadow.map(&mut cpu, asce, 0x3000, place);
+                let table = cpu.number_at(asce & entry::ORIGIN, 8).unwrap();
+                cpu.number_at((table & entry::PAGE_TABLE) + 8 * 3, 8)
+                    .unwrap()
+            })
+            .to_vec();
+        assert_eq!(entries, [0x90_0000, 0x90_0000 | page::NO_EXECUTE]);
     }
 
     #[test]
@@ -416,6 +445,7 @@ mod tests {
             let place = Place {
                 absolute: 0x90_0000 + page * 0x1000,
                 read_only: false,
+                no_execute: false,
                 entries: Entries {
                     host: Some(0xa000 + 8 * ((page + 1) & 0xff)),
                     guest: Some(0x4_0800 + 8 * page),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Instructions for translation, real storage and storage keys, executed on behalf of a guest: purges,
-//! queries of addresses, and the move between spaces. Storage keys are not kept.
+//! Instructions for translation and real storage, executed on behalf of a guest: purges, queries of
+//! addresses, and the move between spaces. Those for storage keys are intercepted: KVM executes them.
 //!
 //! Source: Principles of Operation, chapter 10.
 
@@ -27,20 +27,6 @@ pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result> {
         0xb98e => idte(context),
         0xb250 => compare_and_swap(context, 4),
         0xb98a => compare_and_swap(context, 8),
-        0xb22b => sske(context),
-        // ISKE: a key of zero.
-        0xb229 => {
-            let register = context.instruction.r1();
-            let value = context.cpu.gr(register) & !0xff;
-            context.cpu.set_gr(register, value);
-            Ok(Outcome::Next)
-        }
-        // RRBE: not referenced, not changed.
-        0xb22a => {
-            context.set_cc(0);
-            Ok(Outcome::Next)
-        }
-        0xb9af => pfmf(context),
         // LURA, LURAG, STURA, STURG
         0xb24b => load_real(context, 4),
         0xb905 => load_real(context, 8),
@@ -48,7 +34,6 @@ pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result> {
         0xb925 => store_real(context, 8),
         // ESEA
         0xb99d => Ok(Outcome::Next),
-        0xe501 => return tprot(context),
         _ => match context.instruction.bytes {
             // LRA, LRAY, LRAG
             [0xb1, ..] => lra(context, 0, false),
@@ -140,46 +125,6 @@ fn compare_and_swap<C: Cpu>(context: &mut Context<'_, C>, width: usize) -> Resul
     Ok(Outcome::Next)
 }
 
-/// SET STORAGE KEY EXTENDED: only its going on from page to page shows.
-fn sske<C: Cpu>(context: &mut Context<'_, C>) -> Result {
-    const MULTIPLE: u8 = 1;
-    const SEGMENT: u64 = (1 << 20) - 1;
-    let instruction = context.instruction;
-    if instruction.r3() & MULTIPLE != 0 {
-        let address = context.cpu.gr(instruction.r2());
-        context
-            .cpu
-            .set_gr(instruction.r2(), (address | SEGMENT).wrapping_add(1));
-    }
-    Ok(Outcome::Next)
-}
-
-/// PERFORM FRAME MANAGEMENT FUNCTION: clears frames; sets no keys.
-fn pfmf<C: Cpu>(context: &mut Context<'_, C>) -> Result {
-    const CLEAR: u64 = 0x1_0000;
-    let instruction = context.instruction;
-    let controls = context.cpu.gr(instruction.r1());
-    let address = context.cpu.gr(instruction.r2());
-    let code = controls >> 12 & 7;
-    let size = match code {
-        0 => PAGE,
-        1 => Level::SEGMENT.span(),
-        _ => 1 << 31,
-    };
-    let end = (address | (size - 1)).wrapping_add(1);
-    if controls & CLEAR != 0 {
-        let mut at = address & !(PAGE - 1);
-        while at != end {
-            context.store_real(at, &[0; PAGE as usize])?;
-            at = at.wrapping_add(PAGE);
-        }
-    }
-    if code != 0 {
-        context.cpu.set_gr(instruction.r2(), end);
-    }
-    Ok(Outcome::Next)
-}
-
 fn load_real<C: Cpu>(context: &mut Context<'_, C>, width: usize) -> Result {
     let instruction = context.instruction;
     let address = context.address(context.cpu.gr(instruction.r2())) & !(width as u64 - 1);
@@ -198,24 +143,6 @@ fn store_real<C: Cpu>(context: &mut Context<'_, C>, width: usize) -> Result {
     let value = context.cpu.gr(instruction.r1()).to_be_bytes();
     context.store_real(address, &value[8 - width..])?;
     Ok(Outcome::Next)
-}
-
-/// TEST PROTECTION. What the host has not provided is its business.
-fn tprot<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result> {
-    let address = context.operand(2, 0);
-    let space = context.running.operand_space(context.cpu);
-    let storage = context.running.storage;
-    let cc = match storage.locate(context.cpu, space, address, true) {
-        Ok(_) => 0,
-        Err(Fault::Guest {
-            code: code::PROTECTION,
-            ..
-        }) => 1,
-        Err(Fault::Guest { .. }) => 3,
-        Err(Fault::Host(_)) => return None,
-    };
-    context.set_cc(cc);
-    Some(Ok(Outcome::Next))
 }
 
 /// LOAD REAL ADDRESS: all 64 bits, or as the addressing mode has it.

@@ -246,6 +246,115 @@ fn exceptions_of_the_guest_are_delivered_to_it() {
     assert_eq!(code, Some(7));
 }
 
+const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
+const ALL_FLOATING_POINT_REGISTERS: u64 = 0x0004_0000;
+
+impl Bench {
+    /// A guest whose program exceptions have a handler, and with this control register 0.
+    fn protected(cr0: u64) -> Self {
+        let mut bench = Self::new();
+        bench
+            .description
+            .set(&mut bench.cpu, StateDescription::cr_field(0), cr0);
+        let new = Psw {
+            mask: GUEST_MASK,
+            address: 0x5000,
+        };
+        bench
+            .cpu
+            .write_absolute(GUEST + Class::Program.new_psw(), &new.to_bytes());
+        bench.enter();
+        bench
+    }
+
+    /// What the guest was told of its last program exception: code and identification.
+    fn told(&self) -> (Option<u64>, Option<u64>) {
+        let number = |at, length| self.cpu.number_at(GUEST + at, length);
+        (
+            number(lowcore::PROGRAM_CODE, 2),
+            number(lowcore::TRANSLATION_ID, 8),
+        )
+    }
+}
+
+#[test]
+fn a_guest_has_what_is_its_own_of_control_register_0() {
+    let own = LOW_ADDRESS_PROTECTION | ALL_FLOATING_POINT_REGISTERS;
+    let mut bench = Bench::new();
+    bench.cpu.cr[0] = own;
+    bench.enter();
+    assert_eq!(bench.cpu.cr[0] & own, 0, "not what the host has");
+    // LCTLG: at once.
+    bench.cpu.gr[1] = 0x3000;
+    (bench.cpu).write_absolute(GUEST + 0x3000, &LOW_ADDRESS_PROTECTION.to_be_bytes());
+    bench.trap(2, &[0xeb, 0x00, 0x10, 0x00, 0x00, 0x2f]);
+    assert_eq!(bench.cpu.cr[0] & own, LOW_ADDRESS_PROTECTION);
+    bench.interrupt(Class::External, GUEST_AT);
+    assert_eq!(bench.cpu.cr[0], own, "the host's");
+}
+
+#[test]
+fn low_address_protection_is_told_to_the_guest() {
+    use lowcore::teid;
+    let mut bench = Bench::protected(LOW_ADDRESS_PROTECTION);
+    // A store that the CPU itself has refused.
+    let at = bench.cpu.prefix();
+    let id = (0x1000 | teid::STORE | teid::KIND).to_be_bytes();
+    bench.cpu.write_absolute(at + lowcore::TRANSLATION_ID, &id);
+    let psw = bench.trap(4, &[0x50, 0x00, 0x10, 0x04]);
+    assert_eq!(psw.address, 0x5000);
+    assert_eq!(bench.told(), (Some(4), Some(0x1480)));
+    // STCTG, which is executed here: to 0x1000 it is refused, to 0x1200 not.
+    bench.cpu.gr[1] = 0x1000;
+    bench.trap(2, &[0xeb, 0x00, 0x10, 0x00, 0x00, 0x25]);
+    assert_eq!(bench.told(), (Some(4), Some(0x1480)));
+    assert_eq!(bench.cpu.number_at(GUEST + 0x1000, 8), Some(0));
+    let psw = bench.trap(2, &[0xeb, 0x00, 0x12, 0x00, 0x00, 0x25]);
+    assert_eq!(psw.address, GUEST_AT + 6);
+    let stored = bench.cpu.number_at(GUEST + 0x1200, 8);
+    assert_eq!(stored, Some(LOW_ADDRESS_PROTECTION));
+}
+
+#[test]
+fn what_may_not_be_executed_is_told_to_the_guest() {
+    use lowcore::teid;
+    let mut bench = Bench::protected(0x0010_0000);
+    let at = bench.cpu.prefix();
+    let id = 0x2000 | teid::FETCH | teid::KIND | teid::PROTECTION;
+    let bytes = id.to_be_bytes();
+    (bench.cpu).write_absolute(at + lowcore::TRANSLATION_ID, &bytes);
+    let psw = bench.trap(4, &[0x07, 0xfe]);
+    assert_eq!(psw.address, 0x5000);
+    assert_eq!(bench.told(), (Some(4), Some(id)));
+}
+
+#[test]
+fn storage_keys_are_the_business_of_the_host() {
+    // ISKE, SSKE, RRBE, PFMF
+    for instruction in [
+        &[0xb2, 0x29, 0x00, 0x12][..],
+        &[0xb2, 0x2b, 0x00, 0x12],
+        &[0xb2, 0x2a, 0x00, 0x12],
+        &[0xb9, 0xaf, 0x00, 0x12],
+    ] {
+        let mut bench = Bench::running();
+        let psw = bench.trap(2, instruction);
+        assert!(bench.is_host(psw), "{instruction:x?}");
+        assert_eq!(bench.icpt(), 4);
+    }
+    // TPROT, which does not trap.
+    const TPROT: [u8; 6] = [0xe5, 0x01, 0x10, 0x00, 0x20, 0x00];
+    let mut bench = Bench::running();
+    bench.cpu.write_absolute(GUEST + GUEST_AT, &TPROT);
+    let psw = (bench.sie).trap(&mut bench.cpu, &bench.machine, GUEST_AT, TPROT.len());
+    assert!(bench.is_host(psw));
+    assert_eq!(bench.description.psw(&bench.cpu).address, GUEST_AT + 6);
+    assert_eq!(
+        bench.description.get(&bench.cpu, field::INSTRUCTION),
+        0xe501
+    );
+}
+
 #[test]
 fn pages_are_mapped_as_the_guest_runs_into_them() {
     let mut bench = Bench::running();
@@ -262,6 +371,7 @@ fn pages_are_mapped_as_the_guest_runs_into_them() {
     let tables = GuestStorage {
         gmap: bench.cpu.cr[1],
         prefix: 0x7000_0000,
+        large: true,
     };
     let place = tables.locate_real(&bench.cpu, 0x7000, true).unwrap();
     assert_eq!(place.absolute, GUEST + 0x7000);

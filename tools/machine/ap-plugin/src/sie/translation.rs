@@ -43,6 +43,8 @@ pub(crate) mod entry {
     /// A segment or region of the third kind that is mapped as a whole.
     pub(crate) const LARGE: u64 = 0x400;
     pub(crate) const PROTECTED: u64 = 0x200;
+    /// Nothing there may be executed, if it is mapped as a whole.
+    pub(super) const NO_EXECUTE: u64 = 0x100;
     pub(crate) const INVALID: u64 = 0x20;
     pub(super) const OFFSET: u64 = 0xc0;
     pub(super) const TYPE: u64 = 0xc;
@@ -53,6 +55,7 @@ pub(crate) mod entry {
 pub(crate) mod page {
     pub(crate) const INVALID: u64 = 0x400;
     pub(crate) const PROTECTED: u64 = 0x200;
+    pub(crate) const NO_EXECUTE: u64 = 0x100;
     pub(super) const ZERO: u64 = 0x800;
 }
 
@@ -61,8 +64,6 @@ pub(crate) mod page {
 pub(crate) struct Level(pub(crate) u8);
 
 impl Level {
-    pub(crate) const SEGMENT: Self = Self(0);
-
     /// The kind of table that an ASCE designates.
     pub(crate) const fn of(asce: u64) -> Self {
         Self(((asce & entry::TYPE) >> 2) as u8)
@@ -134,6 +135,8 @@ pub(crate) struct Place {
     pub(crate) absolute: u64,
     /// Either set of tables says so.
     pub(crate) read_only: bool,
+    /// The guest's tables say that nothing there may be executed.
+    pub(crate) no_execute: bool,
     /// The entries of page tables that say where it is.
     pub(crate) entries: Entries,
 }
@@ -144,6 +147,8 @@ pub(crate) struct Real {
     pub(crate) address: u64,
     /// The guest's tables say so.
     read_only: bool,
+    /// The guest's tables say that nothing there may be executed.
+    no_execute: bool,
     /// The address of the page-table entry that it comes from.
     entry: Option<u64>,
 }
@@ -164,6 +169,9 @@ pub(crate) struct GuestStorage {
     /// The ASCE of the tables by which the host gives it storage.
     pub(crate) gmap: u64,
     pub(crate) prefix: u64,
+    /// Whether its control register 0 allows enhanced translation: segments and regions that are
+    /// mapped as a whole, and regions that are protected.
+    pub(crate) large: bool,
 }
 
 /// The length of the prefix area.
@@ -219,6 +227,7 @@ impl GuestStorage {
                 return Some(Place {
                     absolute: value & !offset | address & offset,
                     read_only,
+                    no_execute: false,
                     entries: Entries::default(),
                 });
             }
@@ -231,6 +240,7 @@ impl GuestStorage {
                 return Some(Place {
                     absolute: value & entry::ORIGIN | address & !entry::ORIGIN,
                     read_only: read_only || value & page::PROTECTED != 0,
+                    no_execute: false,
                     entries: Entries {
                         host: Some(at),
                         guest: None,
@@ -256,6 +266,7 @@ impl GuestStorage {
             .map_err(Fault::Host)?;
         Ok(Place {
             read_only: place.read_only || real.read_only,
+            no_execute: real.no_execute,
             entries: Entries {
                 guest: real.entry,
                 ..place.entries
@@ -276,6 +287,7 @@ impl GuestStorage {
             return Ok(Real {
                 address,
                 read_only: false,
+                no_execute: false,
                 entry: None,
             });
         };
@@ -320,12 +332,13 @@ impl GuestStorage {
             if value & entry::TYPE != u64::from(level.0) << 2 {
                 return Err(Walk::Exception(code::TRANSLATION_SPECIFICATION));
             }
-            protected |= value & entry::PROTECTED != 0;
-            if level.0 <= 1 && value & entry::LARGE != 0 {
+            protected |= value & entry::PROTECTED != 0 && (self.large || level == Level(0));
+            if self.large && level.0 <= 1 && value & entry::LARGE != 0 {
                 let offset = level.span() - 1;
                 return Ok(Real {
                     address: value & !offset | address & offset,
                     read_only: protected,
+                    no_execute: value & entry::NO_EXECUTE != 0,
                     entry: None,
                 });
             }
@@ -341,6 +354,7 @@ impl GuestStorage {
                 return Ok(Real {
                     address: value & entry::ORIGIN | address & !entry::ORIGIN,
                     read_only: protected || value & page::PROTECTED != 0,
+                    no_execute: value & page::NO_EXECUTE != 0,
                     entry: Some(at),
                 });
             };

@@ -12,6 +12,7 @@ const BASE: u64 = 0x2_0000;
 const GUEST: GuestStorage = GuestStorage {
     gmap: GMAP,
     prefix: 0x8000,
+    large: true,
 };
 
 fn put(cpu: &mut FakeCpu, at: usize, value: u64) {
@@ -171,4 +172,23 @@ fn the_guest_has_tables_of_its_own() {
 fn a_real_space_needs_no_tables() {
     assert_eq!(Space::designated_by(0x1234_5000 | 0x20), Space::Real);
     assert_eq!(Space::designated_by(0x1_2fc7), Space::Virtual(0x1_2007));
+}
+
+#[test]
+fn without_enhanced_translation_a_large_segment_is_none() {
+    let mut cpu = cpu();
+    let space = with_guest_tables(&mut cpu);
+    let old = GuestStorage {
+        large: false,
+        ..GUEST
+    };
+    let at = |guest: GuestStorage, cpu: &FakeCpu| {
+        let place = guest.locate(cpu, space, 0x10_2004, true);
+        place.map(|place| place.absolute)
+    };
+    let before = at(old, &cpu);
+    assert_eq!(before, at(GUEST, &cpu));
+    put_guest(&mut cpu, 0xc000 + 8, 0xa000 | entry::LARGE);
+    assert_eq!(at(old, &cpu), before);
+    assert_ne!(at(GUEST, &cpu), before);
 }

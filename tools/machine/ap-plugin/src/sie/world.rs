@@ -13,12 +13,16 @@ use crate::interruption;
 use crate::machine::Machine;
 use ap_model::sie::{Exit, HostEvent};
 
-/// Bits of control register 0 that a guest runs without: low-address protection, which
-/// would strike at the guest's addresses, and instruction-execution protection.
-const CR0_OFF: u64 = 0x1000_0000 | 0x0010_0000;
-/// And with: secondary space and extraction authority, which the supervisor state does
-/// not need but the problem state does; and all floating-point and vector registers.
-const CR0_ON: u64 = 0x0400_0000 | 0x0800_0000 | 0x0004_0000 | 0x0002_0000;
+/// Bits of control register 0 that are the guest's own: low-address protection and
+/// instruction-execution protection, which are by its addresses and tables; and the use of all
+/// floating-point registers, and of vector registers.
+const CR0_OWN: u64 = LOW_ADDRESS_PROTECTION | 0x0010_0000 | 0x0004_0000 | 0x0002_0000;
+const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
+/// Enhanced translation: looked at where its tables are walked.
+const CR0_LARGE: u64 = 0x0080_0000;
+/// Those that it runs with: secondary space and extraction authority, which the supervisor
+/// state does not need but the problem state does.
+const CR0_ON: u64 = 0x0400_0000 | 0x0800_0000;
 /// All access keys, in control register 3.
 const CR3_ON: u64 = 0xffff_0000;
 
@@ -45,6 +49,17 @@ impl Running {
             space::SECONDARY => self.secondary_space(cpu),
             _ => self.program_space(cpu),
         }
+    }
+
+    /// Is a store to `address` kept from the guest by low-address protection?
+    pub(super) fn protects(&self, cpu: &impl Cpu, address: u64) -> bool {
+        lowcore::is_low(address) && self.description.cr(cpu, 0) & LOW_ADDRESS_PROTECTION != 0
+    }
+
+    /// What it runs with in control register 0.
+    fn cr0(&self, cpu: &impl Cpu) -> u64 {
+        let [host, ..] = self.host.cr;
+        host & !CR0_OWN | CR0_ON | self.description.cr(cpu, 0) & CR0_OWN
     }
 
     fn requested(&self, cpu: &impl Cpu) -> Option<u8> {
@@ -75,15 +90,17 @@ impl Sie {
         machine.model().sie().entered(origin, number);
         cpu.set_gr(14, description.get(cpu, field::GR_14));
         cpu.set_gr(15, description.get(cpu, field::GR_15));
-        let [cr0, cr1, cr3, _] = host.cr;
+        let [_, cr1, cr3, _] = host.cr;
         let running = Running {
             description,
             mask: 0,
             storage: GuestStorage {
                 gmap: cr1,
                 prefix: description.prefix(cpu),
+                large: description.cr(cpu, 0) & CR0_LARGE != 0,
             },
             loaded: (0, 0),
+            cr0: 0,
             ran: false,
             host,
         };
@@ -92,7 +109,6 @@ impl Sie {
         if !self.shadow.is_placed(machine.shadows(), cpu.index()) {
             return self.leave(cpu, machine, Exit::Interception(code::VALIDITY), guest);
         }
-        cpu.set_cr(0, cr0 & !CR0_OFF | CR0_ON);
         cpu.set_cr(3, cr3 | CR3_ON);
         // Tables of a guest CPU that ran elsewhere meanwhile may have been purged there;
         // the host writes an impossible number to have them purged.
@@ -218,6 +234,12 @@ impl Sie {
         };
         if self.shadow.make_room(2) {
             running.loaded = (0, 0);
+        }
+        let cr0 = running.cr0(cpu);
+        running.storage.large = running.description.cr(cpu, 0) & CR0_LARGE != 0;
+        if running.cr0 != cr0 {
+            running.cr0 = cr0;
+            cpu.set_cr(0, cr0);
         }
         let space = running.program_space(cpu);
         let primary = self.shadow.asce(cpu, running.storage, space);
