@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use vfio_ap_core::mask::{Apqi, Mask};
 
-use crate::request::{By, MdevName, QueueSet, parse_domains};
+use crate::request::{By, MdevName, QueueSet, Subject, parse_domains};
 
 /// What the options do not tell. In the man page each part is a section.
 const MAP_HELP: &str = "\
@@ -20,15 +20,18 @@ Signs:
   a!  assigned to A, but vfio_ap does not have it: its adapter is kept from the guest
   a-  kept from the guest of A together with its adapter
   a~  assigned to A, but not in the host configuration
+  Ax  the guest of A has it, but its adapter is deconfigured or in check stop
+  ax  as this, without a guest
 
 Exit status:
-  0   all is done; for plan: nothing stands in the way
-  1   plan: something stands in the way
+  0   all is done; for plan: nothing stands in the way; for why: nothing is missing
+  1   plan: something stands in the way; why: something is missing
   2   the command line was not understood
   3   the host could not be read
 
 Examples:
   apmap --watch                       see what happens
+  apmap why A                         why the guest of mdev A lacks something
   apmap plan A 01-02.0003             what would give mdev A these two queues
   apmap record >host.json             for a report of a problem
   apmap --sysfs host.json             look at such a report";
@@ -36,7 +39,8 @@ Examples:
 const PLAN_HELP: &str = "\
 Exit status:
   0   nothing stands in the way
-  1   something stands in the way
+  1   something stands in the way: what the kernel would refuse, what keeps the guest
+      from a queue, or what the host would lose and nobody has asked for
   2   the command line was not understood
   3   the host could not be read, or has no such mediated device
 
@@ -45,6 +49,19 @@ Examples:
   apmap plan A 01-02.0003 --only      these two, and no others
   apmap plan $(uuidgen) 01.0003 --control 03 | sh -e
                                       a new mdev with a queue and its control domain";
+
+const WHY_HELP: &str = "\
+Exit status:
+  0   nothing is missing: what is assigned is with the guest, and works
+  1   something is missing, or does not work
+  2   the command line was not understood
+  3   the host could not be read, or has no such mediated device
+
+Examples:
+  apmap why A                         all that is assigned to mdev A
+  apmap why 8c0f                      that to the mdev whose UUID begins so
+  apmap why 02.0001                   this queue alone
+  apmap --sysfs host.json why A       as a report of a problem tells";
 
 /// Draw the host's matrix of AP adapters and domains: who has each queue, and why a
 /// guest does not have what is assigned to it.
@@ -119,8 +136,37 @@ pub enum Command {
     /// with those that are asked for; the plan says so.
     #[command(after_long_help = PLAN_HELP)]
     Plan(PlanArgs),
+    /// Say why a guest does not have a queue, or why a queue does not work
+    ///
+    /// Asks one question after the other, beginning with the host configuration, until the
+    /// answer tells the cause; says what to do about it; and shows what has happened to the
+    /// guest. Root is told more: debugfs has the states of resets and the history of the
+    /// guest, and only root may see which program uses a mediated device. The journal, or
+    /// the kernel's own buffer, has the messages. What the driver that is loaded cannot tell
+    /// is said.
+    #[command(after_long_help = WHY_HELP)]
+    Why(WhyArgs),
     /// Print all that apmap reads, for --sysfs on another machine
+    ///
+    /// That is the state of the AP bus and of vfio_ap in sysfs, what the driver tells in
+    /// debugfs, its messages, which programs use mediated devices, and the versions of the
+    /// driver and the kernel. There are no keys in it, and nothing of guests but the
+    /// numbers of their queues. Record as root: others may not read all of that.
     Record,
+}
+
+/// What is asked about.
+#[derive(Args)]
+pub struct WhyArgs {
+    /// A queue such as 02.0001, or a mediated device: its letter in the picture, its UUID or
+    /// the beginning of that
+    pub subject: Subject,
+    /// Print JSON
+    #[arg(short, long)]
+    pub json: bool,
+    /// Columns to write in, instead of those of the terminal
+    #[arg(long, value_name = "COLUMNS")]
+    pub width: Option<usize>,
 }
 
 /// What is asked for.
@@ -138,6 +184,9 @@ pub struct PlanArgs {
     /// Take away the queues that are not asked for, and with --control such domains
     #[arg(long)]
     pub only: bool,
+    /// Agree that the host's own drivers lose queues that are not asked for
+    #[arg(long)]
+    pub take_others: bool,
     /// How to take queues from the host's drivers
     #[arg(long, value_name = "WAY", default_value = "auto")]
     pub by: By,
