@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <asm/ap.h>
 
 #include "helpers.h"
+
+/* The macro module! of the kernel crate has no word for it. */
+MODULE_VERSION(VFIO_AP_VERSION);
 
 phys_addr_t vfio_ap_page_to_phys(struct page *page)
 {

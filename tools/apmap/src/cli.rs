@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use vfio_ap_core::mask::{Apqi, Mask};
 
-use crate::request::{By, MdevName, QueueSet, parse_domains};
+use crate::request::{By, MdevName, QueueSet, Subject, parse_domains};
 
 /// The text after the options. Each part is a section of the man page.
 const MAP_HELP: &str = "\
@@ -20,15 +20,18 @@ Signs:
   a!  assigned to A, but not usable: its adapter is kept from the guest
   a-  assigned to A, and kept from the guest together with its adapter
   a~  assigned to A, but not in the host configuration
+  Ax  the guest of A has it, but its adapter is deconfigured or in check stop
+  ax  as this, without a guest
 
 Exit status:
-  0   success; for plan, there is no obstacle
-  1   for plan, there is an obstacle
+  0   success; for plan, there is no obstacle; for why, nothing is missing
+  1   for plan, there is an obstacle; for why, something is missing
   2   the command line is wrong
   3   the host cannot be read
 
 Examples:
   apmap --watch                       follow changes
+  apmap why A                         why the guest of mdev A lacks something
   apmap plan A 01-02.0003             plan to give mdev A these two queues
   apmap record >host.json             record the host for a problem report
   apmap --sysfs host.json             draw a recorded host";
@@ -36,7 +39,8 @@ Examples:
 const PLAN_HELP: &str = "\
 Exit status:
   0   there is no obstacle
-  1   there is an obstacle
+  1   there is an obstacle: the kernel would refuse a write, the guest would lack a queue,
+      or the host would lose queues that nobody has asked for
   2   the command line is wrong
   3   the host cannot be read, or has no such mediated device
 
@@ -45,6 +49,19 @@ Examples:
   apmap plan A 01-02.0003 --only      these two queues, and no others
   apmap plan $(uuidgen) 01.0003 --control 03 | sh -e
                                       a new mdev with a queue and its control domain";
+
+const WHY_HELP: &str = "\
+Exit status:
+  0   nothing is missing: the guest has all that is assigned, and it works
+  1   something is missing, or does not work
+  2   the command line is wrong
+  3   the host cannot be read, or has no such mediated device
+
+Examples:
+  apmap why A                         all that is assigned to mdev A
+  apmap why 8c0f                      the same for the mdev whose UUID begins so
+  apmap why 02.0001                   this queue alone
+  apmap --sysfs host.json why A       the same for a recorded host";
 
 /// Draw the host's matrix of AP adapters and domains, with the owner of each queue, and
 /// the reason if a guest does not have an assigned queue.
@@ -119,8 +136,37 @@ pub enum Command {
     /// queues that the guest gets in addition to the requested ones.
     #[command(after_long_help = PLAN_HELP)]
     Plan(PlanArgs),
-    /// Print all files that apmap reads, for --sysfs on another machine
+    /// Say why a guest does not have a queue, or why a queue does not work
+    ///
+    /// apmap asks one question after the other, beginning with the host configuration, until
+    /// the answer tells the cause. It says what to do about the cause, and shows the history
+    /// of the guest. Root sees more: debugfs has the states of resets and the history of the
+    /// guest, and only root may see which program uses a mediated device. The journal, or
+    /// the kernel's own buffer, has the messages. apmap names what the loaded driver cannot
+    /// tell.
+    #[command(after_long_help = WHY_HELP)]
+    Why(WhyArgs),
+    /// Print all that apmap reads, for --sysfs on another machine
+    ///
+    /// That is the state of the AP bus and of vfio_ap in sysfs, the driver's reports in
+    /// debugfs and its messages, the programs that use mediated devices, and the versions of
+    /// the driver and the kernel. It contains no keys, and nothing of guests but the numbers
+    /// of their queues. Record as root: others may not read all of it.
     Record,
+}
+
+/// The subject of a question.
+#[derive(Args)]
+pub struct WhyArgs {
+    /// A queue such as 02.0001, or a mediated device: its letter in the picture, its UUID or
+    /// the beginning of the UUID
+    pub subject: Subject,
+    /// Print JSON
+    #[arg(short, long)]
+    pub json: bool,
+    /// Columns to write in, instead of those of the terminal
+    #[arg(long, value_name = "COLUMNS")]
+    pub width: Option<usize>,
 }
 
 /// The request.
@@ -138,6 +184,9 @@ pub struct PlanArgs {
     /// Unassign the other queues, and with --control the other control domains
     #[arg(long)]
     pub only: bool,
+    /// Agree that the host's own drivers lose queues that are not asked for
+    #[arg(long)]
+    pub take_others: bool,
     /// The method to take queues from the host's drivers
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub by: By,

@@ -10,9 +10,11 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use vfio_ap_core::mask::{Apid, Apqi, Apqn, Mask};
 
-use crate::explain::{self, Cause, Owner, Share};
-use crate::host::{Adapter, Host, Rules};
+use crate::explain::{self, Cause, Owner, Share, Trouble};
+use crate::host::{Host, Mdev};
+use crate::json;
 use crate::names;
+use crate::report::User;
 
 const TITLE: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -45,6 +47,8 @@ fn sign(owner: Owner) -> String {
             match share {
                 Share::InUse => letter,
                 Share::Ready => letter.to_lowercase(),
+                Share::Broken { in_use: true } => letter + "x",
+                Share::Broken { in_use: false } => letter.to_lowercase() + "x",
                 Share::Missing => letter.to_lowercase() + "!",
                 Share::Filtered => letter.to_lowercase() + "-",
                 Share::NotInHost => letter.to_lowercase() + "~",
@@ -60,7 +64,7 @@ fn style(owner: Owner) -> Style {
         Owner::Host => QUIET,
         Owner::Unbound => colour(AnsiColor::Red),
         Owner::Free => colour(AnsiColor::Green),
-        Owner::Mdev(_, Share::Missing) => colour(AnsiColor::Red).bold(),
+        Owner::Mdev(_, Share::Missing | Share::Broken { .. }) => colour(AnsiColor::Red).bold(),
         Owner::Mdev(_, Share::Filtered) => colour(AnsiColor::Yellow),
         Owner::Mdev(place, share) => {
             let style = colour(MDEVS[place % MDEVS.len()]);
@@ -88,9 +92,8 @@ impl Column {
 
 /// Draws a host.
 pub fn draw(host: &Host, layout: &Layout) -> String {
-    let rules = host.rules(Mask::EMPTY, Mask::EMPTY);
     let (apm, aqm) = extent(host);
-    let columns = columns(host, &rules, apm, aqm, layout.all);
+    let columns = columns(host, apm, aqm, layout.all);
     let mut out = String::new();
 
     let line = |out: &mut String, title: &str, text: &str| {
@@ -100,6 +103,7 @@ pub fn draw(host: &Host, layout: &Layout) -> String {
             wrap(text, layout.width, 20)
         );
     };
+    line(&mut out, "Driver", &driver(host));
     line(&mut out, "Host configuration", &names::matrix(&host.config));
     line(&mut out, "Not the host's own", &not_the_hosts(host));
     out.push('\n');
@@ -111,8 +115,22 @@ pub fn draw(host: &Host, layout: &Layout) -> String {
         out.push('\n');
         legend(&mut out, host, &columns, layout.width);
     }
-    mdevs(&mut out, host, &rules, layout.width);
+    mdevs(&mut out, host, layout.width);
     out
+}
+
+/// Which driver there is, in which kernel.
+pub fn driver(host: &Host) -> String {
+    let mut text = match (&host.version, json::driver(host)) {
+        (_, None) => "vfio_ap is not loaded".into(),
+        (Some(version), _) => format!("vfio_ap in Rust, version {version}"),
+        (None, Some("c")) => "vfio_ap in C".into(),
+        (None, Some(_)) => "vfio_ap in Rust".into(),
+    };
+    if let Some(kernel) = &host.kernel {
+        text += &format!(", Linux {kernel}");
+    }
+    text
 }
 
 /// The adapters and domains that there is something to show of.
@@ -132,13 +150,13 @@ fn extent(host: &Host) -> (Mask<Apid>, Mask<Apqi>) {
     (apm, aqm)
 }
 
-fn columns(host: &Host, rules: &Rules, apm: Mask<Apid>, aqm: Mask<Apqi>, all: bool) -> Vec<Column> {
+fn columns(host: &Host, apm: Mask<Apid>, aqm: Mask<Apqi>, all: bool) -> Vec<Column> {
     let domains: Vec<(u8, Vec<Owner>)> = aqm
         .iter()
         .map(|apqi| {
             let cells = apm
                 .iter()
-                .map(|apid| explain::owner(host, rules, Apqn::new(apid, apqi)));
+                .map(|apid| explain::owner(host, Apqn::new(apid, apqi)));
             (apqi.0, cells.collect())
         })
         .collect();
@@ -185,16 +203,10 @@ fn not_the_hosts(host: &Host) -> String {
 fn label(host: &Host, apid: Apid) -> String {
     let mut label = format!("{:02x}", apid.0);
     match host.adapters.get(&apid) {
-        Some(Adapter {
-            kind,
-            configured,
-            checkstopped,
-        }) => {
-            label += &format!(" {kind}");
-            if *checkstopped {
-                label += " check stop";
-            } else if !configured {
-                label += " deconfigured";
+        Some(adapter) => {
+            label += &format!(" {}", adapter.kind);
+            if let Some(trouble) = Trouble::of(adapter) {
+                label += &format!(" {}", trouble.text());
             }
         }
         None if host.config.apm.contains(apid) => label += " not found",
@@ -275,6 +287,8 @@ fn legend(out: &mut String, host: &Host, columns: &[Column], width: usize) {
         Owner::Mdev(_, share) => match share {
             Share::InUse => "in use by the guest of that mdev",
             Share::Ready => "of that mdev, no guest has it now",
+            Share::Broken { in_use: true } => "in use by the guest of that mdev, and does not work",
+            Share::Broken { in_use: false } => "of that mdev, and does not work",
             Share::Missing => "missing: keeps its adapter from the guest",
             Share::Filtered => "kept from the guest with its adapter",
             Share::NotInHost => "assigned, but not in the host configuration",
@@ -282,12 +296,14 @@ fn legend(out: &mut String, host: &Host, columns: &[Column], width: usize) {
         .into(),
     };
     // The first cell of each kind stands for all of them.
-    let kinds: [fn(Owner) -> bool; 8] = [
+    let kinds: [fn(Owner) -> bool; 10] = [
         |owner| owner == Owner::Host,
         |owner| owner == Owner::Free,
         |owner| owner == Owner::Unbound,
         |owner| matches!(owner, Owner::Mdev(_, Share::InUse)),
         |owner| matches!(owner, Owner::Mdev(_, Share::Ready)),
+        |owner| matches!(owner, Owner::Mdev(_, Share::Broken { in_use: true })),
+        |owner| matches!(owner, Owner::Mdev(_, Share::Broken { in_use: false })),
         |owner| matches!(owner, Owner::Mdev(_, Share::Missing)),
         |owner| matches!(owner, Owner::Mdev(_, Share::Filtered)),
         |owner| matches!(owner, Owner::Mdev(_, Share::NotInHost)),
@@ -314,7 +330,7 @@ fn legend(out: &mut String, host: &Host, columns: &[Column], width: usize) {
     out.push('\n');
 }
 
-fn mdevs(out: &mut String, host: &Host, rules: &Rules, width: usize) {
+fn mdevs(out: &mut String, host: &Host, width: usize) {
     for (place, mdev) in host.mdevs.iter().enumerate() {
         let ready = Owner::Mdev(place, Share::InUse);
         let style = style(ready);
@@ -323,11 +339,7 @@ fn mdevs(out: &mut String, host: &Host, rules: &Rules, width: usize) {
             out,
             "\n{style}{letter}{style:#}  {TITLE}{}{TITLE:#}  {}",
             mdev.uuid,
-            if mdev.in_use {
-                "in use by a guest"
-            } else {
-                "not in use"
-            }
+            use_of(mdev)
         );
         let mut item = |title: &str, text: &str| {
             let _ = writeln!(out, "   {title:<9} {}", wrap(text, width, 13));
@@ -335,6 +347,20 @@ fn mdevs(out: &mut String, host: &Host, rules: &Rules, width: usize) {
         item("assigned", &names::matrix(&mdev.assigned));
         if mdev.guest != mdev.assigned {
             item("guest", &names::matrix(&mdev.guest));
+        }
+        match mdev.user {
+            Some(User::Guest) if !mdev.has_queues() => item("no queues", "the guest has none"),
+            Some(User::Leaving) => item("leaving", "the guest has been asked to give it back"),
+            None => item("use", "root may see whether a guest uses it"),
+            _ => {}
+        }
+        for (apid, trouble) in explain::broken(host, mdev) {
+            let text = format!(
+                "adapter {:02x}: {}, the guest keeps it and requests to it fail",
+                apid.0,
+                trouble.text()
+            );
+            item("no use", &text);
         }
         let domains = mdev.assigned.aqm - host.config.aqm;
         if !domains.is_empty() {
@@ -344,7 +370,7 @@ fn mdevs(out: &mut String, host: &Host, rules: &Rules, width: usize) {
             );
             item("not there", &text);
         }
-        let filtered: Vec<(u8, String)> = explain::filtered(host, rules, mdev)
+        let filtered: Vec<(u8, String)> = explain::filtered(host, mdev)
             .iter()
             .map(|filtered| match &filtered.cause {
                 Cause::Missing(queues) => (filtered.apid.0, by_reason(queues)),
@@ -364,8 +390,17 @@ fn mdevs(out: &mut String, host: &Host, rules: &Rules, width: usize) {
     }
 }
 
+/// Whether a guest uses a mediated device.
+fn use_of(mdev: &Mdev) -> &'static str {
+    match mdev.user {
+        Some(User::Guest | User::Leaving) => "in use by a guest",
+        Some(User::Nobody) => "not in use",
+        None => "use not known",
+    }
+}
+
 /// Queues that are missing for the same reason are named together.
-fn by_reason(queues: &[(Apqn, explain::Reason)]) -> String {
+pub fn by_reason(queues: &[(Apqn, explain::Reason)]) -> String {
     let mut parts = Vec::new();
     for same in queues.chunk_by(|(_, a), (_, b)| a == b) {
         let names = names::queues(same.iter().map(|(apqn, _)| apqn));
@@ -375,7 +410,7 @@ fn by_reason(queues: &[(Apqn, explain::Reason)]) -> String {
 }
 
 /// Breaks a text between words; lines after the first begin at column `indent`.
-fn wrap(text: &str, width: usize, indent: usize) -> String {
+pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut lines = String::new();
     let mut used = indent;
     for word in text.split(' ') {

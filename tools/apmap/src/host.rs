@@ -4,7 +4,9 @@
 //! Owns the layout of sysfs and the meaning of its files. Other modules draw conclusions,
 //! mostly with the driver's functional core.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use uuid::Uuid;
@@ -13,7 +15,8 @@ use vfio_ap_core::matrix::{self, Limits, Matrix};
 use vfio_ap_core::queues::{self, Instructions, Queues, response};
 use vfio_ap_core::text;
 
-use crate::sysfs::Sysfs;
+use crate::report::{DEBUGFS, Report, User};
+use crate::sysfs::{Access, Openers, PROC, Sysfs};
 
 /// The AP bus, below the root of sysfs.
 pub const BUS: &str = "bus/ap";
@@ -21,6 +24,9 @@ pub const BUS: &str = "bus/ap";
 pub const MATRIX: &str = "devices/vfio_ap/matrix";
 /// The driver that hands queues to guests.
 pub const VFIO_AP: &str = "vfio_ap";
+
+/// Where the files are that users of VFIO open.
+const VFIO: &str = "/dev/vfio";
 
 /// The C driver shows no more of a long text than fits into a page.
 const PAGE: usize = 4095;
@@ -44,6 +50,21 @@ pub struct Host {
     pub mdevs: Vec<Mdev>,
     /// What the driver `vfio_ap` says it can do; none if it is not loaded.
     pub vfio_ap: Option<String>,
+    /// The version of the driver in Rust; the C driver has none.
+    pub version: Option<String>,
+    /// The release of the kernel.
+    pub kernel: Option<String>,
+    /// When the machine has started, and what time it is, in seconds since 1970.
+    pub clock: Option<Clock>,
+}
+
+/// The times that others are counted from, in seconds since 1970.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    /// When the machine has started.
+    pub booted: i64,
+    /// Now.
+    pub now: i64,
 }
 
 /// An adapter.
@@ -74,8 +95,23 @@ pub struct Mdev {
     pub assigned: Matrix,
     /// What its guest has, or would have.
     pub guest: Matrix,
-    /// A guest has queues of it now.
-    pub in_use: bool,
+    /// Who uses it; none if that is not known.
+    pub user: Option<User>,
+    /// The program that uses it.
+    pub process: Option<Process>,
+    /// What the driver tells in debugfs.
+    pub report: Option<Report>,
+    /// What it tells is for others only.
+    pub is_report_denied: bool,
+}
+
+/// A process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// The name of its program, of which the kernel keeps 15 characters.
+    pub name: String,
 }
 
 /// All queues that vfio_ap has are taken for usable: what it knows about their
@@ -151,11 +187,18 @@ impl Host {
             queues,
             mdevs: Vec::new(),
             vfio_ap: sysfs.text(&format!("{MATRIX}/features"))?,
+            version: trimmed(sysfs.text(&format!("module/{VFIO_AP}/version"))?),
+            kernel: match sysfs.restricted(&format!("{PROC}/sys/kernel/osrelease"))? {
+                Access::Text(text) => trimmed(Some(text)),
+                _ => None,
+            },
+            clock: Clock::read(sysfs)?,
         };
         let rules = host.rules(Mask::EMPTY, Mask::EMPTY);
+        let openers = OnceCell::new();
         for name in sysfs.names(MATRIX)? {
             if let Ok(uuid) = name.parse() {
-                let mdev = host.read_mdev(sysfs, uuid, &rules)?;
+                let mdev = host.read_mdev(sysfs, uuid, &rules, &openers)?;
                 host.mdevs.extend(mdev);
             }
         }
@@ -163,7 +206,13 @@ impl Host {
     }
 
     /// Reads a mediated device; it may have gone in the meantime.
-    fn read_mdev(&self, sysfs: &Sysfs, uuid: Uuid, rules: &Rules) -> Result<Option<Mdev>> {
+    fn read_mdev(
+        &self,
+        sysfs: &Sysfs,
+        uuid: Uuid,
+        rules: &Rules,
+        openers: &OnceCell<Openers>,
+    ) -> Result<Option<Mdev>> {
         let attribute = |name: &str| sysfs.text(&format!("{MATRIX}/{uuid}/{name}"));
         let assigned = if let Some(config) = attribute("ap_config")? {
             text::parse_matrix(config.as_bytes())
@@ -192,16 +241,62 @@ impl Host {
         } else {
             permitted
         };
-        let in_use = self
-            .queues
-            .iter()
-            .any(|(apqn, queue)| queue.in_use && assigned.has_queue(*apqn));
-        Ok(Some(Mdev {
+        let report = sysfs.restricted(&format!("{DEBUGFS}/{uuid}"))?;
+        let mut mdev = Mdev {
             uuid,
             assigned,
             guest,
-            in_use,
-        }))
+            user: None,
+            process: None,
+            is_report_denied: report == Access::Denied,
+            report: match report {
+                Access::Text(text) => Report::parse(&text),
+                _ => None,
+            },
+        };
+        mdev.user = self.user(&mdev);
+        if mdev.user.is_none() {
+            // Nothing else tells of a guest that has lost all its queues.
+            let openers = openers.get_or_init(|| sysfs.openers(Path::new(VFIO)));
+            mdev.process = process(sysfs, &mdev.uuid, openers)?;
+            mdev.user = match &mdev.process {
+                Some(_) => Some(User::Guest),
+                None => openers.is_complete.then_some(User::Nobody),
+            };
+        }
+        Ok(Some(mdev))
+    }
+
+    /// Who uses a mediated device, as far as the drivers tell.
+    fn user(&self, mdev: &Mdev) -> Option<User> {
+        if let Some(report) = &mdev.report {
+            return Some(report.user);
+        }
+        let mut is_known = false;
+        for (apqn, queue) in &self.queues {
+            if queue.in_use && mdev.assigned.has_queue(*apqn) {
+                return Some(User::Guest);
+            }
+            is_known |= queue.is_with_vfio_ap() && mdev.guest.has_queue(*apqn);
+        }
+        is_known.then_some(User::Nobody)
+    }
+
+    /// Finds the program that uses a mediated device.
+    pub fn find_process(&mut self, sysfs: &Sysfs, place: usize) -> Result<()> {
+        let mdev = &mut self.mdevs[place];
+        if mdev.process.is_none() && mdev.user != Some(User::Nobody) {
+            let openers = sysfs.openers(Path::new(VFIO));
+            mdev.process = process(sysfs, &mdev.uuid, &openers)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the driver is loaded, and is the one in C.
+    pub fn is_c(&self) -> bool {
+        self.vfio_ap.is_some()
+            && self.version.is_none()
+            && self.mdevs.iter().all(|mdev| mdev.report.is_none())
     }
 
     /// The rules by which the driver decides what guests may have, applied to the
@@ -232,6 +327,70 @@ impl Host {
     pub fn is_reserved(&self, apqn: Apqn) -> bool {
         self.apmask.contains(apqn.apid) && self.aqmask.contains(apqn.apqi)
     }
+}
+
+impl Mdev {
+    /// Whether a guest uses it, for all that is known.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self.user, Some(User::Guest | User::Leaving))
+    }
+
+    /// Whether there is a queue that a guest has, or would have.
+    pub fn has_queues(&self) -> bool {
+        !self.guest.apm.is_empty() && !self.guest.aqm.is_empty()
+    }
+}
+
+impl Clock {
+    fn read(sysfs: &Sysfs) -> Result<Option<Self>> {
+        const BOOTED: &str = "btime ";
+
+        let stat = sysfs.restricted_part(&format!("{PROC}/stat"), |text| {
+            let line = text.lines().find(|line| line.starts_with(BOOTED));
+            line.unwrap_or_default().to_owned()
+        })?;
+        let uptime = sysfs.restricted(&format!("{PROC}/uptime"))?;
+        let (Access::Text(stat), Access::Text(uptime)) = (stat, uptime) else {
+            return Ok(None);
+        };
+        let booted = stat
+            .strip_prefix(BOOTED)
+            .and_then(|text| text.trim().parse().ok());
+        let elapsed = uptime
+            .split('.')
+            .next()
+            .and_then(|text| text.parse::<i64>().ok());
+        Ok(booted.zip(elapsed).map(|(booted, elapsed)| Self {
+            booted,
+            now: booted + elapsed,
+        }))
+    }
+}
+
+/// The program that has a mediated device open, by its group or by itself.
+fn process(sysfs: &Sysfs, uuid: &Uuid, openers: &Openers) -> Result<Option<Process>> {
+    let mdev = format!("{MATRIX}/{uuid}");
+    let mut files = Vec::new();
+    if let Some(group) = sysfs.link(&format!("{mdev}/iommu_group"))? {
+        files.push(Path::new(VFIO).join(group));
+    }
+    for name in sysfs.names(&format!("{mdev}/vfio-dev"))? {
+        // Remembered, so that a recording has the name.
+        sysfs.text(&format!("{mdev}/vfio-dev/{name}/dev"))?;
+        files.push(Path::new(VFIO).join("devices").join(name));
+    }
+    let Some((pid, _)) = openers.found.iter().find(|(_, file)| files.contains(file)) else {
+        return Ok(None);
+    };
+    let name = match sysfs.restricted(&format!("{PROC}/{pid}/comm"))? {
+        Access::Text(name) => name.trim().to_owned(),
+        _ => "?".into(),
+    };
+    Ok(Some(Process { pid: *pid, name }))
+}
+
+fn trimmed(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned())
 }
 
 impl Adapter {

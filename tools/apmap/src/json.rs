@@ -4,12 +4,13 @@
 
 use serde::Serialize;
 use uuid::Uuid;
-use vfio_ap_core::mask::{Apqn, Mask};
+use vfio_ap_core::mask::Apqn;
 use vfio_ap_core::matrix::{Matrix, QueueSet};
 
-use crate::explain::{self, Cause, Owner, Share};
+use crate::explain::{self, Cause, Owner, Share, Trouble};
 use crate::host::Host;
 use crate::names;
+use crate::report::User;
 
 /// A matrix.
 #[derive(Serialize)]
@@ -33,6 +34,10 @@ impl From<&Matrix> for Sets {
 #[derive(Serialize)]
 pub struct Map<'a> {
     vfio_ap_loaded: bool,
+    /// `rust` or `c`; none if it is not loaded.
+    vfio_ap_driver: Option<&'static str>,
+    vfio_ap_version: Option<&'a str>,
+    kernel: Option<&'a str>,
     host_configuration: Sets,
     /// The masks of the bus: the host's own drivers get what is in both.
     apmask: Vec<u8>,
@@ -57,6 +62,8 @@ struct Queue<'a> {
     adapter: u8,
     domain: u8,
     state: &'static str,
+    /// What is the matter with its adapter, if it is there.
+    trouble: Option<&'static str>,
     driver: Option<&'a str>,
     driver_override: Option<&'a str>,
     mdev: Option<Uuid>,
@@ -67,9 +74,13 @@ struct Mdev {
     letter: String,
     uuid: Uuid,
     in_use: bool,
+    /// `nobody`, `guest`, `guest, asked to leave` or `unknown`.
+    user: &'static str,
     assigned: Sets,
     guest: Sets,
     filtered: Vec<Filtered>,
+    /// The adapters that the guest has, and that do not work.
+    trouble: Vec<Broken>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +88,12 @@ struct Filtered {
     adapter: u8,
     reason: &'static str,
     queues: Vec<Missing>,
+}
+
+#[derive(Serialize)]
+struct Broken {
+    adapter: u8,
+    trouble: &'static str,
 }
 
 #[derive(Serialize)]
@@ -92,18 +109,33 @@ fn state(owner: Owner) -> &'static str {
         Owner::Unbound => "unbound",
         Owner::Host => "host",
         Owner::Free => "free",
-        Owner::Mdev(_, Share::InUse) => "in use",
-        Owner::Mdev(_, Share::Ready) => "assigned",
+        Owner::Mdev(_, Share::InUse | Share::Broken { in_use: true }) => "in use",
+        Owner::Mdev(_, Share::Ready | Share::Broken { in_use: false }) => "assigned",
         Owner::Mdev(_, Share::Missing) => "missing",
         Owner::Mdev(_, Share::Filtered) => "filtered",
         Owner::Mdev(_, Share::NotInHost) => "not in host",
     }
 }
 
+/// One word for who uses a mediated device.
+pub fn user(user: Option<User>) -> &'static str {
+    match user {
+        Some(User::Nobody) => "nobody",
+        Some(User::Guest) => "guest",
+        Some(User::Leaving) => "guest, asked to leave",
+        None => "unknown",
+    }
+}
+
+/// One word for the driver that is loaded.
+pub fn driver(host: &Host) -> Option<&'static str> {
+    host.vfio_ap.as_ref()?;
+    Some(if host.is_c() { "c" } else { "rust" })
+}
+
 impl<'a> Map<'a> {
     /// Describes a host.
     pub fn new(host: &'a Host) -> Self {
-        let rules = host.rules(Mask::EMPTY, Mask::EMPTY);
         let mut names: Vec<Apqn> = host.queues.keys().copied().collect();
         for mdev in &host.mdevs {
             // Also those that are assigned and not there.
@@ -117,7 +149,12 @@ impl<'a> Map<'a> {
                 queue: apqn.to_string(),
                 adapter: apqn.apid.0,
                 domain: apqn.apqi.0,
-                state: state(explain::owner(host, &rules, apqn)),
+                state: state(explain::owner(host, apqn)),
+                trouble: host
+                    .adapters
+                    .get(&apqn.apid)
+                    .and_then(Trouble::of)
+                    .map(Trouble::text),
                 driver: queue.and_then(|queue| queue.driver.as_deref()),
                 driver_override: queue.and_then(|queue| queue.driver_override.as_deref()),
                 mdev: host.owner(apqn).map(|(_, mdev)| mdev.uuid),
@@ -132,16 +169,27 @@ impl<'a> Map<'a> {
         let mdevs = host.mdevs.iter().enumerate().map(|(place, mdev)| Mdev {
             letter: names::letter(place),
             uuid: mdev.uuid,
-            in_use: mdev.in_use,
+            in_use: mdev.is_in_use(),
+            user: user(mdev.user),
             assigned: (&mdev.assigned).into(),
             guest: (&mdev.guest).into(),
-            filtered: explain::filtered(host, &rules, mdev)
+            filtered: explain::filtered(host, mdev)
                 .iter()
                 .map(Filtered::new)
+                .collect(),
+            trouble: explain::broken(host, mdev)
+                .iter()
+                .map(|(apid, trouble)| Broken {
+                    adapter: apid.0,
+                    trouble: trouble.text(),
+                })
                 .collect(),
         });
         Self {
             vfio_ap_loaded: host.vfio_ap.is_some(),
+            vfio_ap_driver: driver(host),
+            vfio_ap_version: host.version.as_deref(),
+            kernel: host.kernel.as_deref(),
             host_configuration: (&host.config).into(),
             apmask: names::ids(host.apmask),
             aqmask: names::ids(host.aqmask),

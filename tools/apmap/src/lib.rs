@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The host's matrix of AP adapters and domains.
 //!
-//! `sysfs` reads files, `host` interprets them, `explain` finds reasons, `draw` and `json`
-//! produce output, `request` and `plan` make plans, and `watch` waits for changes.
+//! `sysfs` reads files, `report` and `journal` interpret what the driver tells, `host` interprets the
+//! rest, `explain` and `why` find reasons, `draw` and `json` produce output, `request` and `plan` make
+//! plans, and `watch` waits for changes.
 
 pub mod cli;
 pub mod draw;
 pub mod explain;
 pub mod host;
+pub mod journal;
 pub mod json;
 pub mod names;
 pub mod plan;
+pub mod report;
 pub mod request;
 pub mod sysfs;
 pub mod watch;
+pub mod why;

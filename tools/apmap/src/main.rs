@@ -21,9 +21,10 @@ use apmap::json::Map;
 use apmap::plan::Plan;
 use apmap::sysfs::Sysfs;
 use apmap::watch::Uevents;
+use apmap::why::{self, Why};
 
-/// A plan has an obstacle.
-const IN_THE_WAY: u8 = 1;
+/// A plan has an obstacle, or something is missing.
+const NOT_ALL: u8 = 1;
 /// The host could not be read. (2 is for mistakes on the command line.)
 const FAILED: u8 = 3;
 
@@ -72,11 +73,21 @@ fn run(cli: &Cli) -> Result<u8> {
             } else {
                 print(&plan.to_string())?;
             }
-            Ok(if plan.is_clear() { 0 } else { IN_THE_WAY })
+            Ok(if plan.is_clear() { 0 } else { NOT_ALL })
+        }
+        Some(Command::Why(args)) => {
+            let sysfs = Sysfs::open(root)?;
+            let why = Why::new(&sysfs, &mut Host::read(&sysfs)?, &args.subject)?;
+            if args.json {
+                print(&pretty(&why)?)?;
+            } else {
+                print(&why.text(width(args.width)))?;
+            }
+            Ok(if why.is_well() { 0 } else { NOT_ALL })
         }
         Some(Command::Record) => {
             let sysfs = Sysfs::open(root)?;
-            Host::read(&sysfs)?;
+            why::read_all(&sysfs)?;
             print(&sysfs.recording()?)?;
             Ok(0)
         }
@@ -108,16 +119,18 @@ fn picture(host: &Host, args: &MapArgs) -> String {
 }
 
 fn layout(args: &MapArgs) -> Layout {
-    let width = args
-        .width
-        .unwrap_or_else(|| match terminal_size::terminal_size() {
-            Some((width, _)) => width.0.into(),
-            None => 80,
-        });
     Layout {
-        width,
+        width: width(args.width),
         all: args.all,
     }
+}
+
+/// The columns that are asked for, or those of the terminal.
+fn width(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| match terminal_size::terminal_size() {
+        Some((width, _)) => width.0.into(),
+        None => 80,
+    })
 }
 
 /// Shows the host again whenever it looks different.

@@ -15,7 +15,8 @@ use vfio_ap_core::mask::{Apqn, Mask};
 use vfio_ap_core::matrix::{Matrix, QueueSet};
 
 use crate::cli::PlanArgs;
-use crate::explain::{self, Cause, Reason};
+use crate::draw;
+use crate::explain::{self, Cause, Filtered, Reason, Trouble};
 use crate::host::{BUS, Host, MATRIX, VFIO_AP};
 use crate::json::Sets;
 use crate::names;
@@ -24,10 +25,19 @@ use crate::request::By;
 /// An obstacle.
 #[derive(Serialize)]
 pub struct Obstacle {
-    /// The kernel would refuse a write for that; without it only a part of what is asked
-    /// for is missing.
+    /// The kernel would refuse a write for that.
     refused: bool,
+    /// The host loses what nobody has asked for, and nobody has agreed to that. Without
+    /// this and `refused`, only a part of what is asked for is missing.
+    unasked: bool,
     text: String,
+}
+
+impl Obstacle {
+    /// Nothing must be done as long as this stands in the way.
+    fn stops(&self) -> bool {
+        self.refused || self.unasked
+    }
 }
 
 /// One thing to do.
@@ -52,6 +62,8 @@ pub struct Plan {
     mdev: Uuid,
     asked: Vec<String>,
     obstacles: Vec<Obstacle>,
+    /// What comes to the guest by itself, when the host gets it.
+    later: Vec<String>,
     notes: Vec<String>,
     steps: Vec<Step>,
     guest: Sets,
@@ -82,10 +94,13 @@ struct Planner<'a> {
     /// Its place in the list, if it is there.
     place: Option<usize>,
     asked: BTreeSet<Apqn>,
+    /// What the host's own drivers lose.
+    taken: BTreeSet<Apqn>,
     /// What is assigned now, and what has to be.
     old: Matrix,
     new: Matrix,
     obstacles: Vec<Obstacle>,
+    later: Vec<String>,
     notes: Vec<String>,
     steps: Vec<Step>,
 }
@@ -111,9 +126,11 @@ impl<'a> Planner<'a> {
             uuid,
             place,
             asked,
+            taken: BTreeSet::new(),
             old,
             new,
             obstacles: Vec::new(),
+            later: Vec::new(),
             notes: Vec::new(),
             steps: Vec::new(),
         }
@@ -124,6 +141,7 @@ impl<'a> Planner<'a> {
         self.check_conflicts();
         self.note_what_comes_and_goes();
         self.take_from_host(args.by);
+        self.check_consent(args.take_others);
         self.assign();
         let outcome = self.outcome();
         Plan {
@@ -138,6 +156,7 @@ impl<'a> Planner<'a> {
                 }
             ),
             obstacles: self.obstacles,
+            later: self.later,
             notes: self.notes,
             steps: self.steps,
             guest: (&outcome).into(),
@@ -148,6 +167,7 @@ impl<'a> Planner<'a> {
     fn refused(&mut self, text: String) {
         self.obstacles.push(Obstacle {
             refused: true,
+            unasked: false,
             text,
         });
     }
@@ -155,6 +175,7 @@ impl<'a> Planner<'a> {
     fn missing(&mut self, text: String) {
         self.obstacles.push(Obstacle {
             refused: false,
+            unasked: false,
             text,
         });
     }
@@ -197,7 +218,7 @@ impl<'a> Planner<'a> {
                     "{} assigned to mdev {}{}: unassign there first",
                     is_are(&queues),
                     names::mdev(place, &other.uuid),
-                    if other.in_use {
+                    if other.is_in_use() {
                         ", which a guest uses"
                     } else {
                         ""
@@ -226,21 +247,20 @@ impl<'a> Planner<'a> {
         if self.new != self.old
             && self
                 .place
-                .is_some_and(|place| self.host.mdevs[place].in_use)
+                .is_some_and(|place| self.host.mdevs[place].is_in_use())
         {
             self.notes
                 .push("a guest uses the mdev: this takes effect in it at once".into());
         }
         for (apid, adapter) in &self.host.adapters {
-            let state = match adapter {
-                adapter if adapter.checkstopped => "in check stop",
-                adapter if !adapter.configured => "deconfigured",
-                _ => continue,
+            let Some(trouble) = Trouble::of(adapter) else {
+                continue;
             };
             if self.new.apm.contains(*apid) {
                 self.notes.push(format!(
-                    "adapter {:02x} is {state}: it can be assigned, but does not work",
-                    apid.0
+                    "adapter {:02x} does not work ({}): it can be assigned all the same",
+                    apid.0,
+                    trouble.text()
                 ));
             }
         }
@@ -254,6 +274,12 @@ impl<'a> Planner<'a> {
             }
             _ => self.host.is_reserved(apqn),
         }
+    }
+
+    /// Whether one of the host's own drivers has a queue.
+    fn is_bound_by_host(&self, apqn: Apqn) -> bool {
+        let queue = self.host.queues.get(&apqn);
+        queue.is_some_and(|queue| queue.driver.is_some() && !queue.is_with_vfio_ap())
     }
 
     /// The steps that end with vfio_ap having all queues that the host has.
@@ -271,6 +297,8 @@ impl<'a> Planner<'a> {
             By::Masks => true,
             By::Override => false,
         };
+        let bound = hosts.iter().filter(|apqn| self.is_bound_by_host(**apqn));
+        self.taken = bound.copied().collect();
         if !hosts.is_empty() {
             if by_masks && !overridden.is_empty() {
                 self.refused(format!(
@@ -332,6 +360,27 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// What the host's own drivers lose has to be asked for, or agreed to.
+    fn check_consent(&mut self, is_given: bool) {
+        let unasked: Vec<Apqn> = self.taken.difference(&self.asked).copied().collect();
+        if unasked.is_empty() {
+            return;
+        }
+        let text = format!(
+            "the host's own drivers lose {} as well",
+            names::queues(&unasked)
+        );
+        if is_given {
+            self.notes.push(text);
+        } else {
+            self.obstacles.push(Obstacle {
+                refused: false,
+                unasked: true,
+                text: format!("{text}, which was not asked for: --take-others agrees to that"),
+            });
+        }
+    }
+
     /// Takes queues from the host's drivers by the mask that takes the fewest others.
     fn write_mask(&mut self, hosts: &BTreeSet<Apqn>) {
         let (mut apm, mut aqm) = (Mask::EMPTY, Mask::EMPTY);
@@ -345,7 +394,7 @@ impl<'a> Planner<'a> {
             let queues = self.host.queues.keys().copied();
             queues
                 .filter(|apqn| of(*apqn) && self.host.is_reserved(*apqn))
-                .filter(|apqn| !assigned.has_queue(*apqn))
+                .filter(|apqn| !assigned.has_queue(*apqn) && self.is_bound_by_host(*apqn))
                 .collect()
         };
         let with_adapters = others(&|apqn| apm.contains(apqn.apid));
@@ -360,12 +409,7 @@ impl<'a> Planner<'a> {
             names::ranges(&ids)
         );
         self.write(&why, format!("{BUS}/{file}"), without(&ids));
-        if !others.is_empty() {
-            self.notes.push(format!(
-                "{file} takes {} from the host's drivers as well",
-                names::queues(&others)
-            ));
-        }
+        self.taken.extend(others);
     }
 
     fn assign(&mut self) {
@@ -436,7 +480,7 @@ impl<'a> Planner<'a> {
             ("domains", names::ids(domains)),
         ] {
             if !ids.is_empty() {
-                self.missing(format!(
+                self.later.push(format!(
                     "{what} {} not in the host configuration: can be assigned, and come to the \
                      guest when the host gets them",
                     names::ranges(&ids)
@@ -455,12 +499,22 @@ impl<'a> Planner<'a> {
             ));
         }
         if let Some(place) = self.place {
-            let now = host.rules(Mask::EMPTY, Mask::EMPTY);
-            for filtered in explain::filtered(host, &now, &host.mdevs[place]) {
-                if matches!(filtered.cause, Cause::Withheld) && guest.apm.contains(filtered.apid) {
-                    guest.apm.remove(filtered.apid);
-                    let text = filtered.cause.text();
-                    self.missing(format!("adapter {:02x}: {text}", filtered.apid.0));
+            for Filtered { apid, cause } in explain::filtered(host, &host.mdevs[place]) {
+                // What the steps do nothing about.
+                let text = match &cause {
+                    Cause::Missing(queues) => draw::by_reason(queues),
+                    cause => cause.text().into(),
+                };
+                let stays = match &cause {
+                    Cause::Missing(queues) => queues.iter().any(|(_, reason)| {
+                        matches!(reason, Reason::NotReset | Reason::ResetFailed)
+                    }),
+                    Cause::Leaving | Cause::Withheld => true,
+                    Cause::NotInHost => false,
+                };
+                if stays && guest.apm.contains(apid) {
+                    guest.apm.remove(apid);
+                    self.missing(format!("adapter {:02x}: {text}", apid.0));
                 }
             }
         }
@@ -484,7 +538,8 @@ fn without(ids: &[u8]) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-/// A shell script. If the kernel would refuse a part of it, nothing of it is done.
+/// A shell script. If the kernel would refuse a part of it, or the host would lose more than
+/// was asked for, nothing of it is done.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# {}", self.title)?;
@@ -496,6 +551,7 @@ impl fmt::Display for Plan {
                     .map(|obstacle| &obstacle.text)
                     .collect::<Vec<_>>(),
             ),
+            ("Later:", self.later.iter().collect()),
             ("Note:", self.notes.iter().collect()),
         ] {
             if !texts.is_empty() {
@@ -506,14 +562,17 @@ impl fmt::Display for Plan {
             }
         }
         let refused = self.obstacles.iter().any(|obstacle| obstacle.refused);
-        let mark = if refused { "# " } else { "" };
+        let stopped = self.obstacles.iter().any(Obstacle::stops);
+        let mark = if stopped { "# " } else { "" };
         if refused {
             f.write_str("#\n# As it stands, the kernel would refuse a part of this:\n")?;
+        } else if stopped {
+            f.write_str("#\n# This is what would be done:\n")?;
         }
         let mut last = "";
         for Step { why, action } in &self.steps {
             if why != last {
-                writeln!(f, "{}# {why}", if refused { "# " } else { "\n" })?;
+                writeln!(f, "{}# {why}", if stopped { "# " } else { "\n" })?;
                 last = why;
             }
             match action {
@@ -524,7 +583,7 @@ impl fmt::Display for Plan {
         if self.steps.is_empty() {
             f.write_str("\n# There is nothing to do.\n")?;
         }
-        if !refused {
+        if !stopped {
             writeln!(f, "\n# A guest then has {}", names::matrix(&self.outcome))?;
         }
         Ok(())

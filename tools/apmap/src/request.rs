@@ -67,6 +67,29 @@ impl MdevName {
     }
 }
 
+/// What one can ask `apmap why` about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A queue.
+    Queue(Apqn),
+    /// A mediated device.
+    Mdev(MdevName),
+}
+
+impl FromStr for Subject {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('.') {
+            Some((apid, apqi)) => Ok(Self::Queue(Apqn::new(
+                Apid(parse_id(apid)?),
+                Apqi(parse_id(apqi)?),
+            ))),
+            None => text.parse().map(Self::Mdev),
+        }
+    }
+}
+
 /// All queues of some adapters and domains, as in `01-03,0a.0003`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueSet(Matrix);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The source of all data about a host: sysfs, or a recording.
+//! The source of all data about a host: sysfs with debugfs in it, procfs beside it, the kernel's
+//! messages, or a recording of all these.
 //!
 //! Owns the access to files, and remembers each file that was read. `apmap record` writes
 //! exactly these files. This module does not know their meaning.
@@ -8,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,35 @@ pub enum Entry {
     Text(String),
     /// A symbolic link, with the last component of what it refers to.
     Link(String),
+    /// A file or directory that only others may read.
+    Denied,
 }
 
+/// What there is to read.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Access {
+    /// This text.
+    Text(String),
+    /// No such file.
+    Absent,
+    /// Something that only others may read.
+    Denied,
+}
+
+/// The processes that have some files open.
+pub struct Openers {
+    /// The number of each process, and the file.
+    pub found: Vec<(u32, PathBuf)>,
+    /// All processes could be looked at.
+    pub is_complete: bool,
+}
+
+/// procfs, relative to the root of sysfs.
+pub const PROC: &str = "../proc";
+
 /// What was found under each path, which is relative to the root of sysfs.
+///
+/// The kernel's messages are under a name that is no path; see [`Sysfs::messages`].
 pub type Recording = BTreeMap<String, Entry>;
 
 enum Source {
@@ -82,6 +109,113 @@ impl Sysfs {
             })
     }
 
+    /// The text of a file that only some may read, such as one in debugfs.
+    pub fn restricted(&self, path: &str) -> Result<Access> {
+        self.restricted_part(path, |text| text)
+    }
+
+    /// As [`Self::restricted`], of which only a part is kept.
+    pub fn restricted_part(&self, path: &str, part: fn(String) -> String) -> Result<Access> {
+        let read = |file: &Path| match fs::read_to_string(file) {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(Entry::Denied),
+            text => text.map(part).map(Entry::Text),
+        };
+        Ok(match self.entry(path, read)? {
+            Some(Entry::Text(text)) => Access::Text(text),
+            Some(Entry::Denied) => Access::Denied,
+            _ => Access::Absent,
+        })
+    }
+
+    /// The kernel's messages, of which `read` knows where they are; see `journal`. They are
+    /// those of this machine, so there are none for the sysfs of another one.
+    pub fn messages(&self, read: impl FnOnce() -> io::Result<String>) -> Result<Access> {
+        const NAME: &str = "kernel messages";
+
+        let is_here = match &self.source {
+            Source::Directory(root) => root
+                .canonicalize()
+                .is_ok_and(|root| root == Path::new("/sys")),
+            Source::Recording(_) => true,
+        };
+        if !is_here {
+            return Ok(Access::Absent);
+        }
+        let entry = self.entry(NAME, |_| match read() {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(Entry::Denied),
+            text => text.map(Entry::Text),
+        });
+        Ok(match entry? {
+            Some(Entry::Text(text)) => Access::Text(text),
+            Some(Entry::Denied) => Access::Denied,
+            _ => Access::Absent,
+        })
+    }
+
+    /// The processes that have a file below `directory` open.
+    pub fn openers(&self, directory: &Path) -> Openers {
+        let mut openers = Openers {
+            found: Vec::new(),
+            is_complete: true,
+        };
+        match &self.source {
+            Source::Recording(recording) => {
+                for (path, entry) in recording {
+                    let Some(process) = process_of(path) else {
+                        continue;
+                    };
+                    match entry {
+                        Entry::Link(file) if Path::new(file).starts_with(directory) => {
+                            openers.found.push((process, file.into()));
+                        }
+                        Entry::Denied => openers.is_complete = false,
+                        _ => {}
+                    }
+                }
+                // A recording that was made without procfs tells nothing.
+                openers.is_complete &= recording.keys().any(|path| path.starts_with(PROC));
+            }
+            Source::Directory(root) => self.look_for_openers(root, directory, &mut openers),
+        }
+        openers
+    }
+
+    fn look_for_openers(&self, root: &Path, directory: &Path, openers: &mut Openers) {
+        let Ok(processes) = fs::read_dir(root.join(PROC)) else {
+            openers.is_complete = false;
+            return;
+        };
+        let processes =
+            processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        for process in processes {
+            let path = format!("{PROC}/{process}/fd");
+            let files = match fs::read_dir(root.join(&path)) {
+                Ok(files) => files,
+                // Processes end while one looks.
+                Err(e) if e.kind() != ErrorKind::PermissionDenied => continue,
+                Err(_) => {
+                    // One is enough to tell that not all could be looked at.
+                    if openers.is_complete {
+                        self.seen.borrow_mut().insert(path, Entry::Denied);
+                    }
+                    openers.is_complete = false;
+                    continue;
+                }
+            };
+            for file in files.flatten() {
+                let Ok(target) = fs::read_link(file.path()) else {
+                    continue;
+                };
+                if target.starts_with(directory) {
+                    let path = format!("{path}/{}", file.file_name().display());
+                    let link = Entry::Link(target.display().to_string());
+                    self.seen.borrow_mut().insert(path, link);
+                    openers.found.push((process, target));
+                }
+            }
+        }
+    }
+
     /// The name of what a link refers to; none if it does not exist.
     pub fn link(&self, path: &str) -> Result<Option<String>> {
         let read = |file: &Path| {
@@ -134,6 +268,17 @@ impl Sysfs {
             },
         }
     }
+}
+
+/// The number of the process that has the open file at `path`, or the open files.
+fn process_of(path: &str) -> Option<u32> {
+    let mut parts = Path::new(path.strip_prefix(PROC)?).components();
+    let process = parts.by_ref().find_map(|part| match part {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    })?;
+    let is_fd = parts.next() == Some(Component::Normal("fd".as_ref()));
+    is_fd.then(|| process.to_str()?.parse().ok()).flatten()
 }
 
 fn is_absence(error: &io::Error) -> bool {

@@ -12,6 +12,7 @@ fn run(command: &str) -> String {
     assert_eq!(words.next(), Some("apmap"));
     let output = Command::new(env!("CARGO_BIN_EXE_apmap"))
         .args(words)
+        .env("TZ", "UTC")
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr].concat();
@@ -54,4 +55,9 @@ fn pictures() {
 #[test]
 fn plans() {
     check("plan.md");
+}
+
+#[test]
+fn reasons() {
+    check("why.md");
 }

@@ -50,6 +50,11 @@ fn of_plan() {
 }
 
 #[test]
+fn of_why() {
+    check(&subcommand("why"), "apmap-why");
+}
+
+#[test]
 fn of_record() {
     check(&subcommand("record"), "apmap-record");
 }

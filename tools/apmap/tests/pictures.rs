@@ -122,7 +122,16 @@ fn colours() {
 /// A terminal would break longer lines, and `--watch` count them wrongly.
 #[test]
 fn no_line_is_longer_than_the_terminal_is_wide() {
-    let hosts = ["guests", "overrides", "trouble", "untouched"];
+    let hosts = [
+        "broken",
+        "emptied",
+        "emptied-c",
+        "emptied-user",
+        "guests",
+        "overrides",
+        "trouble",
+        "untouched",
+    ];
     let hosts =
         hosts.map(|name| Sysfs::open(&Path::new("tests/hosts").join(name).with_extension("json")));
     let hosts = hosts.map(|sysfs| Host::read(&sysfs.unwrap()).unwrap());

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the kernel has said about vfio_ap.
+//!
+//! Owns where kernel messages are found: in the journal, or else in the kernel's own buffer,
+//! which forgets the oldest.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::sysfs::{Access, Sysfs};
+
+/// A message of the kernel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Message {
+    /// In seconds since 1970.
+    pub time: i64,
+    /// What it says.
+    pub text: String,
+}
+
+/// The messages of vfio_ap since the machine has started; none if they cannot be read.
+pub fn read(sysfs: &Sysfs, booted: Option<i64>) -> Result<Option<Vec<Message>>> {
+    let text = sysfs.messages(|| match of_journal() {
+        Some(text) => Ok(text),
+        None => of_kernel(booted.unwrap_or(0)),
+    })?;
+    Ok(match text {
+        Access::Text(text) => Some(text.lines().filter_map(parse).collect()),
+        Access::Absent | Access::Denied => None,
+    })
+}
+
+/// `1764252192 vfio_ap_mdev …`
+fn parse(line: &str) -> Option<Message> {
+    let (time, text) = line.split_once(' ')?;
+    Some(Message {
+        time: time.parse().ok()?,
+        text: text.into(),
+    })
+}
+
+/// Whether it is of the driver. The kernel has some more to say about each mediated device.
+fn is_ours(text: &str) -> bool {
+    text.starts_with("vfio_ap") && !text.contains(" iommu group ")
+}
+
+/// The lines of the journal, if there is one that has any.
+fn of_journal() -> Option<String> {
+    let output = Command::new("journalctl")
+        .args(["--dmesg", "--quiet", "--no-pager", "--output=short-unix"])
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success() && !text.is_empty()).then(|| lines_of_journal(&text))
+}
+
+/// `1764252192.123456 host kernel: vfio_ap_mdev …`
+fn lines_of_journal(text: &str) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        let parts = line.split_once('.').zip(line.split_once(" kernel: "));
+        if let Some(((seconds, _), (_, text))) = parts.filter(|(_, (_, text))| is_ours(text)) {
+            lines += &format!("{seconds} {text}\n");
+        }
+    }
+    lines
+}
+
+/// What the kernel itself remembers.
+fn of_kernel(booted: i64) -> io::Result<String> {
+    let mut kmsg = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open("/dev/kmsg")?;
+    let mut lines = String::new();
+    let mut record = [0; 8192];
+    loop {
+        match kmsg.read(&mut record) {
+            Ok(0) => return Ok(lines),
+            Ok(length) => {
+                lines += &line_of_record(&String::from_utf8_lossy(&record[..length]), booted)
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(lines),
+            // What was to come next has been overwritten in the meantime.
+            Err(e) if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// `5,1234,98765432,-;vfio_ap_mdev …`, with microseconds since the start; more lines may
+/// follow.
+fn line_of_record(record: &str, booted: i64) -> String {
+    let line = record.lines().next().unwrap_or_default();
+    let Some((prefix, text)) = line.split_once(';').filter(|(_, text)| is_ours(text)) else {
+        return String::new();
+    };
+    let micros = prefix
+        .split(',')
+        .nth(2)
+        .and_then(|micros| micros.parse::<i64>().ok());
+    format!("{} {text}\n", booted + micros.unwrap_or(0) / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_found_in_both_places() {
+        let journal = "1764252192.123456 z16 kernel: vfio_ap_mdev aa: lost\n\
+                       1764252193.000000 z16 kernel: ap: other\n";
+        assert_eq!(
+            lines_of_journal(journal),
+            "1764252192 vfio_ap_mdev aa: lost\n"
+        );
+        let record = "6,1234,98765432,-;vfio_ap_mdev aa: lost\n SUBSYSTEM=mdev\n";
+        assert_eq!(line_of_record(record, 1000), "1098 vfio_ap_mdev aa: lost\n");
+        assert_eq!(line_of_record("6,1,2,-;ap: other\n", 1000), "");
+        assert_eq!(
+            parse("1098 vfio_ap_mdev aa: lost"),
+            Some(Message {
+                time: 1098,
+                text: "vfio_ap_mdev aa: lost".into()
+            })
+        );
+    }
+}
