@@ -4,8 +4,9 @@
 # This serves a debug kernel, which takes minutes to boot and to search for leaks. Scenarios that
 # need another machine, or expect trouble in the kernel, run alone. Scenarios about the tools take
 # very long there and are left out. killed-while-waiting is left out because its limit of one second
-# is too short there. stress has a machine of its own because the bus refuses masks after it: the
-# bus counts a driver_override forever if its queue has gone.
+# is too short there. stress, recreated-queue-of-the-host and unbind-in-a-scan have machines of their
+# own because the bus refuses masks after them: it counts a driver_override forever if its queue has
+# gone.
 #
 # It takes about an hour. --set FROM=NAME resumes a run at a scenario, and --set ONLY=NAME,NAME runs
 # only some.
@@ -25,7 +26,8 @@ is_for_this_machine() {
 # is_left_out NAME: succeed if NAME is no scenario, or is left out for a reason above.
 is_left_out() {
 	case $1 in
-	lib* | measure | demo | in-one-machine | apmap* | killed-while-waiting | stress) return 0 ;;
+	lib* | measure | demo | in-one-machine | apmap* | killed-while-waiting) return 0 ;;
+	stress | recreated-queue-of-the-host | unbind-in-a-scan) return 0 ;;
 	*) return 1 ;;
 	esac
 }
