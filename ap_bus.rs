@@ -46,7 +46,10 @@ use kernel::{
 use crate::{
     ap_bus::pqap::ConfigInfo,
     bindings as b,
-    linux::sysfs,
+    linux::{
+        sysfs,
+        versions, //
+    },
     matrix::{
         mask::{
             Apid,
@@ -215,12 +218,14 @@ impl<T: Driver> Adapter<T> {
         })
     }
 
-    extern "C" fn remove_callback(dev: *mut b::ap_device) {
+    extern "C" fn remove_callback(raw: *mut b::ap_device) {
         // SAFETY: As in `probe_callback`.
-        let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
+        let queue = unsafe { &*raw.cast::<Queue<device::CoreInternal<'_>>>() };
         let dev: &device::Device<device::CoreInternal<'_>> = queue.as_ref();
-        // SAFETY: `probe_callback` has set it; it is dropped after this callback.
+        // SAFETY: `probe_callback` has set it; it is dropped at the end of this callback or after it.
         T::unbound(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
+        // SAFETY: As above. Attributes have gone, and this is the last callback.
+        unsafe { versions::unbound::<QueueData<T::Data>>(&raw mut (*raw).device) };
     }
 
     extern "C" fn in_use_callback(apm: *mut ffi::c_ulong, aqm: *mut ffi::c_ulong) -> ffi::c_int {

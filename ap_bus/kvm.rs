@@ -140,7 +140,7 @@ impl Vcpu<'_> {
     /// Whether a guest address is that of memory.
     pub(crate) fn has_memory_at(&self, address: u64) -> bool {
         // SAFETY: By the type invariant: the memory slots are protected by `kvm->srcu`.
-        unsafe { b::kvm_s390_is_gpa_in_memslot((*self.0.as_ptr()).kvm, address) }
+        unsafe { b::vfio_ap_is_memory((*self.0.as_ptr()).kvm, address) }
     }
 
     /// The general registers, which user space has mapped, and may write to at any time.
