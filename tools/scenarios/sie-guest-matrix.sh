@@ -3,6 +3,7 @@
 #
 # The guest queries each queue over and over without being disturbed.
 # machine: adapter 1-3 cex8c ; apm = 0-3 ; aqm = 0-3
+# needs: iommufd
 
 # agree WHAT: the guest sees what the driver says that it has. (The driver also lists
 # adapters and domains that have nothing to go with, as "01." and ".0001".)

@@ -8,6 +8,7 @@
 # drivers: rust
 # machine: apm = 0,1
 # timeout: 90
+# needs: iommufd
 
 # taken_away BACKEND DEED: memory goes in the midst of it, and nothing of it is pinned.
 taken_away() {
