@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The AP bus seen from Rust.
+//! Abstractions of the AP bus, and of other interfaces of s390.
 //!
-//! Owns the registration of a driver for queues and the callbacks of the bus; asks the bus who may
-//! have a queue. Knows nothing about what the driver does with its queues.
+//! Owns the registration of a driver for queues, the callbacks of the bus, and the lock of the masks
+//! that reserve queues. The submodules are about s390, too: [`pqap`] has the PQAP instruction, [`kvm`]
+//! the virtual machines, [`debug_feature`] the debug feature, and [`matrix_device`] the parent of mdevs.
 //!
-//! This is the face of what is of s390: [`pqap`] has the instruction, [`kvm`] the side of a virtual
-//! machine, [`debug_feature`] the debug feature, [`matrix_device`] the device that is the parent of
-//! mdevs.
+//! Not supported: drivers for cards, and messages to queues.
 //!
 //! C header: `drivers/s390/crypto/ap_bus.h`, which is private to that directory.
 
@@ -25,6 +24,10 @@ use core::{
 use kernel::{
     bindings,
     device,
+    device_id::{
+        self,
+        RawDeviceId, //
+    },
     driver,
     error::{
         from_result,
@@ -58,7 +61,7 @@ use crate::{
     }, //
 };
 
-/// A queue on the bus.
+/// A queue device on the AP bus.
 ///
 /// # Invariants
 ///
@@ -70,17 +73,17 @@ pub(crate) struct Queue<Ctx: device::DeviceContext = device::Normal>(
 );
 
 impl<Ctx: device::DeviceContext> Queue<Ctx> {
-    /// Its name.
+    /// Returns the name of the queue.
     pub(crate) fn apqn(&self) -> Apqn {
         let device: *mut b::ap_device = self.0.get();
-        // SAFETY: By the type invariant; the number never changes.
+        // SAFETY: By the type invariant. The number of a queue does not change.
         let qid = unsafe { (*kernel::container_of!(device, b::ap_queue, ap_dev)).qid };
         // The upper half is unused.
         Apqn::from_raw(qid as u16)
     }
 }
 
-// SAFETY: `Queue` is transparent and does not depend on its context.
+// SAFETY: `Queue` is transparent, and its layout does not depend on the context.
 kernel::impl_device_context_deref!(unsafe { Queue });
 
 impl<Ctx: device::DeviceContext> AsRef<device::Device<Ctx>> for Queue<Ctx> {
@@ -90,7 +93,7 @@ impl<Ctx: device::DeviceContext> AsRef<device::Device<Ctx>> for Queue<Ctx> {
     }
 }
 
-/// What is kept with a queue while it is bound to a driver.
+/// The data of a queue that is bound to a driver.
 #[repr(transparent)]
 pub(crate) struct QueueData<D>(D);
 
@@ -104,72 +107,82 @@ impl<D> Deref for QueueData<D> {
 
 impl<D: 'static> sysfs::DeviceData for QueueData<D> {
     unsafe fn from_device<'a>(dev: *mut bindings::device) -> &'a Self {
-        // SAFETY: `probe_callback` has set it. The attributes of the driver come after that, and go
-        // before the data does.
+        // SAFETY: `probe_callback` has set the data. The attributes of the driver are added after that,
+        // and removed before the data is dropped.
         unsafe { Pin::<KBox<Self>>::borrow(bindings::dev_get_drvdata(dev)).get_ref() }
     }
 }
 
 /// A driver for queues.
 pub(crate) trait Driver {
-    /// What is kept with each bound queue.
+    /// The data of each bound queue.
     type Data: Send + Sync + 'static;
 
-    /// The attributes of a bound queue.
+    /// The types of queues that the driver supports.
+    const ID_TABLE: IdTable;
+
+    /// Returns the attributes of each bound queue.
     fn attributes() -> &'static sysfs::Groups<QueueData<Self::Data>>;
 
-    /// Prepares the data for a queue that is being bound. The last step that may fail.
-    fn prepare(queue: &Queue<device::Core<'_>>) -> Result<Self::Data>;
+    /// Called to bind a queue. Returns the data of the queue.
+    ///
+    /// # Errors
+    ///
+    /// An error means that the queue is not bound.
+    fn probe(queue: &Queue<device::Core<'_>>) -> Result<Self::Data>;
 
-    /// The queue is bound.
+    /// Called after [`Self::probe`] has succeeded, when the queue has its data.
     fn bound(data: &Self::Data);
 
-    /// The queue is being unbound. Its attributes are gone already.
-    fn unbound(data: &Self::Data);
+    /// Called to unbind a queue, after its attributes have been removed.
+    fn unbind(data: &Self::Data);
 
-    /// Whether queues may be reserved for the host's own drivers.
+    /// Called before queues are reserved for the host's own drivers, with [`lock_ap_attr`] held.
     ///
-    /// Called with [`lock_reservations`] held.
-    fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result;
+    /// # Errors
+    ///
+    /// An error means that one of the queues is in use, and that none are reserved.
+    fn in_use(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result;
 
-    /// A scan of the bus begins by finding that the host configuration has changed.
-    fn config_changed(config: &ConfigInfo);
+    /// Called at the start of a scan of the bus that has found a changed host configuration.
+    fn on_config_changed(config: &ConfigInfo);
 
-    /// The scan that [`Self::config_changed`] has announced is complete. Where the driver was
-    /// registered within it, only this call comes.
-    fn scan_complete(config: &ConfigInfo);
+    /// Called at the end of such a scan. A driver that was registered during the scan gets this call
+    /// without [`Self::on_config_changed`].
+    fn on_scan_complete(config: &ConfigInfo);
 }
 
-/// Lets [`driver::Registration`] register a [`Driver`] with the bus.
-pub(crate) struct Adapter<T: Driver>(PhantomData<T>);
+/// The callbacks of a [`Driver`]. [`driver::Registration`] registers them with the bus.
+pub(crate) struct Callbacks<T: Driver>(PhantomData<T>);
 
-// SAFETY: `struct ap_driver` is `repr(C)` and embeds a `struct device_driver` at that offset;
+// SAFETY: `struct ap_driver` is `repr(C)` and has a `struct device_driver` at the offset.
 // `probe_callback` stores a `QueueData<T::Data>`.
-unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
+unsafe impl<T: Driver> driver::DriverLayout for Callbacks<T> {
     type DriverType = b::ap_driver;
     type DriverData<'bound> = QueueData<T::Data>;
     const DEVICE_DRIVER_OFFSET: usize = offset_of!(b::ap_driver, driver);
 }
 
-// SAFETY: Unregistering is valid after registering only.
-unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
+// SAFETY: `register` registers the driver, and `unregister` ends that.
+unsafe impl<T: Driver> driver::RegistrationOps for Callbacks<T> {
     unsafe fn register(
         driver: &Opaque<b::ap_driver>,
         name: &'static CStr,
         module: &'static ThisModule,
     ) -> Result {
         let driver = driver.get();
-        // SAFETY: It is ours until it is registered.
+        // SAFETY: The driver is not registered, so nobody else uses it.
         unsafe {
             (*driver).probe = Some(Self::probe_callback);
             (*driver).remove = Some(Self::remove_callback);
             (*driver).in_use = Some(Self::in_use_callback);
             (*driver).on_config_changed = Some(Self::config_changed_callback);
             (*driver).on_scan_complete = Some(Self::scan_complete_callback);
-            (*driver).ids = IDS.get().cast();
+            (*driver).ids = T::ID_TABLE.as_ptr().cast_mut();
             (*driver).driver.dev_groups = T::attributes().get().cast();
         }
-        // SAFETY: The caller keeps it pinned until `unregister`. The bus does not write to the name.
+        // SAFETY: The caller keeps the driver pinned until `unregister`. The bus does not write to the
+        // name.
         to_result(unsafe {
             b::ap_driver_register(
                 driver,
@@ -180,112 +193,127 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
     }
 
     unsafe fn unregister(driver: &Opaque<b::ap_driver>) {
-        // SAFETY: By the safety requirement of this function.
+        // SAFETY: By the safety requirement of this function, the driver is registered.
         unsafe { b::ap_driver_unregister(driver.get()) }
     }
 }
 
-/// Queues of type 10 (CEX4) and newer; the empty entry ends the table.
-static IDS: sysfs::CStatic<[b::ap_device_id; 6]> = sysfs::CStatic::new([
-    queue_id(b::AP_DEVICE_TYPE_CEX4),
-    queue_id(b::AP_DEVICE_TYPE_CEX5),
-    queue_id(b::AP_DEVICE_TYPE_CEX6),
-    queue_id(b::AP_DEVICE_TYPE_CEX7),
-    queue_id(b::AP_DEVICE_TYPE_CEX8),
-    pin_init::zeroed(),
-]);
+/// An entry of the device id table of a driver.
+#[repr(transparent)]
+pub(crate) struct DeviceId(b::ap_device_id);
 
-const fn queue_id(dev_type: u32) -> b::ap_device_id {
-    let mut id: b::ap_device_id = pin_init::zeroed();
-    id.match_flags = b::AP_DEVICE_ID_MATCH_QUEUE_TYPE as u16;
-    id.dev_type = dev_type as u8;
-    id
+// SAFETY: `DeviceId` is transparent.
+unsafe impl RawDeviceId for DeviceId {
+    type RawType = b::ap_device_id;
 }
 
-impl<T: Driver> Adapter<T> {
-    extern "C" fn probe_callback(dev: *mut b::ap_device) -> ffi::c_int {
-        // SAFETY: The table of ids matches queues only.
+impl DeviceId {
+    /// Matches queues of a type, such as [`b::AP_DEVICE_TYPE_CEX4`].
+    pub(crate) const fn queue(dev_type: u32) -> Self {
+        let mut id: b::ap_device_id = pin_init::zeroed();
+        id.match_flags = b::AP_DEVICE_ID_MATCH_QUEUE_TYPE as u16;
+        id.dev_type = dev_type as u8;
+        Self(id)
+    }
+}
+
+/// The device id table of a driver. All entries match queues: there is only [`DeviceId::queue`].
+pub(crate) type IdTable = &'static dyn device_id::IdTable<DeviceId, ()>;
+
+impl<T: Driver> Callbacks<T> {
+    /// # Safety
+    ///
+    /// Called by the bus to bind a device that the table of ids matches.
+    unsafe extern "C" fn probe_callback(dev: *mut b::ap_device) -> ffi::c_int {
+        // SAFETY: The table of ids matches queues only. The device lives as long as it is bound.
         let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
         from_result(|| {
             let dev: &device::Device<device::CoreInternal<'_>> = queue.as_ref();
-            dev.set_drvdata(T::prepare(queue).map(QueueData))?;
-            // SAFETY: Set just now.
+            dev.set_drvdata(T::probe(queue).map(QueueData))?;
+            // SAFETY: The data was set above.
             T::bound(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
             Ok(0)
         })
     }
 
-    extern "C" fn remove_callback(dev: *mut b::ap_device) {
+    /// # Safety
+    ///
+    /// Called by the bus to unbind a device that [`Self::probe_callback`] has bound.
+    unsafe extern "C" fn remove_callback(dev: *mut b::ap_device) {
         // SAFETY: As in `probe_callback`.
         let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
         let dev: &device::Device<device::CoreInternal<'_>> = queue.as_ref();
-        // SAFETY: `probe_callback` has set it; it is dropped after this callback.
-        T::unbound(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
+        // SAFETY: `probe_callback` has set the data, which is dropped after this callback.
+        T::unbind(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
     }
 
-    extern "C" fn in_use_callback(apm: *mut ffi::c_ulong, aqm: *mut ffi::c_ulong) -> ffi::c_int {
-        // SAFETY: The bus gives masks of 256 bits each.
+    /// # Safety
+    ///
+    /// Called by the bus with `ap_attr_mutex` held, and with masks of 256 bits.
+    unsafe extern "C" fn in_use_callback(
+        apm: *mut ffi::c_ulong,
+        aqm: *mut ffi::c_ulong,
+    ) -> ffi::c_int {
+        // SAFETY: The bus passes masks of 256 bits each.
         let (apm, aqm) = unsafe { (*apm.cast(), *aqm.cast()) };
         from_result(|| {
-            T::may_reserve(Mask::from_words(apm), Mask::from_words(aqm))?;
+            T::in_use(Mask::from_words(apm), Mask::from_words(aqm))?;
             Ok(0)
         })
     }
 
-    extern "C" fn config_changed_callback(
+    /// # Safety
+    ///
+    /// Called by the bus with the information of PQAP(QCI).
+    unsafe extern "C" fn config_changed_callback(
         new: *mut b::ap_config_info,
         _old: *mut b::ap_config_info,
     ) {
-        // SAFETY: Valid for this call.
-        T::config_changed(unsafe { config(&*new) });
+        // SAFETY: The information is valid during this call.
+        T::on_config_changed(ConfigInfo::from_raw(unsafe { &*new }));
     }
 
-    extern "C" fn scan_complete_callback(
+    /// # Safety
+    ///
+    /// Called by the bus with the information of PQAP(QCI).
+    unsafe extern "C" fn scan_complete_callback(
         new: *mut b::ap_config_info,
         _old: *mut b::ap_config_info,
     ) {
-        // SAFETY: Valid for this call.
-        T::scan_complete(unsafe { config(&*new) });
+        // SAFETY: The information is valid during this call.
+        T::on_scan_complete(ConfigInfo::from_raw(unsafe { &*new }));
     }
 }
 
-fn config(info: &b::ap_config_info) -> &ConfigInfo {
-    const {
-        assert!(size_of::<b::ap_config_info>() == size_of::<ConfigInfo>());
-        assert!(align_of::<b::ap_config_info>() >= align_of::<ConfigInfo>());
-        assert!(offset_of!(b::ap_config_info, apm) == 16);
-    }
-    // SAFETY: Both are what PQAP(QCI) stores, without padding.
-    unsafe { &*core::ptr::from_ref(info).cast() }
-}
-
-/// Proof that what is reserved for the host's own drivers does not change, as long as this exists.
+/// A guard of `ap_attr_mutex`, which protects `apmask` and `aqmask`.
 ///
 /// # Invariants
 ///
-/// The guard is that of `ap_attr_mutex`.
-pub(crate) struct Reservations {
+/// The guard belongs to `ap_attr_mutex`.
+pub(crate) struct ApAttrGuard {
     _guard: Guard<'static, (), MutexBackend>,
 }
 
-/// Keeps `apmask` and `aqmask` as they are.
+/// Locks `ap_attr_mutex`.
 ///
-/// Outermost lock: to be taken before all locks of the driver.
-pub(crate) fn lock_reservations() -> Reservations {
-    // SAFETY: A mutex of the bus, which is built in or pinned by this module's use of it.
+/// It must be taken before all locks of the driver.
+pub(crate) fn lock_ap_attr() -> ApAttrGuard {
+    // SAFETY: The mutex is a static of the bus, which is built in, or used by this module.
     let mutex: &'static Lock<(), MutexBackend> =
         unsafe { Lock::from_raw(&raw mut b::ap_attr_mutex) };
-    // INVARIANT: As seen here.
-    Reservations {
+    // INVARIANT: The guard belongs to `ap_attr_mutex`.
+    ApAttrGuard {
         _guard: mutex.lock(),
     }
 }
 
-/// `apmask` and `aqmask`, which reserve the queues of these adapters and domains for the host's own
-/// drivers, unless a queue has a `driver_override`.
-pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
-    // SAFETY: Masks of 256 bits each; the caller has the lock that protects them, by the type
-    // invariant of `Reservations`.
+/// Returns `apmask` and `aqmask`.
+///
+/// Queues of these adapters and domains are reserved for the host's own drivers, unless a queue has a
+/// `driver_override`.
+pub(crate) fn reserved_masks(_guard: &ApAttrGuard) -> Matrix {
+    // SAFETY: The masks have 256 bits each. By the type invariant of `ApAttrGuard`, the caller holds
+    // the lock that protects them.
     unsafe {
         Matrix {
             apm: Mask::from_words(*(&raw const b::ap_perms.apm).cast()),
@@ -295,12 +323,16 @@ pub(crate) fn reserving_masks(_reservations: &Reservations) -> Matrix {
     }
 }
 
-/// Whether a queue is reserved for the host's own drivers. The bus has to find it for that.
+/// Returns true if a queue is reserved for the host's own drivers.
 ///
-/// The bus can be asked for a whole product of masks, too, but then looks at all 256 domains for each
-/// adapter.
-pub(crate) fn is_reserved(_reservations: &Reservations, apqn: Apqn) -> Result<bool> {
-    // SAFETY: Takes any numbers; the caller has the lock, as in `reserving_masks`.
+/// The bus searches its queues for that. It also has a function for masks, which looks at all 256
+/// domains of each adapter.
+///
+/// # Errors
+///
+/// Those of `ap_owned_by_def_drv()`.
+pub(crate) fn is_reserved(_guard: &ApAttrGuard, apqn: Apqn) -> Result<bool> {
+    // SAFETY: The function takes any numbers. The caller holds the lock, as in `reserved_masks`.
     let reserved = unsafe { b::ap_owned_by_def_drv(apqn.apid.0.into(), apqn.apqi.0.into()) };
     to_result(reserved)?;
     Ok(reserved != 0)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! C declarations that the kernel crate has no bindings for; see `bindgen_parameters`.
+//! Bindings for C declarations that the kernel crate does not have. See `bindgen_parameters`.
 //!
-//! For the abstraction modules only.
+//! Only the abstractions use them.
 
 #![allow(
     clippy::all,
@@ -31,7 +31,7 @@ mod generated {
         Zeroable, //
     };
 
-    // SAFETY: This is a newtype around the storage; bindgen does not derive it.
+    // SAFETY: The type is a newtype of the storage. bindgen does not derive the trait for it.
     unsafe impl<Storage: Zeroable> Zeroable for __BindgenBitfieldUnit<Storage> {}
 
     include!(concat!(env!("VFIO_AP_RS_OBJ"), "/bindings_generated.rs"));
@@ -39,13 +39,13 @@ mod generated {
 
 pub(crate) use generated::*;
 
-/// Offsets and sizes as the C compiler has them; see `layouts.c`.
+/// Offsets and sizes from the C compiler. See `layouts.c`.
 pub(crate) mod layouts {
     include!(concat!(env!("VFIO_AP_RS_OBJ"), "/layouts_generated.rs"));
 }
 
-/// What bindgen has made out of the headers agrees with the C compiler about these members: they are
-/// all that the abstractions touch.
+/// Compares offsets and sizes of bindgen with those of the C compiler, for all members that the
+/// abstractions access.
 const _: () = {
     use core::mem::offset_of;
 

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state that all of the driver shares, and the step in which every event ends.
+//! The shared state of the driver, and the function at the end of every event.
 //!
-//! An event (a queue is bound, the host configuration changes, a reset ends …) changes the state under
-//! the lock and then calls [`Driver::proceed`]: resets go on as far as they can without waiting, and it
-//! is decided what each guest has to have. So no event needs to know what another one did before it.
+//! An event (a queue is bound, the host configuration changes, a reset ends, …) changes the state under
+//! its lock, and then calls [`VfioAp::reconcile`]. That function advances resets as far as possible
+//! without waiting, and computes the masks that each guest is due. Events do not depend on each other.
 //!
-//! A decision is carried out by the work of the mdev that it concerns, or by its user. Nobody else does
-//! anything for an mdev that may take long: its user can hold the locks that this takes.
+//! Commits of masks are made by the work of an mdev, or by the user of the mdev. The user can hold the
+//! locks that a commit takes, so no other task commits.
 //!
-//! Nothing here waits for hardware but [`Driver::wait_while`], which holds no lock.
-//! See `Documentation/locking.rst` for the order of locks.
+//! No task waits for hardware with a lock held: see [`Wait`]. `Documentation/locking.rst` has the order
+//! of locks.
 
+pub(crate) mod ap_driver;
 pub(crate) mod aqic;
 mod attributes;
-pub(crate) mod guest;
+mod interruptions;
 mod ioctl;
+pub(crate) mod matrix_mdev;
 pub(crate) mod module_global;
-pub(crate) mod queue;
+mod pages;
 mod report;
+mod wait;
 
 use kernel::{
     alloc::KVVec,
@@ -29,13 +32,15 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
         Arc,
         Mutex, //
     },
     time::{
-        delay::fsleep,
         msecs_to_jiffies,
-        Delta,
         Instant,
         Monotonic, //
     },
@@ -52,14 +57,19 @@ use crate::{
         pqap, //
     },
     driver::{
-        aqic::{
+        interruptions::{
             Interruptions,
             MdevId, //
         },
-        guest::MatrixMdev, //
+        matrix_mdev::MatrixMdev,
+        wait::{
+            Wait,
+            BUS_TIMEOUT, //
+        }, //
     },
     linux::{
         debugfs::Dir,
+        mdev,
         vfio,
         work, //
     },
@@ -69,228 +79,259 @@ use crate::{
             Apqn,
             Mask, //
         },
+        mdev_index::{
+            MdevIndex,
+            Slots,
+            SLOTS, //
+        },
         queues::{
             response::NOT_AVAILABLE,
             Entry,
             Progress,
             Queues, //
         },
-        users::Users,
         Host,
         Limits,
-        Lost,
         Masks,
-        Matrix, //
+        Matrix,
+        QueueSet, //
     }, //
 };
 
 /// A mediated device.
 pub(crate) type Mdev = vfio::Device<MatrixMdev>;
 
-/// Time between two looks at pending resets, in milliseconds.
-const LOOK_INTERVAL: u32 = 20;
+/// Time between two polls of pending resets, in milliseconds.
+const POLL_INTERVAL: u32 = 20;
 
-/// Looks between two calls of [`Queues::grow_old`]: a reset is overdue after one to two seconds.
-const LOOKS_PER_AGE: u32 = 50;
+/// Polls between two calls of [`Queues::age_resets`]. A reset is overdue after one to two seconds.
+const POLLS_PER_AGE: u32 = 50;
 
-/// How many mdevs there is room for when there is the first one.
-const SLOTS_AT_FIRST: usize = 64;
+/// The maximum number of [`Group`]s, which is enough for [`MatrixMdev::MAX_INSTANCES`].
+///
+/// [`MatrixMdev::MAX_INSTANCES`]: crate::linux::mdev::Driver::MAX_INSTANCES
+const MAX_GROUPS: usize = <MatrixMdev as mdev::Driver>::MAX_INSTANCES as usize / SLOTS;
 
-/// Time after which resets that failed are tried again, in milliseconds.
+/// Time after which failed resets are repeated, in milliseconds.
 const RETRY_INTERVAL: u32 = 5_000;
 
-/// For how long one waits for hardware, or for the users of mdevs, in milliseconds.
-///
-/// The architecture sets no limit to resets. What is not reset by then stays out of everybody's reach,
-/// but does not hold up anybody.
-#[derive(Clone, Copy)]
-#[repr(i64)]
-pub(crate) enum Patience {
-    /// The bus, for resets: longer than one takes on any hardware that works.
-    Bus = 1_000,
-    /// Everybody but a user who has asked for a reset: the bus, administrators, and users who close.
-    Other = 2_000,
-    /// A user who has asked for a reset.
-    User = 10_000,
-}
-
-/// What [`Driver::state`] protects.
+/// The data that [`VfioAp::state`] protects.
 pub(crate) struct State {
     /// The host configuration and the queues.
     pub(crate) host: Host<KVVec<Entry>>,
-    /// The greatest numbers that can be assigned.
+    /// The limits of the machine.
     pub(crate) limits: Limits,
-    /// What the machine needs for the interruptions that it may make.
+    /// The interruptions of guests.
     pub(crate) interruptions: Interruptions,
-    /// By slots; those without one are free.
-    mdevs: KVVec<Option<ARef<Mdev>>>,
-    /// Which mdevs have an adapter assigned, or in the reach of their guest.
-    users: Users<KVVec<u64>>,
+    /// All mdevs. The capacity is [`MAX_GROUPS`].
+    groups: Groups,
+    /// The number of the newest mdev.
     last_mdev: MdevId,
-    looks: u32,
-    /// The task that scans the bus, from the announcement of a change to the end.
+    /// The number of polls, for [`POLLS_PER_AGE`].
+    polls: u32,
+    /// The task that scans the bus, from the start to the end of a scan with a changed configuration.
     scanner: Option<usize>,
-    /// When somebody last began to wait for resets of queues that leave the driver.
-    release_began: Option<Instant<Monotonic>>,
-    /// The host configuration that the AP bus has told of last. The bus tells of nothing that changes
-    /// and changes back between two of its scans.
-    config_of_bus: Matrix,
-    /// A reset has told otherwise than the configuration.
-    is_configuration_doubtful: bool,
-    /// No more work: the driver goes.
+    /// The start of the current series of waits for queues that leave the driver.
+    release_start: Option<Instant<Monotonic>>,
+    /// The host configuration that the AP bus has reported last. The bus does not report a configuration
+    /// that changes, and changes back, between two scans.
+    bus_config: Matrix,
+    /// The result of a reset contradicts the host configuration.
+    config_suspect: bool,
+    /// The driver is being unloaded, and must not queue work.
     stopping: bool,
 }
 
+/// [`SLOTS`] mdevs at most, and the index of their adapters.
+struct Group {
+    index: MdevIndex,
+    mdevs: [Option<ARef<Mdev>>; SLOTS],
+}
+
+/// All mdevs. The slots of a group follow those of the group before it.
+type Groups = KVec<KBox<Group>>;
+
+/// An iterator over mdevs. See [`State::mdevs`].
+struct Mdevs<'a> {
+    groups: core::slice::Iter<'a, KBox<Group>>,
+    apm: Option<Mask<Apid>>,
+    mdevs: &'a [Option<ARef<Mdev>>],
+    slots: Slots,
+}
+
+impl<'a> Mdevs<'a> {
+    fn new(groups: &'a Groups, apm: Option<Mask<Apid>>) -> Self {
+        Self {
+            groups: groups.iter(),
+            apm,
+            mdevs: &[],
+            slots: Slots::default(),
+        }
+    }
+}
+
+impl<'a> Iterator for Mdevs<'a> {
+    type Item = &'a Mdev;
+
+    fn next(&mut self) -> Option<&'a Mdev> {
+        loop {
+            if let Some(slot) = self.slots.next() {
+                return self.mdevs.get(slot)?.as_deref();
+            }
+            let group = self.groups.next()?;
+            self.mdevs = &group.mdevs;
+            self.slots = group.index.slots(self.apm.as_ref());
+        }
+    }
+}
+
 impl State {
-    /// All mdevs.
-    pub(crate) fn mdevs(&self) -> impl Iterator<Item = &ARef<Mdev>> {
-        self.mdevs.iter().flatten()
+    /// Returns the mdevs that have one of some adapters: assigned, or in the APCB of the guest. Returns
+    /// all mdevs for [`None`].
+    pub(crate) fn mdevs(&self, apm: Option<Mask<Apid>>) -> impl Iterator<Item = &Mdev> {
+        Mdevs::new(&self.groups, apm)
     }
 
-    /// The mdevs that have to do with one of these adapters.
-    pub(crate) fn mdevs_of(&self, apm: Mask<Apid>) -> impl Iterator<Item = &ARef<Mdev>> {
-        let slots = self.users.of(apm);
-        slots.filter_map(|slot| self.mdevs.get(slot)?.as_ref())
+    /// Replaces the adapters of an mdev in the index.
+    pub(crate) fn index_adapters(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
+        if let Some(group) = self.groups.get_mut(slot / SLOTS) {
+            group.index.change(slot % SLOTS, old, new);
+        }
     }
 
-    /// The adapters that an mdev has to do with were `old`, and are `new` from now on.
-    pub(crate) fn note_use(&mut self, slot: usize, old: &Mask<Apid>, new: &Mask<Apid>) {
-        self.users.change(slot, old, new);
-    }
-
-    /// A number for a new mdev. There is none 0.
+    /// Returns a number for a new mdev. It is unique.
     pub(crate) fn new_mdev_id(&mut self) -> MdevId {
-        self.last_mdev = self.last_mdev.wrapping_add(1).max(1);
+        self.last_mdev += 1;
         self.last_mdev
     }
 
-    /// Makes an mdev known. Returns false if there is no room.
+    /// Adds an mdev. Returns false if no group has a free slot.
     fn try_add_mdev(&mut self, mdev: &ARef<Mdev>) -> bool {
-        let Some(slot) = self.mdevs.iter().position(Option::is_none) else {
-            return false;
-        };
-        self.mdevs[slot] = Some(mdev.clone());
-        mdev.set_slot(self, slot);
-        true
+        for (i, group) in self.groups.iter_mut().enumerate() {
+            if let Some(slot) = group.index.take_slot() {
+                group.mdevs[slot] = Some(mdev.clone());
+                mdev.set_slot(self, i * SLOTS + slot);
+                return true;
+            }
+        }
+        false
     }
 
-    /// Forgets an mdev.
+    /// Removes an mdev. Returns the reference that the state owned.
     pub(crate) fn remove_mdev(&mut self, mdev: &Mdev) -> Option<ARef<Mdev>> {
-        let is_it =
-            |it: &Option<ARef<Mdev>>| it.as_ref().is_some_and(|it| core::ptr::eq(&**it, mdev));
-        let slot = self.mdevs.iter().position(is_it)?;
+        let slot = mdev.slot(self);
         let adapters = mdev.masks(self).adapters();
-        self.note_use(slot, &adapters, &Mask::EMPTY);
-        self.mdevs[slot].take()
+        self.index_adapters(slot, &adapters, &Mask::EMPTY);
+        let group = self.groups.get_mut(slot / SLOTS)?;
+        group.index.free_slot(slot % SLOTS);
+        group.mdevs[slot % SLOTS].take()
     }
 
-    /// The masks of the mdev that a queue is assigned to.
+    /// Returns the masks of the mdev that a queue is assigned to.
     pub(crate) fn owner(&self, apqn: Apqn) -> Option<&Masks> {
-        self.mdevs_of(Mask::only(apqn.apid))
+        self.mdevs(Some(Mask::only(apqn.apid)))
             .map(|mdev| mdev.masks(self))
             .find(|masks| masks.assigned.has_queue(apqn))
     }
 
-    /// The masks of all mdevs.
-    pub(crate) fn all_masks(&self) -> impl Iterator<Item = &Masks> {
-        self.mdevs().map(|mdev| mdev.masks(self))
+    /// Returns true if a commit is due or under way.
+    pub(crate) fn any_uncommitted(&self) -> bool {
+        self.mdevs(None)
+            .any(|mdev| !mdev.masks(self).is_committed())
     }
 
-    /// Returns true if a guest may be able to use a queue.
-    pub(crate) fn is_in_reach(&self, apqn: Apqn) -> bool {
-        self.mdevs_of(Mask::only(apqn.apid))
+    /// Returns true if a guest may get queues when resets have ended.
+    pub(crate) fn any_awaits_resets(&self) -> bool {
+        self.mdevs(None)
+            .any(|mdev| self.host.awaits_resets(&mdev.masks(self).assigned))
+    }
+
+    /// Returns true if the APCB of a guest may have a queue.
+    pub(crate) fn is_reachable(&self, apqn: Apqn) -> bool {
+        self.mdevs(Some(Mask::only(apqn.apid)))
             .any(|mdev| mdev.masks(self).may_reach(apqn))
     }
 
-    /// Decides what each guest has to have, as far as that may have changed, and has the work of its
-    /// mdev carry it out.
-    fn decide(&mut self) {
-        // Who loses queues changes what others are decided by.
-        while self.host.is_to_be_followed() {
-            let concerned = (!self.host.is_reconfigured()).then(|| *self.host.queues.changed());
-            self.for_each(concerned, |mdev, state| mdev.follow(state));
-            self.host.forget_changes();
-            self.for_each(concerned, |mdev, state| {
-                mdev.carry_out(state);
-            });
+    /// Computes the masks that are due for each guest that changes of the host may affect, and queues
+    /// the commits.
+    fn update_guests(&mut self) {
+        // Revoking queues of one guest is a change that may affect another guest.
+        while self.host.needs_update() {
+            let concerned = (!self.host.affects_all()).then(|| *self.host.queues.changed());
+            self.for_each(concerned, Mdev::update_due);
+            self.host.clear_changes();
+            self.for_each(concerned, Mdev::apply_update);
         }
     }
 
-    /// Does something to the mdevs that have to do with one of these adapters; with [`None`], to all.
-    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: impl Fn(&Mdev, &mut Self)) {
-        let mdevs = core::mem::take(&mut self.mdevs);
-        match apm {
-            None => mdevs.iter().flatten().for_each(|mdev| act(mdev, self)),
-            Some(apm) => {
-                let users = core::mem::replace(&mut self.users, Users::new(KVVec::new()));
-                for mdev in users.of(apm).filter_map(|slot| mdevs.get(slot)?.as_ref()) {
-                    act(mdev, self);
-                }
-                self.users = users;
-            }
+    /// Calls `act` for some mdevs, see [`Self::mdevs`]. `act` must not change the adapters of an mdev.
+    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: fn(&Mdev, &mut Self)) {
+        let groups = core::mem::take(&mut self.groups);
+        for mdev in Mdevs::new(&groups, apm) {
+            act(mdev, self);
         }
-        self.mdevs = mdevs;
+        self.groups = groups;
     }
 
-    /// Returns true if the machine was asked about its configuration, and the bus knows another one.
+    /// Returns true if the host configuration was queried, and is not the one that the bus has reported.
     fn is_ahead_of_bus(&self) -> bool {
-        *self.host.config() != self.config_of_bus
+        *self.host.config() != self.bus_config
     }
 
-    /// Takes note of the end of a reset: it tells whether the machine has the queue. Returns true if the
-    /// host configuration says otherwise, of which [`Driver::proceed`] asks the machine.
-    pub(crate) fn doubt_configuration(&mut self, apqn: Apqn, progress: Progress) -> bool {
+    /// Records the end of a reset, which shows if the machine has the queue. Returns true if that
+    /// contradicts the host configuration, which [`VfioAp::reconcile`] queries then.
+    pub(crate) fn check_config(&mut self, apqn: Apqn, progress: Progress) -> bool {
         let contradicts = contradicts(self.host.config(), apqn, progress);
-        self.is_configuration_doubtful |= contradicts;
+        self.config_suspect |= contradicts;
         contradicts
     }
 
-    /// Asks the machine about its configuration, if that is in doubt: it may have changed and changed
-    /// back between two scans, of which the bus does not tell.
-    fn ask_about_configuration(&mut self) {
-        if core::mem::take(&mut self.is_configuration_doubtful) && !self.host.is_scanning() {
+    /// Queries the configuration of the machine if the known one is suspect.
+    fn recheck_config(&mut self) {
+        if core::mem::take(&mut self.config_suspect) && !self.host.is_scanning() {
             if let Some(info) = pqap::qci() {
-                self.host.reconfigure(info.matrix());
+                self.host.set_config(info.matrix());
             }
         }
     }
 
-    /// A scan of the bus begins, by the current task.
+    /// Records that the current task begins a scan of the bus.
     pub(crate) fn scan_begins(&mut self, config: Matrix) {
         self.scanner = Some(current_task());
-        self.config_of_bus = config;
+        self.bus_config = config;
         self.host.scan_begins(config);
     }
 
-    /// The scan is complete.
+    /// Records that the scan is complete.
     pub(crate) fn scan_ends(&mut self, config: Matrix) {
         self.scanner = None;
-        self.config_of_bus = config;
+        self.bus_config = config;
         self.host.scan_ends(config);
     }
 
-    /// Returns true if the current task is the one that scans the bus.
+    /// Returns true if the current task scans the bus.
     pub(crate) fn is_scanner(&self) -> bool {
         self.scanner == Some(current_task())
     }
 
-    /// For how long one may wait for the reset of a queue that leaves the driver, in milliseconds.
-    /// All that leave in a row share one second.
-    pub(crate) fn release_patience(&mut self) -> i64 {
-        const ROW: i64 = 5 * Patience::Bus as i64;
+    /// Returns the timeout for the reset of a queue that leaves the driver, in milliseconds.
+    ///
+    /// The queues that leave within a few seconds share one [`BUS_TIMEOUT`].
+    pub(crate) fn release_timeout(&mut self) -> i64 {
+        const ROW: i64 = 5 * BUS_TIMEOUT;
 
         let elapsed = |began: &Instant<Monotonic>| began.elapsed().as_millis();
-        match self.release_began.as_ref().map(elapsed) {
-            Some(waited) if waited < ROW => (Patience::Bus as i64 - waited).max(0),
+        match self.release_start.as_ref().map(elapsed) {
+            Some(waited) if waited < ROW => (BUS_TIMEOUT - waited).max(0),
             _ => {
-                self.release_began = Some(Instant::now());
-                Patience::Bus as i64
+                self.release_start = Some(Instant::now());
+                BUS_TIMEOUT
             }
         }
     }
 }
 
-/// Returns true if a reset tells otherwise than `config` whether the machine has a queue.
+/// Returns true if the end of a reset contradicts a configuration.
 fn contradicts(config: &Matrix, apqn: Apqn, progress: Progress) -> bool {
     (progress != Progress::Failed(NOT_AVAILABLE)) != config.has_queue(apqn)
 }
@@ -299,97 +340,98 @@ fn current_task() -> usize {
     kernel::task::Task::current_raw().addr()
 }
 
-/// The driver.
+/// The object that all parts of the driver share.
 #[pin_data]
-pub(crate) struct Driver {
-    /// Innermost lock. Held for a bounded time, never while waiting for anything.
+pub(crate) struct VfioAp {
+    /// The innermost lock. No task waits for anything while it holds this lock.
     #[pin]
     pub(crate) state: Mutex<State>,
     #[pin]
-    look_again: DelayedWork<Driver>,
+    poll_work: DelayedWork<VfioAp>,
     #[pin]
-    retry: DelayedWork<Driver, RETRY>,
-    /// For those who look for the reason of something.
+    retry_work: DelayedWork<VfioAp, RETRY>,
+    /// The area of the debug feature.
     pub(crate) debug: DebugFeature,
-    /// Where each mdev has its [`Report`](crate::driver::report::Report).
+    /// The directory of the [reports](crate::driver::report::Report) of mdevs.
     pub(crate) reports: Dir,
 }
 
 const RETRY: u64 = 1;
 
 impl_has_delayed_work! {
-    impl HasDelayedWork<Self> for Driver { self.look_again }
-    impl HasDelayedWork<Self, RETRY> for Driver { self.retry }
+    impl HasDelayedWork<Self> for VfioAp { self.poll_work }
+    impl HasDelayedWork<Self, RETRY> for VfioAp { self.retry_work }
 }
 
-impl WorkItem for Driver {
+impl WorkItem for VfioAp {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.grow_old();
-        this.proceed();
+        this.age_resets();
+        this.reconcile();
         let remain = {
             let State {
                 host,
                 interruptions,
                 ..
-            } = &mut *this.state.lock();
-            interruptions.step(|apqn| host.queues.is_pending(apqn))
+            } = &mut *this.state();
+            // The end of a reset ends interruptions as well.
+            interruptions.step(|it| it.state.is_ending() && !host.queues.is_pending(it.apqn));
+            interruptions.any_ending()
         };
         if remain {
-            this.look_later();
+            this.schedule_poll();
         }
-        loop {
-            let unpinned = this.state.lock().interruptions.take_unpinned();
-            if unpinned.is_none() {
-                break;
-            }
-            // Dropped without the lock: it may be the last that is held of a virtual machine.
-        }
+        this.release_unpinned();
     }
 }
 
-impl WorkItem<RETRY> for Driver {
+impl WorkItem<RETRY> for VfioAp {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
         {
-            let state = &mut *this.state.lock();
+            let state = &mut *this.state();
             state.host.queues.retry_failed();
-            state.is_configuration_doubtful |= state.is_ahead_of_bus();
+            state.config_suspect |= state.is_ahead_of_bus();
         }
-        this.proceed();
+        this.reconcile();
     }
 }
 
-impl Driver {
-    /// A driver without any queues and mdevs.
+impl VfioAp {
+    /// Creates the object, without queues and mdevs.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let (config, limits) = match pqap::qci() {
             Some(info) => (info.matrix(), info.limits()),
-            // Without QCI it is not known what the machine has: nothing can be passed on.
+            // Without QCI the configuration is unknown, and no queue can be passed to a guest.
             None => (Matrix::EMPTY, Limits::WITHOUT_APXA),
         };
         let debug = DebugFeature::new()?;
+        // The bus has no queues beyond these limits.
+        let entries = KVVec::from_elem(Entry::NONE, usize::from(limits.apid) + 1, GFP_KERNEL)?;
         let state = State {
-            host: Host::new(config, Queues::new(KVVec::new())),
+            host: Host::new(config, Queues::new(entries)),
             limits,
             interruptions: Interruptions::new(),
-            mdevs: KVVec::new(),
-            users: Users::new(KVVec::new()),
+            groups: KVec::with_capacity(MAX_GROUPS, GFP_KERNEL)?,
             last_mdev: 0,
-            looks: 0,
+            polls: 0,
             scanner: None,
-            release_began: None,
-            config_of_bus: config,
-            is_configuration_doubtful: false,
+            release_start: None,
+            bus_config: config,
+            config_suspect: false,
             stopping: false,
         };
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_mutex!(state, "vfio_ap::state"),
-                look_again <- new_delayed_work!("vfio_ap::look_again"),
-                retry <- new_delayed_work!("vfio_ap::retry"),
+                poll_work <- new_delayed_work!("vfio_ap::poll_work"),
+                retry_work <- new_delayed_work!("vfio_ap::retry_work"),
                 debug,
                 reports: Dir::new(c"vfio_ap"),
             }),
@@ -397,64 +439,42 @@ impl Driver {
         )
     }
 
-    /// Makes an mdev known.
+    /// Adds an mdev.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM` if there is no memory.
     pub(crate) fn add_mdev(&self, mdev: &ARef<Mdev>) -> Result {
-        loop {
-            let slots = {
-                let mut state = self.state.lock();
-                if state.try_add_mdev(mdev) {
-                    return Ok(());
-                }
-                state.mdevs.len()
-            };
-            // Nothing is allocated under the lock.
-            let more = (2 * slots).max(SLOTS_AT_FIRST);
-            let words = Users::<KVVec<u64>>::words_for(more);
-            let words = KVVec::from_elem(0, words, GFP_KERNEL)?;
-            let mut room = KVVec::with_capacity(more, GFP_KERNEL)?;
-            let old = {
-                let mut state = self.state.lock();
-                if state.mdevs.len() != slots {
-                    continue;
-                }
-                let mut taken = state.mdevs.drain_all();
-                while room.push_within_capacity(taken.next().flatten()).is_ok() {}
-                drop(taken);
-                core::mem::swap(&mut state.mdevs, &mut room);
-                state.users.grow(words)
-            };
-            drop((room, old));
+        while !self.state().try_add_mdev(mdev) {
+            // The allocation is done without the lock. Other mdevs may take all slots of the new group
+            // before the next attempt.
+            let group = KBox::init(
+                init!(Group {
+                    index: MdevIndex::NONE,
+                    mdevs <- pin_init::init_array_from_fn(|_| None),
+                }),
+                GFP_KERNEL,
+            )?;
+            let full = self.state().groups.push_within_capacity(group);
+            full.map_err(|_| ENOMEM)?;
         }
+        Ok(())
     }
 
-    /// Makes room for a queue.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn make_room(&self, apqn: Apqn) -> Result {
-        loop {
-            if self.state.lock().host.queues.has_room(apqn) {
-                return Ok(());
-            }
-            // Nothing is allocated under the lock.
-            let entries = usize::from(apqn.apid.0) + 1;
-            let entries = KVVec::from_elem(Entry::NONE, entries, GFP_KERNEL)?;
-            let old = self.state.lock().host.queues.move_to(entries);
-            drop(old);
-        }
+    /// Locks the state.
+    // Not inlined: it has two calls, and more than forty callers.
+    #[inline(never)]
+    pub(crate) fn state(&self) -> Guard<'_, State, MutexBackend> {
+        self.state.lock()
     }
 
-    /// The driver goes: ends its work. There are no queues and no mdevs any more.
+    /// Ends all work, for unloading. There must be no queues and no mdevs any more.
     pub(crate) fn stop(self: &Arc<Self>) {
-        self.state.lock().stopping = true;
+        self.state().stopping = true;
         work::cancel_delayed_sync::<_, 0>(self);
         work::cancel_delayed_sync::<_, RETRY>(self);
-        let left = self.state.lock().interruptions.forget_all();
+        self.release_unpinned();
+        let left = self.state().interruptions.forget_all();
         if left != 0 {
             pr_warn!(
                 "the machine may still interrupt guests by {left} queues: their memory is kept\n"
@@ -462,50 +482,60 @@ impl Driver {
         }
     }
 
-    /// The driver is registered. The bus tells of changes of the configuration from now on, and not of
-    /// those before.
+    /// Drops the targets of interruptions that have ended after their page was unpinned.
+    fn release_unpinned(&self) {
+        loop {
+            let unpinned = self.state().interruptions.take_released(None);
+            if unpinned.is_none() {
+                break;
+            }
+            // Dropped without the lock, as it may own the last reference to a virtual machine.
+        }
+    }
+
+    /// Called when the driver is registered. The bus reports changes of the configuration from then on.
     pub(crate) fn registered(self: &Arc<Self>) {
-        self.state.lock().is_configuration_doubtful = true;
-        self.proceed();
+        self.state().config_suspect = true;
+        self.reconcile();
     }
 
-    /// The step in which every event ends.
-    pub(crate) fn proceed(self: &Arc<Self>) {
-        // The lock is given back after each adapter, for others to get on.
-        let busy = self.state.lock().host.queues.busy();
+    /// Advances resets, and computes the masks that are due. Every event calls this function.
+    pub(crate) fn reconcile(self: &Arc<Self>) {
+        // The lock is released after each adapter, so that others can take it.
+        let busy = self.state().host.queues.resetting();
         for apid in busy.iter() {
-            self.step(&mut self.state.lock(), apid);
+            self.step(&mut self.state(), apid);
         }
-        let (remain, retries) = {
-            let state = &mut *self.state.lock();
-            state.ask_about_configuration();
-            state.decide();
+        let (is_resetting, retry) = {
+            let state = &mut *self.state();
+            state.recheck_config();
+            state.update_guests();
             let queues = &state.host.queues;
-            let retries =
+            let retry =
                 queues.any_failed() || state.interruptions.any_ending() || state.is_ahead_of_bus();
-            (!queues.busy().is_empty(), retries)
+            (!queues.resetting().is_empty(), retry)
         };
-        if remain {
-            self.look_later();
+        if is_resetting {
+            self.schedule_poll();
         }
-        if retries {
-            self.retry_later();
+        if retry {
+            self.schedule_retry();
         }
     }
 
-    /// Takes the pending resets of an adapter further.
+    /// Advances the pending resets of an adapter.
     pub(crate) fn step(&self, state: &mut State, apid: Apid) {
         let State {
             host,
             interruptions,
-            is_configuration_doubtful,
+            config_suspect,
             ..
         } = state;
         let config = *host.config();
-        host.step(apid, &mut pqap::Machine, |apqn, progress, is_news| {
-            *is_configuration_doubtful |= contradicts(&config, apqn, progress);
+        host.step(apid, &mut pqap::Machine, |apqn, progress, is_new| {
+            *config_suspect |= contradicts(&config, apqn, progress);
             if let Progress::Failed(code) = progress {
-                self.report_failure(apqn, code, is_news);
+                self.report_failure(apqn, code, is_new);
                 if code != NOT_AVAILABLE {
                     interruptions.end(apqn);
                     return;
@@ -515,85 +545,79 @@ impl Driver {
         });
     }
 
-    /// Has all done in a while that can wait, or has to.
-    pub(crate) fn look_later(self: &Arc<Self>) {
-        self.later::<0>(LOOK_INTERVAL);
+    /// Queues the work that polls resets and interruptions.
+    pub(crate) fn schedule_poll(self: &Arc<Self>) {
+        self.schedule::<0>(POLL_INTERVAL);
     }
 
-    fn retry_later(self: &Arc<Self>) {
-        self.later::<RETRY>(RETRY_INTERVAL);
+    fn schedule_retry(self: &Arc<Self>) {
+        self.schedule::<RETRY>(RETRY_INTERVAL);
     }
 
-    fn later<const ID: u64>(self: &Arc<Self>, milliseconds: u32)
+    fn schedule<const ID: u64>(self: &Arc<Self>, milliseconds: u32)
     where
         Self: workqueue::HasDelayedWork<Self, ID> + WorkItem<ID, Pointer = Arc<Self>>,
     {
-        if !self.state.lock().stopping {
-            // If it is queued already, then so much the better.
+        if !self.state().stopping {
+            // An error means that the work is queued already.
             let _ = workqueue::system_long()
                 .enqueue_delayed::<_, ID>(self.clone(), msecs_to_jiffies(milliseconds));
         }
     }
 
-    /// Waits as long as something is `unfinished`, or until patience is at its end; where a person
-    /// waits, until there is a signal, too. Returns true if it is finished.
+    /// Sleeps before the caller checks its condition again. Returns false at the end of the wait.
     ///
-    /// Nobody has to wake who waits here: it looks by itself. Must be called without any lock.
-    pub(crate) fn wait_while(
-        self: &Arc<Self>,
-        patience: Patience,
-        is_interruptible: bool,
-        unfinished: &dyn Fn(&State) -> bool,
-    ) -> bool {
-        let mut start = None;
+    /// Polls resets at the beginning of a wait, as most resets are short. Must be called without locks.
+    pub(crate) fn sleep(self: &Arc<Self>, wait: &Wait) -> bool {
+        let is_early = wait.is_early();
+        let is_going_on = wait.sleep();
+        if is_going_on && is_early {
+            self.reconcile();
+        }
+        is_going_on
+    }
+
+    /// Waits until `is_done` returns true, or until the timeout.
+    pub(crate) fn wait_until(self: &Arc<Self>, timeout: i64, is_done: fn(&State) -> bool) {
+        let wait = Wait::new(timeout);
         loop {
-            if !unfinished(&self.state.lock()) {
-                return true;
+            if is_done(&self.state()) {
+                return;
             }
-            let start = start.get_or_insert_with(Instant::<Monotonic>::now);
-            let waited = start.elapsed().as_millis();
-            if waited >= patience as i64 || is_interruptible && kernel::current!().signal_pending()
-            {
-                return false;
-            }
-            // Most resets take less than the time until the next look.
-            if waited < i64::from(LOOK_INTERVAL) {
-                fsleep(Delta::from_millis(1));
-                self.proceed();
-            } else {
-                fsleep(Delta::from_millis(5));
+            if !self.sleep(&wait) {
+                return;
             }
         }
     }
 
-    /// The guest cannot reach these queues any more: resets those of them that wait for that.
-    pub(crate) fn reset_lost(self: &Arc<Self>, lost: &Lost) {
-        if !lost.is_empty() {
-            self.state.lock().host.queues.reset_held(lost);
-            self.proceed();
+    /// Resets revoked queues, after the commit that has taken them from their guest.
+    pub(crate) fn reset_revoked(self: &Arc<Self>, revoked: &QueueSet) {
+        if !revoked.is_empty() {
+            self.state().host.queues.reset_revoked(revoked);
+            self.reconcile();
         }
     }
 
-    fn report_failure(&self, apqn: Apqn, code: u8, is_news: bool) {
-        if is_news {
+    fn report_failure(&self, apqn: Apqn, code: u8, is_new: bool) {
+        if is_new {
             self.debug.reset_failed(apqn, code);
             pr_warn!("reset of queue {apqn} failed with response code {code:02x}: not passed on\n");
         }
     }
 
-    fn grow_old(&self) {
-        let mut state = self.state.lock();
-        state.looks = state.looks.wrapping_add(1);
-        if state.looks % LOOKS_PER_AGE == 0 {
+    fn age_resets(&self) {
+        let mut state = self.state();
+        state.polls = state.polls.wrapping_add(1);
+        if state.polls % POLLS_PER_AGE == 0 {
             state
                 .host
                 .queues
-                .grow_old(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
+                .age_resets(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
         }
     }
 }
 
-/// Lets kernel messages name queues.
+/// For kernel messages.
 impl fmt::Display for Apqn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         core::fmt::Display::fmt(self, f)

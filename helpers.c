@@ -2,6 +2,7 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <asm/ap.h>
 
 #include "helpers.h"
 
@@ -26,4 +27,31 @@ bool vfio_ap_try_hold_page(struct page *page)
 void vfio_ap_release_page(struct page *page)
 {
 	folio_put(page_folio(page));
+}
+
+bool vfio_ap_instructions_available(void)
+{
+	return ap_instructions_available();
+}
+
+u32 vfio_ap_tapq(u32 qid)
+{
+	return ap_tapq(qid, NULL).value;
+}
+
+u32 vfio_ap_zapq(u32 qid)
+{
+	return ap_zapq(qid, 0).value;
+}
+
+u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator)
+{
+	union ap_qirq_ctrl qirqctrl = { .value = control };
+
+	return ap_aqic(qid, qirqctrl, indicator).value;
+}
+
+int vfio_ap_qci(struct ap_config_info *info)
+{
+	return ap_qci(info);
 }

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What is a macro or an inline function in C, and is needed in Rust.
+ * Macros and inline functions of C that are needed in Rust.
  */
 #ifndef VFIO_AP_RS_HELPERS_H
 #define VFIO_AP_RS_HELPERS_H
 
 #include <linux/types.h>
 
+struct ap_config_info;
 struct page;
 
 phys_addr_t vfio_ap_page_to_phys(struct page *page);
 phys_addr_t vfio_ap_virt_to_phys(void *address);
 bool vfio_ap_try_hold_page(struct page *page);
 void vfio_ap_release_page(struct page *page);
+
+bool vfio_ap_instructions_available(void);
+u32 vfio_ap_tapq(u32 qid);
+u32 vfio_ap_zapq(u32 qid);
+u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator);
+int vfio_ap_qci(struct ap_config_info *info);
 
 #endif

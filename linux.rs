@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Abstractions of the kernel's interfaces that are not of s390.
+//! Abstractions of kernel interfaces that do not depend on s390.
 //!
-//! They know nothing of AP and of this driver, and could be anybody's: `Documentation/upstream.rst`
-//! says which of them could go where.
+//! They have no type of AP or of this driver. `Documentation/upstream.rst` says which of them could go
+//! where in the kernel tree.
 
 pub(crate) mod debugfs;
 pub(crate) mod eventfd;

@@ -1,34 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest may have.
+//! The functional core: the masks of guests.
 //!
-//! Owns the rules that make guest masks a function of the present and not of history:
+//! Owns the rule for the masks of a guest, which do not depend on the order of events:
 //!
 //! > guest masks = f(assigned matrix, host configuration, usable queues)
 //!
-//! and what follows when they change: which queues a guest loses, and what has to wait for the end
-//! of an AP bus scan.
+//! Owns also the consequences of a change of these masks: the queues that a guest loses, and the changes
+//! that wait for the end of an AP bus scan.
 //!
-//! The architecture gives a guest every queue in the product of its adapters and its domains. So a
-//! queue that it must not have can only be kept from it by taking away the whole adapter or the
-//! whole domain; here it is always the adapter, which is a piece of hardware that one can point at.
+//! The architecture gives a guest every queue in the product of its adapters and its domains. A single
+//! queue can be withheld only by withholding its adapter or its domain. The driver always withholds the
+//! adapter, as an adapter is a piece of hardware.
 //!
-//! This is the face of the functional core, which is pure and depends on nothing: [`mask`] has the
-//! numbers and sets of the architecture, [`queues`] the states of queues and the rules of a reset,
-//! [`interrupts`] how interruptions end, [`users`] which mdevs have to do with which adapter, and
-//! [`text`] the formats of the attributes.
+//! The functional core is pure, and does not depend on the kernel. [`mask`] has the numbers and sets of
+//! the architecture, [`queues`] the states and resets of queues, [`interrupts`] the states of
+//! interruptions, [`mdev_index`] an index of mdevs by adapter, and [`text`] the formats of attributes.
+//!
+//! # Examples
+//!
+//! A guest gets an adapter when all queues of it are bound and reset:
+//!
+//! ```
+//! use vfio_ap_core::{
+//!     mask::{Apid, Apqi, Apqn, Mask},
+//!     matrix::{Change, Host, Masks, Matrix},
+//!     queues::{response, Entry, Instructions, Queues},
+//! };
+//!
+//! /// Hardware with resets that end at once.
+//! struct Hardware;
+//!
+//! impl Instructions for Hardware {
+//!     fn zapq(&mut self, _: Apqn) -> u8 {
+//!         response::NORMAL
+//!     }
+//!     fn tapq(&mut self, _: Apqn) -> u8 {
+//!         response::NORMAL
+//!     }
+//! }
+//!
+//! let matrix = Matrix {
+//!     apm: Mask::only(Apid(3)),
+//!     aqm: Mask::only(Apqi(7)),
+//!     adm: Mask::EMPTY,
+//! };
+//! let mut host = Host::new(matrix, Queues::new(vec![Entry::NONE; 4]));
+//! let mut masks = Masks::default();
+//! masks.apply(&Change::Assign(matrix), &host);
+//! assert_eq!(masks.apply(&Change::Open, &host).apm, Mask::EMPTY);
+//!
+//! host.queues.bind(Apqn::new(Apid(3), Apqi(7)));
+//! host.step(Apid(3), &mut Hardware, |_, _, _| {});
+//! assert_eq!(masks.due_if_affected(&host), Some(matrix));
+//! ```
 
-// The paths are for `tools/vfio-ap-core`, which takes this file from elsewhere.
+// The paths are for `tools/vfio-ap-core`, which includes this file from another directory.
 #[path = "matrix/interrupts.rs"]
 pub mod interrupts;
 #[path = "matrix/mask.rs"]
 pub mod mask;
+#[path = "matrix/mdev_index.rs"]
+pub mod mdev_index;
 #[path = "matrix/queues.rs"]
 pub mod queues;
 #[path = "matrix/text.rs"]
 pub mod text;
-#[path = "matrix/users.rs"]
-pub mod users;
 
 use crate::{
     matrix::{
@@ -48,7 +85,7 @@ use crate::{
     }, //
 };
 
-/// Adapters, usage domains and control domains: of the host, assigned to an mdev, or in an APCB.
+/// Adapters, usage domains and control domains of the host, of an mdev, or of an APCB.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Matrix {
     /// Adapters (APM).
@@ -60,30 +97,57 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Nothing at all.
+    /// The empty matrix.
     pub const EMPTY: Self = Self {
         apm: Mask::EMPTY,
         aqm: Mask::EMPTY,
         adm: Mask::EMPTY,
     };
 
-    /// The matrix after an administrator's change.
-    pub fn edited(mut self, edit: &Edit) -> Self {
-        match *edit {
-            Edit::All(new) => self = new,
-            Edit::One(Resource::Adapter, id, assigned) => self.apm.set(Apid(id), assigned),
-            Edit::One(Resource::Domain, id, assigned) => self.aqm.set(Apqi(id), assigned),
-            Edit::One(Resource::ControlDomain, id, assigned) => self.adm.set(Apqi(id), assigned),
+    /// Returns a matrix with one resource.
+    pub fn only(resource: Resource, id: u8) -> Self {
+        let mut matrix = Self::EMPTY;
+        match resource {
+            Resource::Adapter => matrix.apm.insert(Apid(id)),
+            Resource::Domain => matrix.aqm.insert(Apqi(id)),
+            Resource::ControlDomain => matrix.adm.insert(Apqi(id)),
         }
-        self
+        matrix
     }
 
-    /// Whether the queue is in the product of adapters and usage domains.
+    /// Returns the matrix after an edit.
+    pub fn edited(&self, edit: &Edit) -> Self {
+        match edit {
+            Edit::Assign(more) => self.union(more),
+            Edit::Unassign(less) => self.minus(less),
+            Edit::Replace(all) => *all,
+        }
+    }
+
+    /// Returns the usage domains of an adapter. There are none if the matrix does not have the adapter.
+    pub fn row(&self, apid: Apid) -> Mask<Apqi> {
+        if self.apm.contains(apid) {
+            self.aqm
+        } else {
+            Mask::EMPTY
+        }
+    }
+
+    /// Returns true if a queue is in the product of adapters and usage domains.
     pub fn has_queue(&self, apqn: Apqn) -> bool {
-        self.apm.contains(apqn.apid) && self.aqm.contains(apqn.apqi)
+        self.row(apqn.apid).contains(apqn.apqi)
     }
 
-    /// What is in both.
+    /// Returns the union of two matrices.
+    pub fn union(&self, other: &Self) -> Self {
+        Self {
+            apm: self.apm | other.apm,
+            aqm: self.aqm | other.aqm,
+            adm: self.adm | other.adm,
+        }
+    }
+
+    /// Returns the intersection of two matrices.
     pub fn intersect(&self, other: &Self) -> Self {
         Self {
             apm: self.apm & other.apm,
@@ -92,7 +156,7 @@ impl Matrix {
         }
     }
 
-    /// What is in this one only.
+    /// Returns the resources of `self` that are not in `other`.
     pub fn minus(&self, other: &Self) -> Self {
         Self {
             apm: self.apm - other.apm,
@@ -100,17 +164,9 @@ impl Matrix {
             adm: self.adm - other.adm,
         }
     }
-
-    /// The queues that are in the product of this matrix and not in that of `old`.
-    pub fn new_queues(&self, old: &Self) -> [Option<Product>; 2] {
-        [
-            Product::new(self.apm - old.apm, self.aqm),
-            Product::new(self.apm & old.apm, self.aqm - old.aqm),
-        ]
-    }
 }
 
-/// What can be assigned one by one.
+/// A kind of resource that can be assigned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Resource {
     /// An adapter.
@@ -121,348 +177,284 @@ pub enum Resource {
     ControlDomain,
 }
 
-/// How an administrator changes what is assigned.
+/// An administrator's edit of the assigned matrix.
 #[derive(Clone, Copy, Debug)]
 pub enum Edit {
-    /// The resource with this number is assigned, or is not.
-    One(Resource, u8, bool),
-    /// This is what is assigned.
-    All(Matrix),
+    /// Assigns these resources.
+    Assign(Matrix),
+    /// Unassigns these resources.
+    Unassign(Matrix),
+    /// Replaces the assigned matrix.
+    Replace(Matrix),
 }
 
-/// All queues of some adapters with some domains; there is at least one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Product {
-    /// The adapters.
-    pub apm: Mask<Apid>,
-    /// The domains.
-    pub aqm: Mask<Apqi>,
-}
-
-impl Product {
-    /// The product, if it is not empty.
-    pub fn new(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Option<Self> {
-        (!apm.is_empty() && !aqm.is_empty()).then_some(Self { apm, aqm })
-    }
-
-    /// The queues that a matrix has as well.
-    pub fn intersect(&self, matrix: &Matrix) -> Option<Self> {
-        Self::new(self.apm & matrix.apm, self.aqm & matrix.aqm)
-    }
-
-    /// Each queue.
-    pub fn queues(&self) -> ProductQueues {
-        let mut apids = self.apm.iter();
-        ProductQueues {
-            apid: apids.next(),
-            apids,
-            apqis: self.aqm.iter(),
-            aqm: self.aqm,
-        }
-    }
-}
-
-/// See [`Product::queues`].
-pub struct ProductQueues {
-    /// That of the next queue, if there is a domain left in `apqis`.
-    apid: Option<Apid>,
-    /// Those behind it.
-    apids: Ids<Apid>,
-    apqis: Ids<Apqi>,
-    aqm: Mask<Apqi>,
-}
-
-impl Iterator for ProductQueues {
-    type Item = Apqn;
-
-    fn next(&mut self) -> Option<Apqn> {
-        loop {
-            let apid = self.apid?;
-            if let Some(apqi) = self.apqis.next() {
-                return Some(Apqn::new(apid, apqi));
-            }
-            self.apid = self.apids.next();
-            self.apqis = self.aqm.iter();
-        }
-    }
-}
-
-/// The greatest numbers that can be assigned.
+/// The limits of the machine for numbers.
 ///
 /// Source: PQAP(QCI) as in `struct ap_config_info` of `arch/s390/include/asm/ap.h`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// The greatest APID.
+    /// The maximum APID.
     pub apid: u8,
-    /// The greatest APQI, and the greatest number of a control domain.
+    /// The maximum APQI, and the maximum number of a control domain.
     pub apqi: u8,
 }
 
 impl Limits {
-    /// Without the extended addressing facility (APXA) there are 64 adapters and 16 domains.
+    /// The limits without the extended addressing facility (APXA).
     pub const WITHOUT_APXA: Self = Self { apid: 63, apqi: 15 };
 
-    /// Whether there can be all that is to be assigned, or is to be no longer.
-    pub fn allow(&self, edit: &Edit) -> bool {
-        match edit {
-            Edit::One(Resource::Adapter, id, _) => *id <= self.apid,
-            Edit::One(Resource::Domain | Resource::ControlDomain, id, _) => *id <= self.apqi,
-            Edit::All(matrix) => {
-                let domains = Mask::up_to(self.apqi);
-                matrix.apm.is_subset(&Mask::up_to(self.apid))
-                    && matrix.aqm.is_subset(&domains)
-                    && matrix.adm.is_subset(&domains)
-            }
-        }
+    /// Returns true if all numbers in a matrix are within the limits.
+    pub fn allow(&self, matrix: &Matrix) -> bool {
+        let domains = Mask::up_to(self.apqi);
+        matrix.apm.is_subset(&Mask::up_to(self.apid))
+            && matrix.aqm.is_subset(&domains)
+            && matrix.adm.is_subset(&domains)
     }
 }
 
-/// All that decides, except for what is assigned: the host configuration, and the queues.
+/// The host: its configuration, and the queues that are bound to the driver.
 pub struct Host<S> {
     config: Matrix,
     /// The queues that are bound to the driver.
     pub queues: Queues<S>,
     scanning: bool,
-    /// The configuration has changed, or a scan has ended, since [`Self::forget_changes`].
+    /// The configuration has changed, or a scan or its grace period has ended, since
+    /// [`Self::clear_changes`].
     reconfigured: bool,
-    /// A queue that a guest may have was lost since then.
-    lost: bool,
-    /// The adapters of which a queue was unbound in this scan by somebody else than the bus.
-    pub withdrawn: Mask<Apid>,
-    /// The end of the scan is waited for: guests keep the names of what has gone.
-    pub settling: bool,
+    /// A queue that a guest may have was unbound, or its reset has failed, since then.
+    queue_lost: bool,
+    /// The adapters with a queue that was unbound during this scan by another task.
+    pub unbound_by_hand: Mask<Apid>,
+    /// The grace period after a scan: APCBs may still have resources that have left the host
+    /// configuration.
+    pub grace: bool,
 }
 
 impl<S: Storage> Host<S> {
-    /// A host with this configuration.
+    /// Creates a host with a configuration.
     pub fn new(config: Matrix, queues: Queues<S>) -> Self {
         Self {
             config,
             queues,
             scanning: false,
             reconfigured: false,
-            lost: false,
-            withdrawn: Mask::EMPTY,
-            settling: false,
+            queue_lost: false,
+            unbound_by_hand: Mask::EMPTY,
+            grace: false,
         }
     }
 
-    /// What the host has, as PQAP(QCI) tells.
+    /// Returns the host configuration, as PQAP(QCI) shows it.
     pub fn config(&self) -> &Matrix {
         &self.config
     }
 
-    /// Whether the AP bus has announced a change of the configuration and has not finished the scan
-    /// that goes with it.
+    /// Returns true between the start and the end of a scan with a changed configuration.
     pub fn is_scanning(&self) -> bool {
         self.scanning
     }
 
-    /// The configuration may be another one, though the AP bus has not told.
-    pub fn reconfigure(&mut self, config: Matrix) {
+    /// Sets the configuration, which may have changed without a scan.
+    pub fn set_config(&mut self, config: Matrix) {
         self.reconfigured |= self.config != config;
         self.config = config;
     }
 
-    /// The AP bus has found another configuration, and begins to look at the queues.
+    /// Records the start of a scan with a changed configuration.
     pub fn scan_begins(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = true;
         self.reconfigured = true;
     }
 
-    /// The AP bus has looked at all queues. Those that could not be reset get another chance.
+    /// Records the end of the scan, and repeats failed resets.
     ///
-    /// Until [`Self::stop_settling`] is called, guests may wait for resets before they lose the names
-    /// of what has gone.
+    /// The grace period begins. It lasts until [`Self::end_grace`].
     pub fn scan_ends(&mut self, config: Matrix) {
         self.config = config;
         self.scanning = false;
-        self.settling = true;
+        self.grace = true;
         self.reconfigured = true;
-        self.withdrawn = Mask::EMPTY;
+        self.unbound_by_hand = Mask::EMPTY;
         self.queues.retry_failed();
     }
 
-    /// The bus does not wait any longer for the resets that follow a scan. The next scan may give to
-    /// the host what has gone, so no APCB may name it then.
-    pub fn stop_settling(&mut self) {
-        self.reconfigured |= self.settling;
-        self.settling = false;
+    /// Ends the grace period. The next scan may create queues of the host that have left the
+    /// configuration, so APCBs must not have them any more.
+    pub fn end_grace(&mut self) {
+        self.reconfigured |= self.grace;
+        self.grace = false;
     }
 
-    /// A queue is no longer bound to the driver. `how` tells who has unbound it.
+    /// Removes a queue that is no longer bound to the driver.
     pub fn unbind(&mut self, apqn: Apqn, how: Unbinding) {
         if how == Unbinding::ByHand || self.config.has_queue(apqn) {
-            self.lost = true;
+            self.queue_lost = true;
             if !self.config.has_queue(apqn) {
-                self.withdrawn.insert(apqn.apid);
+                self.unbound_by_hand.insert(apqn.apid);
             }
         }
         self.queues.unbind(apqn);
     }
 
-    /// Takes the pending resets of one adapter as far as possible without waiting.
+    /// Advances the pending resets of one adapter as far as possible without waiting.
     ///
-    /// `report` hears of each queue whose reset has ended; see [`Queues::step`].
+    /// Calls `report` for each reset that has ended. See [`Queues::step`].
     pub fn step(
         &mut self,
         apid: Apid,
         ap: &mut impl Instructions,
         mut report: impl FnMut(Apqn, Progress, bool),
     ) {
-        let lost = &mut self.lost;
-        self.queues.step(apid, ap, |apqn, progress, is_news| {
-            // It may be a guest's own.
-            *lost |= matches!(progress, Progress::Failed(_));
-            report(apqn, progress, is_news);
+        let queue_lost = &mut self.queue_lost;
+        self.queues.step(apid, ap, |apqn, progress, is_new| {
+            // A guest may have the queue.
+            *queue_lost |= matches!(progress, Progress::Failed(_));
+            report(apqn, progress, is_new);
         });
     }
 
-    /// Whether anybody has to follow what has changed since the last call of
-    /// [`Self::forget_changes`].
+    /// Returns true if changes since the last call of [`Self::clear_changes`] can affect the masks that
+    /// are due.
     ///
-    /// While the bus is scanned, guests lose only what the host configuration says is there and is
-    /// not. All else waits for the end of the scan: it changes nothing until then, and costs less if
-    /// it comes at once.
-    pub fn is_to_be_followed(&self) -> bool {
-        self.reconfigured || self.lost || !self.scanning && !self.queues.changed().is_empty()
+    /// During a scan, a guest loses only adapters with a queue that is missing though it is in the host
+    /// configuration. Other changes have no effect before the end of the scan.
+    pub fn needs_update(&self) -> bool {
+        self.reconfigured || self.queue_lost || !self.scanning && !self.queues.changed().is_empty()
     }
 
-    /// Returns true if the last changes may concern every mdev.
-    pub fn is_reconfigured(&self) -> bool {
+    /// Returns true if the changes may affect every mdev.
+    pub fn affects_all(&self) -> bool {
         self.reconfigured
     }
 
-    /// All [`Masks`] have followed the last changes.
-    pub fn forget_changes(&mut self) {
+    /// Clears the changes, after the masks of all affected mdevs have been computed.
+    pub fn clear_changes(&mut self) {
         self.reconfigured = false;
-        self.lost = false;
-        self.queues.forget_changes();
+        self.queue_lost = false;
+        self.queues.clear_changes();
     }
 
-    /// What a guest may have of what is assigned to it: the one rule.
+    /// Returns the masks that a guest may have for an assigned matrix. This is the rule of the driver.
     pub fn permitted(&self, assigned: &Matrix) -> Matrix {
         let mut matrix = assigned.intersect(&self.config);
-        matrix.apm = self.queues.complete(matrix.apm, matrix.aqm);
+        matrix.apm = self.queues.fully_usable(matrix.apm, matrix.aqm);
         matrix
     }
 
-    /// Whether it will be known soon only what a guest may have: a scan is going on, or resets of
-    /// queues that it may be about to get.
+    /// Returns true if a guest with this assigned matrix may get queues when their resets have ended.
     ///
-    /// A reset that takes too long is not waited for: until it ends, its queue is one that cannot be
-    /// passed on.
-    pub fn is_unsettled(&self, assigned: &Matrix) -> bool {
-        self.scanning || self.is_being_reset(assigned)
-    }
-
-    /// Whether a guest may be about to get queues that are being reset.
-    pub fn is_being_reset(&self, assigned: &Matrix) -> bool {
-        if !assigned.apm.intersects(&self.queues.busy()) {
+    /// Overdue resets do not count. Their queues cannot be passed to a guest before they end.
+    pub fn awaits_resets(&self, assigned: &Matrix) -> bool {
+        if !assigned.apm.intersects(&self.queues.resetting()) {
             return false;
         }
         let matrix = assigned.intersect(&self.config);
-        (matrix.apm & self.queues.busy())
+        (matrix.apm & self.queues.resetting())
             .iter()
             .any(|apid| self.queues.soon_usable(apid).intersects(&matrix.aqm))
     }
 
-    /// What a guest keeps while things are unsettled: what it has, except for what is no longer
-    /// assigned and for the adapters of queues that are gone though the host still has them.
+    /// Returns the masks that a guest retains during a scan, or while queues are being reset that it may
+    /// get. It retains its masks except for resources that are not assigned any more, and for adapters
+    /// with a queue that is missing though it is in the host configuration.
     ///
-    /// All else waits, so that all changes of a scan reach the guest in one commit, and so that it
-    /// does not lose its adapters while a queue in a new domain is being reset. An APCB may name what
-    /// the host configuration no longer has until the end of the scan: the machine gives a guest only
-    /// what is in both, and the bus makes no queue of it before the next scan. A queue that somebody
-    /// else than the bus unbinds is an exception, as it can have another driver at once.
-    fn kept(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
+    /// Other changes wait. All changes of a scan reach the guest in one commit, and a guest does not lose
+    /// its adapters while a queue in a new domain is being reset.
+    ///
+    /// Until the end of the grace period, an APCB may have resources that have left the host
+    /// configuration. The machine gives a guest only resources that are in both, and the bus creates no
+    /// queues of them before the next scan. A queue that another task unbinds is an exception, as it can
+    /// get another driver at once.
+    fn retained(&self, has: &Matrix, assigned: &Matrix) -> Matrix {
         let mut matrix = has.intersect(assigned);
-        if !self.scanning && !self.settling {
+        if !self.scanning && !self.grace {
             matrix = matrix.intersect(&self.config);
         }
         let there = matrix.apm & self.config.apm;
-        let complete = self.queues.complete(there, matrix.aqm & self.config.aqm);
-        matrix.apm = matrix.apm - (there - complete) - self.withdrawn;
+        let complete = self
+            .queues
+            .fully_usable(there, matrix.aqm & self.config.aqm);
+        matrix.apm = matrix.apm - (there - complete) - self.unbound_by_hand;
         matrix
     }
 }
 
-/// Who unbinds a queue.
+/// The task that unbinds a queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unbinding {
-    /// The task that scans the bus: no queue is made of it before the next scan.
+    /// The task that scans the bus. The bus does not create the queue again before the next scan.
     ByScan,
-    /// Anybody else: another driver may have the queue at once.
+    /// Another task. Another driver may get the queue at once.
     ByHand,
 }
 
-/// Who uses an mdev.
+/// The user of an mdev.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum User {
-    /// Nobody.
+    /// The mdev is not open.
     #[default]
     Nobody,
-    /// A guest that is to have what it may have.
+    /// A guest, which gets the masks that it may have.
     Guest,
-    /// A guest that has been asked to give the mdev back, and has nothing until it does.
+    /// A guest that was asked to give the mdev back. Its masks are empty.
     Leaving,
 }
 
 /// The masks of one mdev.
 ///
-/// The APCB follows what it has to be by commits, each of which takes as long as the user of the
-/// guest likes. What a guest is to lose is not granted any more at once; what it is to get is granted
-/// when the commit begins that gives it.
+/// Commits write the masks that are due to the APCB. The user of the guest can delay a commit. Queues
+/// that a guest is to lose leave `granted` at once. Queues that it is to get enter `granted` when the
+/// commit begins.
 ///
 /// # Invariants
 ///
-/// The queues of `granted` are among those that the guest may reach ([`Self::may_reach`]). Without a
-/// commit that is due or under way, `granted` is `apcb`, which is empty as long as there is no guest.
+/// The guest may reach all queues of `granted`, see [`Self::may_reach`]. If no commit is due or under
+/// way, `granted` is equal to `apcb`. Without a guest, both are empty.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Masks {
-    /// What the administrator has assigned.
+    /// The assigned matrix.
     pub assigned: Matrix,
-    /// What the guest has and keeps.
+    /// The masks that the guest has, without queues that are revoked.
     pub granted: Matrix,
-    /// What the APCB of the guest has to be.
+    /// The masks that are due in the APCB.
     pub due: Matrix,
-    /// What the last commit has put into the APCB of the guest, for SIE to see.
+    /// The masks of the last commit, which SIE uses.
     pub apcb: Matrix,
-    /// What a commit that is under way puts there.
+    /// The masks of a commit that is under way.
     pub committing: Option<Matrix>,
-    /// Who uses the mdev.
+    /// The user of the mdev.
     pub user: User,
 }
 
-/// What somebody does to an mdev.
+/// A change of an mdev.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
-    /// The administrator assigns all this.
+    /// An administrator sets the assigned matrix.
     Assign(Matrix),
-    /// A guest opens it.
+    /// A guest opens the mdev.
     Open,
-    /// The guest is asked to give it back.
+    /// The guest is asked to give the mdev back.
     Leave,
-    /// The guest closes it.
+    /// The guest closes the mdev.
     Close,
 }
 
 impl Masks {
-    /// Decides what the APCB has to be. Returns the queues that the guest is to lose by that, which
-    /// nobody may get until the end of the commit ([`Self::end_commit`]).
-    pub fn decide(&mut self, due: Matrix) -> Lost {
-        let lost = Lost::new(self.granted, due);
+    /// Sets the masks that are due. Returns the queues that the guest is to lose. No other guest may get
+    /// them before [`Self::end_commit`].
+    pub fn set_due(&mut self, due: Matrix) -> QueueSet {
+        let revoked = QueueSet::new(&self.granted, &due);
         self.granted = if due == self.apcb && self.committing.is_none() {
             due
         } else {
             self.granted.intersect(&due)
         };
         self.due = due;
-        lost
+        revoked
     }
 
-    /// Begins a commit, if one is due. Returns what to put into the APCB.
+    /// Begins a commit, if one is due. Returns the masks for the APCB.
     pub fn begin_commit(&mut self) -> Option<Matrix> {
         if self.committing.is_some() || self.due == self.apcb {
             return None;
@@ -472,47 +464,47 @@ impl Masks {
         self.committing
     }
 
-    /// The commit is over. Returns the queues that the guest cannot reach any more.
-    pub fn end_commit(&mut self) -> Lost {
+    /// Ends a commit. Returns the queues that the guest cannot reach any more.
+    pub fn end_commit(&mut self) -> QueueSet {
         let Some(apcb) = self.committing.take() else {
-            return Lost::NOTHING;
+            return QueueSet::NONE;
         };
-        let lost = Lost::new(self.apcb, apcb);
+        let revoked = QueueSet::new(&self.apcb, &apcb);
         self.apcb = apcb;
         if self.due == apcb {
-            // What was not granted any more, and is again, has no queues: those would be held.
+            // Masks that were not granted in between have no queues: revoked queues are not usable.
             self.granted = apcb;
         }
-        lost
+        revoked
     }
 
-    /// Returns true if the APCB is what it has to be.
+    /// Returns true if no commit is due or under way.
     pub fn is_committed(&self) -> bool {
         self.committing.is_none() && self.due == self.apcb
     }
 
-    /// The adapters that the mdev has to do with: assigned, or in the reach of its guest.
+    /// Returns the adapters that are assigned, or in an APCB of the guest.
     pub fn adapters(&self) -> Mask<Apid> {
         let committing = self.committing.map_or(Mask::EMPTY, |to| to.apm);
         self.assigned.apm | self.apcb.apm | committing
     }
 
-    /// Returns true if an APCB may name the queue: that before the commit which is under way, or that
-    /// after it.
+    /// Returns true if the APCB may have a queue. This is the APCB before or after a commit that is under
+    /// way.
     pub fn may_reach(&self, apqn: Apqn) -> bool {
         self.apcb.has_queue(apqn) || self.committing.is_some_and(|to| to.has_queue(apqn))
     }
 
-    /// Returns true if an APCB may name a queue of `queues`; see [`Self::may_reach`].
-    pub fn may_reach_any(&self, queues: &Product) -> bool {
-        queues.intersect(&self.apcb).is_some()
-            || self
-                .committing
-                .is_some_and(|to| queues.intersect(&to).is_some())
+    /// Returns true if the APCB may have one of some queues. See [`Self::may_reach`].
+    pub fn may_reach_any(&self, queues: &QueueSet) -> bool {
+        let committing = self.committing.unwrap_or_default();
+        queues.rows().any(|(apid, row)| {
+            row.intersects(&self.apcb.row(apid)) || row.intersects(&committing.row(apid))
+        })
     }
 
-    /// Takes a change to account; returns what the APCB of the guest has to be now.
-    pub fn change<S: Storage>(&mut self, change: &Change, host: &Host<S>) -> Matrix {
+    /// Applies a change. Returns the masks that are due.
+    pub fn apply<S: Storage>(&mut self, change: &Change, host: &Host<S>) -> Matrix {
         match *change {
             Change::Assign(matrix) => self.assigned = matrix,
             Change::Open => self.user = User::Guest,
@@ -520,34 +512,33 @@ impl Masks {
             Change::Leave => {}
             Change::Close => self.user = User::Nobody,
         }
-        // An open or an assignment takes effect at once, also within a scan.
-        self.apcb_for(host, host.is_being_reset(&self.assigned))
+        // A change takes effect at once, also during a scan.
+        self.compute_apcb(host, host.awaits_resets(&self.assigned))
     }
 
-    /// Returns what the APCB of the guest has to be by what is so now.
-    pub fn reconsider<S: Storage>(&self, host: &Host<S>) -> Matrix {
-        self.apcb_for(host, host.is_unsettled(&self.assigned))
+    /// Returns the masks that are due.
+    pub fn due_apcb<S: Storage>(&self, host: &Host<S>) -> Matrix {
+        self.compute_apcb(host, host.scanning || host.awaits_resets(&self.assigned))
     }
 
-    /// Returns what the APCB of the guest has to be now, if what has changed at the host since the last
-    /// call of [`Host::forget_changes`] concerns it.
-    pub fn following<S: Storage>(&self, host: &Host<S>) -> Option<Matrix> {
+    /// Returns the masks that are due, if changes of the host since the last call of
+    /// [`Host::clear_changes`] affect them.
+    pub fn due_if_affected<S: Storage>(&self, host: &Host<S>) -> Option<Matrix> {
         let is_concerned = host.reconfigured || self.assigned.apm.intersects(host.queues.changed());
-        is_concerned.then(|| self.reconsider(host))
+        is_concerned.then(|| self.due_apcb(host))
     }
 
-    /// What the APCB of the guest has to be. As long as things are `unsettled`, the guest gets nothing
-    /// new.
-    fn apcb_for<S: Storage>(&self, host: &Host<S>, unsettled: bool) -> Matrix {
+    /// Computes the masks that are due. If changes have to `wait`, the guest gets no new resources.
+    fn compute_apcb<S: Storage>(&self, host: &Host<S>, wait: bool) -> Matrix {
         match self.user {
             User::Nobody | User::Leaving => Matrix::EMPTY,
-            User::Guest if unsettled => host.kept(&self.granted, &self.assigned),
+            User::Guest if wait => host.retained(&self.granted, &self.assigned),
             User::Guest => host.permitted(&self.assigned),
         }
     }
 
-    /// What the guest has, or what a guest would have if there were one.
-    pub fn visible<S: Storage>(&self, host: &Host<S>) -> Matrix {
+    /// Returns the masks that the guest has. Without a guest, returns the masks that a guest would have.
+    pub fn guest_matrix<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
             User::Nobody => host.permitted(&self.assigned),
             User::Guest | User::Leaving => self.granted,
@@ -555,80 +546,97 @@ impl Masks {
     }
 }
 
-/// The queues that a guest loses by a change of its APCB.
+/// The queues in the product of one matrix that are not in the product of another one.
 ///
 /// # Invariants
 ///
-/// It is [`Self::NOTHING`] if there are none.
+/// The set is equal to [`Self::NONE`] if there are no such queues.
 #[derive(Clone, Copy, Debug)]
-pub struct Lost {
-    before: Matrix,
-    after: Matrix,
+pub struct QueueSet {
+    of: Matrix,
+    without: Matrix,
 }
 
-impl Lost {
+impl QueueSet {
     /// No queue.
-    pub const NOTHING: Self = Self {
-        before: Matrix::EMPTY,
-        after: Matrix::EMPTY,
+    pub const NONE: Self = Self {
+        of: Matrix::EMPTY,
+        without: Matrix::EMPTY,
     };
 
-    /// By a change from `before` to `after`.
-    pub fn new(before: Matrix, after: Matrix) -> Self {
-        let nothing = before.apm.is_empty()
-            || before.aqm.is_empty()
-            || before.apm.is_subset(&after.apm) && before.aqm.is_subset(&after.aqm);
-        // INVARIANT: Every queue of the product before is in that after it, or one is not.
-        if nothing {
-            Self::NOTHING
+    /// Creates the set of the queues of one matrix `without` those of another one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vfio_ap_core::mask::{Apid, Apqi, Apqn, Mask};
+    /// use vfio_ap_core::matrix::{Matrix, QueueSet};
+    ///
+    /// let matrix = |apid| Matrix {
+    ///     apm: Mask::up_to(apid),
+    ///     aqm: Mask::only(Apqi(7)),
+    ///     adm: Mask::EMPTY,
+    /// };
+    /// let queues = QueueSet::new(&matrix(2), &matrix(1));
+    /// assert!(queues.queues().eq([Apqn::new(Apid(2), Apqi(7))]));
+    /// ```
+    pub fn new(of: &Matrix, without: &Matrix) -> Self {
+        let is_empty = of.apm.is_empty()
+            || of.aqm.is_empty()
+            || of.apm.is_subset(&without.apm) && of.aqm.is_subset(&without.aqm);
+        // INVARIANT: The set is empty if all queues of the first product are in the second one.
+        if is_empty {
+            Self::NONE
         } else {
-            Self { before, after }
+            Self {
+                of: *of,
+                without: *without,
+            }
         }
     }
 
-    /// Whether there is none.
+    /// Returns true if there is no queue.
     pub fn is_empty(&self) -> bool {
-        self.before.apm.is_empty()
+        self.of.apm.is_empty()
     }
 
-    /// For each adapter that loses queues, their domains.
-    pub fn rows(&self) -> Rows {
-        // Where no domain is lost, adapters are lost as a whole.
-        let concerned = if self.before.aqm.is_subset(&self.after.aqm) {
-            self.before.apm - self.after.apm
+    /// Returns the adapters that have some of the queues.
+    pub fn apm(&self) -> Mask<Apid> {
+        // If all domains are in both matrices, they differ in whole adapters.
+        if self.of.aqm.is_subset(&self.without.aqm) {
+            self.of.apm - self.without.apm
         } else {
-            self.before.apm
-        };
-        Rows {
-            apids: concerned.iter(),
-            lost: *self,
+            self.of.apm
         }
+    }
+
+    /// Iterates over the adapters that have some of the queues, with the domains of these queues.
+    pub fn rows(&self) -> Rows {
+        Rows {
+            apids: self.apm().iter(),
+            queues: *self,
+        }
+    }
+
+    /// Iterates over the queues.
+    pub fn queues(&self) -> impl Iterator<Item = Apqn> {
+        self.rows()
+            .flat_map(|(apid, row)| row.iter().map(move |apqi| Apqn::new(apid, apqi)))
     }
 }
 
-/// See [`Lost::rows`].
+/// An iterator over the adapters of a [`QueueSet`].
 #[derive(Clone)]
 pub struct Rows {
     apids: Ids<Apid>,
-    lost: Lost,
+    queues: QueueSet,
 }
 
 impl Iterator for Rows {
     type Item = (Apid, Mask<Apqi>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Lost { before, after } = &self.lost;
-        for apid in &mut self.apids {
-            let kept = if after.apm.contains(apid) {
-                after.aqm
-            } else {
-                Mask::EMPTY
-            };
-            let row = before.aqm - kept;
-            if !row.is_empty() {
-                return Some((apid, row));
-            }
-        }
-        None
+        let apid = self.apids.next()?;
+        Some((apid, self.queues.of.aqm - self.queues.without.row(apid)))
     }
 }

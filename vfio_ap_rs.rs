@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VFIO AP: hands queues of IBM crypto adapters to KVM guests.
+//! VFIO AP: passes queues of IBM crypto adapters to KVM guests.
 //!
-//! The whole life of the driver is on this page: what is registered, in which order, and how it goes
-//! away again. Where to read on:
+//! This file has the registrations of the driver, and their order. The modules are:
 //!
 //! - [`matrix`]: the functional core, without any dependency on the kernel;
-//! - [`linux`]: abstractions of the kernel's interfaces that know nothing of AP;
-//! - [`ap_bus`]: those of s390, among them the AP instructions;
-//! - [`driver`]: what the driver does, by safe code.
+//! - [`linux`]: abstractions of kernel interfaces that do not depend on s390;
+//! - [`ap_bus`]: abstractions of the AP bus and of other interfaces of s390;
+//! - [`driver`]: the driver, in safe code.
 //!
-//! Each of these rooms imports from those above it only. All `unsafe` is in the second and the third.
+//! Each module imports only from modules above it in this list. [`linux`] and [`ap_bus`] have all
+//! `unsafe` code but that of one static.
 
 use kernel::{
     prelude::*,
@@ -28,47 +28,47 @@ use ap_bus::{
     pqap, //
 };
 use driver::{
-    guest,
+    ap_driver, //
+    matrix_mdev,
     module_global,
-    queue, //
 };
 use linux::mdev;
 
 module! {
-    type: VfioAp,
-    // That of the C driver, which this one replaces: the two cannot be loaded together, and KVM
-    // exports some of its functions to this name only.
+    type: VfioApModule,
+    // The name of the C driver, which this one replaces. The two cannot be loaded together, and KVM
+    // exports a function to this name only.
     name: "vfio_ap",
     authors: ["The vfio_ap_rs developers"],
     description: "VFIO AP device driver in Rust",
     license: "GPL",
 }
 
-type MatrixDevice = matrix_device::MatrixDevice<mdev::ParentData<guest::MatrixMdev>>;
+type MatrixDevice = matrix_device::MatrixDevice<mdev::ParentData<matrix_mdev::MatrixMdev>>;
 
-/// All that is registered, in the order in which it goes away.
+/// The registrations of the driver, in the order in which they are dropped.
 #[pin_data]
-struct VfioAp {
-    /// No more mdevs, nor a driver for them: the last users have gone.
+struct VfioApModule {
+    /// Removes all mdevs, and waits for their users.
     #[pin]
-    _parent: mdev::Parent<guest::MatrixMdev, MatrixDevice>,
-    /// No more queues: they have been reset, and go to the host's drivers.
+    _parent: mdev::Parent<matrix_mdev::MatrixMdev, MatrixDevice>,
+    /// Unbinds all queues, which resets them.
     #[pin]
-    _queue_driver: kernel::driver::Registration<ap_bus::Adapter<queue::QueueDriver>>,
+    _queue_driver: kernel::driver::Registration<ap_bus::Callbacks<ap_driver::QueueDriver>>,
     _matrix_device: Arc<MatrixDevice>,
-    /// Nobody is left to call: no callback without context, no delayed work.
+    /// Dropped when no callback needs the object any more.
     _published: module_global::Published,
     _work: PendingWork,
 }
 
-impl kernel::InPlaceModule for VfioAp {
+impl kernel::InPlaceModule for VfioApModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             if !pqap::installed() {
                 pr_err!("no AP instructions on this machine\n");
                 return Err(ENODEV);
             }
-            let driver = driver::Driver::new()?;
+            let driver = driver::VfioAp::new()?;
             let registered = driver.clone();
             Ok(try_pin_init!(Self {
                 _work: PendingWork(driver.clone()),
@@ -85,8 +85,8 @@ impl kernel::InPlaceModule for VfioAp {
     }
 }
 
-/// The work of a driver, which ends when this is dropped.
-struct PendingWork(Arc<driver::Driver>);
+/// Ends the work of the driver when it is dropped.
+struct PendingWork(Arc<driver::VfioAp>);
 
 impl Drop for PendingWork {
     fn drop(&mut self) {

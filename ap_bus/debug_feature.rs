@@ -2,7 +2,8 @@
 
 //! The debug feature of s390: `/sys/kernel/debug/s390dbf/vfio_ap/sprintf`.
 //!
-//! Owns the area and the formats of what is written to it: C code formats them when somebody reads.
+//! Owns the area of the debug feature, and the formats of its entries. The entries are formatted when
+//! they are read.
 //!
 //! C header: [`arch/s390/include/asm/debug.h`](srctree/arch/s390/include/asm/debug.h)
 
@@ -18,22 +19,22 @@ use crate::{
     }, //
 };
 
-/// Levels, as in other areas of AP: the lower, the more important.
+/// Levels, as in other areas of AP. A lower level is more important.
 const WARN: i32 = 4;
 const INFO: i32 = 5;
 
-/// The most arguments that an entry has, the format included.
+/// The maximum number of arguments of an entry, including the format.
 const MAX_ARGS: i32 = 9;
 
-/// Writes an entry, if the level asks for it. All arguments become `u64`, so that the directives of
-/// the format, which is a literal, have to be those of `long`.
+/// Writes an entry if the level of the area includes it. The arguments are converted to `u64`, so each
+/// directive of the format must have the length modifier `l`.
 macro_rules! event {
     ($area:expr, $level:expr, $format:literal $(, $arg:expr)* $(,)?) => {{
         let area = $area.0.as_ptr();
-        // SAFETY: By the type invariant; the level is a number that may change at any time.
+        // SAFETY: By the type invariant. The level is an integer that may change at any time.
         if unsafe { (&raw const (*area).level).read_volatile() } >= $level {
-            // SAFETY: As above; the format is a static with as many directives as there are
-            // arguments, none of which is a pointer.
+            // SAFETY: By the type invariant. The format is a static string. It has as many directives
+            // as there are arguments, and no argument is a pointer.
             unsafe {
                 b::__debug_sprintf_event(
                     area,
@@ -46,11 +47,11 @@ macro_rules! event {
     }};
 }
 
-/// The area, until this is dropped.
+/// The registration of an area.
 ///
 /// # Invariants
 ///
-/// The pointer is that of a registered area.
+/// The pointer refers to a registered area.
 pub(crate) struct DebugFeature(NonNull<b::debug_info_t>);
 
 // SAFETY: Areas have their own locks.
@@ -63,20 +64,20 @@ impl DebugFeature {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: nothing else keeps it from being registered.
+    /// `ENOMEM` if there is no memory.
     pub(crate) fn new() -> Result<Self> {
-        // SAFETY: The name is a string, and copied; the view is a static of C code.
+        // SAFETY: The name is a valid string, and is copied. The view is a static of C code.
         unsafe {
             let area = b::debug_register(c"vfio_ap".as_char_ptr(), 4, 1, MAX_ARGS * 8);
             let area = NonNull::new(area).ok_or(ENOMEM)?;
             b::debug_register_view(area.as_ptr(), &raw mut b::debug_sprintf_view);
             b::debug_set_level(area.as_ptr(), WARN);
-            // INVARIANT: Registered just now.
+            // INVARIANT: The area was registered above.
             Ok(Self(area))
         }
     }
 
-    /// A request of a guest about interruptions was not carried out.
+    /// Records that PQAP(AQIC) of a guest was refused.
     pub(crate) fn aqic_refused(&self, apqn: Apqn, enable: bool, nib: u64, code: u8) {
         event!(
             self,
@@ -90,7 +91,7 @@ impl DebugFeature {
         );
     }
 
-    /// A queue could not be reset.
+    /// Records that the reset of a queue has failed.
     pub(crate) fn reset_failed(&self, apqn: Apqn, code: u8) {
         event!(
             self,
@@ -102,7 +103,7 @@ impl DebugFeature {
         );
     }
 
-    /// A user has got pages back that the machine may still write to: their frames are kept.
+    /// Records that pages were unpinned though the machine may still write to them. Their frames are kept.
     pub(crate) fn frames_kept(&self, count: u32) {
         event!(
             self,
@@ -112,7 +113,7 @@ impl DebugFeature {
         );
     }
 
-    /// Masks were committed to a guest; only the first 64 adapters and domains have room.
+    /// Records a commit to a guest. An entry has room for 64 adapters and domains.
     pub(crate) fn committed(&self, matrix: &Matrix) {
         event!(
             self,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A virtual machine of KVM, as far as AP is concerned.
+//! AP in virtual machines of KVM.
 //!
-//! Owns the commit of masks to the CRYCB and the hook for intercepted PQAP instructions. Knows
-//! nothing about what the masks mean.
+//! Owns commits of masks to the CRYCB, the hook for intercepted PQAP instructions, and registrations of
+//! guest interruption subclasses.
 //!
 //! C header: [`arch/s390/include/asm/kvm_host_s390.h`](srctree/arch/s390/include/asm/kvm_host_s390.h)
 
@@ -30,12 +30,12 @@ use crate::{
 impl Kvm {
     /// Commits masks to the CRYCB.
     ///
-    /// Every vCPU is kicked out of SIE and kept out until the masks have changed.
+    /// KVM forces every vCPU out of SIE until the masks have changed.
     pub(crate) fn set_masks(&self, matrix: &Matrix) {
         let word = |words: &[u64; 4]| words.as_ptr().cast_mut().cast();
         let _guard = self.lock().lock();
-        // SAFETY: Valid by the type invariant and locked as it has to be. The masks have 256 bits,
-        // in this order, and are not written to.
+        // SAFETY: The virtual machine is valid by the type invariant, and is locked. The masks have
+        // 256 bits each, and are only read.
         unsafe {
             b::kvm_arch_crypto_set_masks(
                 self.as_ptr(),
@@ -54,11 +54,11 @@ impl Kvm {
     }
 }
 
-/// The registration of an interruption subclass of a guest for alerts, until it is dropped.
+/// The registration of a guest interruption subclass for adapter interruptions.
 ///
 /// # Invariants
 ///
-/// `guest_isc` is registered with `kvm`, and one registration is ours.
+/// This object owns one registration of `guest_isc` with `kvm`.
 pub(crate) struct Gisc {
     kvm: Kvm,
     guest_isc: u8,
@@ -67,29 +67,30 @@ pub(crate) struct Gisc {
 }
 
 impl Gisc {
-    /// Registers a subclass of the VM of a vCPU.
+    /// Registers a subclass of the virtual machine of a vCPU.
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the VM has no guest interruption state area, `ERANGE` if there is no such
-    /// subclass.
+    /// - `ENODEV` if the virtual machine has no guest interruption state area (GISA).
+    /// - `ERANGE` if the subclass does not exist.
     pub(crate) fn register(vcpu: &Vcpu<'_>, guest_isc: u8) -> Result<Self> {
-        // When a guest becomes a protected one, KVM clears AIV in each vCPU, with its mutex held,
-        // and takes the area away after that. So it stays during this call.
+        // When a guest becomes a protected one, KVM first clears AIV of each vCPU, with the mutex of
+        // the vCPU held, and then removes the GISA. This vCPU has AIV, so the GISA stays during the
+        // call.
         if !vcpu.has_adapter_interruptions() {
             return Err(ENODEV);
         }
         let kvm = vcpu.kvm();
-        // SAFETY: Valid by the type invariant of `Kvm`.
+        // SAFETY: By the type invariant of `Kvm`.
         let isc = unsafe { b::kvm_s390_gisc_register(kvm.as_ptr(), guest_isc.into()) };
         to_result(isc)?;
-        // SAFETY: As above. There is an area, as a subclass could be registered. Its memory is that
-        // of the VM: it stays, at the same place, if the area is taken away.
+        // SAFETY: By the type invariant of `Kvm`. There is a GISA, as a subclass was registered. It is
+        // part of the memory of the virtual machine, which stays when KVM removes the GISA.
         let gisa = unsafe {
             let origin = (*kvm.as_ptr()).arch.gisa_int.origin;
             b::vfio_ap_virt_to_phys(origin.cast())
         };
-        // INVARIANT: Registered just now.
+        // INVARIANT: The subclass was registered above.
         Ok(Self {
             kvm,
             guest_isc,
@@ -98,18 +99,17 @@ impl Gisc {
         })
     }
 
-    /// The subclass of the guest.
+    /// Returns the subclass of the guest.
     pub(crate) fn guest_isc(&self) -> u8 {
         self.guest_isc
     }
 
-    /// The subclass of the host by which alerts come.
+    /// Returns the subclass of the host that is used for alerts.
     pub(crate) fn host_isc(&self) -> u8 {
         self.host_isc
     }
 
-    /// The absolute address of the guest interruption state area. Its memory lives as long as the
-    /// VM does, so as long as this does.
+    /// Returns the absolute address of the GISA. Its memory lives at least as long as `self`.
     pub(crate) fn gisa(&self) -> u64 {
         self.gisa
     }
@@ -122,37 +122,37 @@ impl Drop for Gisc {
     }
 }
 
-/// A vCPU whose instruction was intercepted.
+/// A vCPU with an intercepted instruction.
 ///
 /// # Invariants
 ///
-/// It is valid, and loaded by the current thread, which holds its mutex, and `kvm->srcu` for
-/// reading.
+/// The vCPU is valid and is loaded by the current thread. The thread holds the mutex of the vCPU, and
+/// `kvm->srcu` for reading.
 pub(crate) struct Vcpu<'a>(NonNull<b::kvm_vcpu>, PhantomData<&'a ()>);
 
 impl Vcpu<'_> {
-    /// The VM.
+    /// Returns the virtual machine.
     fn kvm(&self) -> Kvm {
-        // SAFETY: By the type invariant. A VM exists as long as its vCPUs do.
+        // SAFETY: By the type invariant. A virtual machine lives as long as its vCPUs.
         unsafe { Kvm::get(NonNull::new_unchecked((*self.0.as_ptr()).kvm)) }
     }
 
-    /// Whether a guest address is that of memory.
+    /// Returns true if the guest has memory at an address.
     pub(crate) fn has_memory_at(&self, address: u64) -> bool {
-        // SAFETY: By the type invariant: the memory slots are protected by `kvm->srcu`.
+        // SAFETY: By the type invariant, the thread holds `kvm->srcu`, which protects the memory slots.
         unsafe { b::kvm_s390_is_gpa_in_memslot((*self.0.as_ptr()).kvm, address) }
     }
 
-    /// The general registers, which user space has mapped, and may write to at any time.
+    /// Returns the address of the general registers. User space may write to them at any time.
     fn registers(&self) -> *mut [u64; 16] {
-        // SAFETY: By the type invariant. This only computes an address.
+        // SAFETY: By the type invariant.
         unsafe { &raw mut (*(*self.0.as_ptr()).run).s.regs.gprs }
     }
 
-    /// General registers 0 to 2, as they are now.
+    /// Returns general registers 0 to 2.
     pub(crate) fn gprs(&self) -> [u64; 3] {
         let registers = self.registers().cast::<u64>();
-        // SAFETY: There are 16 of them, in the memory of the vCPU.
+        // SAFETY: The vCPU has 16 registers, in memory that lives as long as the vCPU.
         core::array::from_fn(|i| unsafe { registers.add(i).read_volatile() })
     }
 
@@ -162,9 +162,9 @@ impl Vcpu<'_> {
         unsafe { self.registers().cast::<u64>().add(1).write_volatile(value) }
     }
 
-    /// Whether interruptions of adapters can be made pending in the guest's state area.
+    /// Returns true if adapter interruptions can be made pending in the GISA.
     pub(crate) fn has_adapter_interruptions(&self) -> bool {
-        // SAFETY: By the type invariant. The offset is that of a field of 32 bits in the SIE block.
+        // SAFETY: By the type invariant. The SIE block has a field of 32 bits at the offset.
         let eca = unsafe {
             (*self.0.as_ptr())
                 .arch
@@ -176,33 +176,33 @@ impl Vcpu<'_> {
         eca & b::ECA_AIV != 0
     }
 
-    /// Whether the guest is protected from the host.
+    /// Returns true if the guest is a protected one.
     pub(crate) fn is_protected(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { b::kvm_s390_pv_cpu_is_protected(self.0.as_ptr()) }
     }
 }
 
-/// Handles PQAP instructions that are intercepted.
+/// A handler of intercepted PQAP instructions.
 pub(crate) trait PqapHandler {
-    /// Executes the instruction on behalf of the guest; what comes back goes to general register 1
-    /// and to the condition code. [`None`] leaves the instruction to user space.
+    /// Executes the instruction for the guest. Returns the status for general register 1, from which
+    /// KVM derives the condition code. [`None`] leaves the instruction to user space.
     fn pqap(&self, vcpu: &Vcpu<'_>) -> Option<Status>;
 }
 
-/// What the C side points to, and what it leads to.
+/// A hook, and the handler that it belongs to.
 #[repr(C)]
 struct Hooked<H> {
-    /// First, so that a pointer to it is a pointer to all.
+    /// The first field, so that a pointer to it is a pointer to the whole.
     hook: b::crypto_hook,
     handler: H,
 }
 
-/// A handler for the PQAP instructions of a VM, until it is dropped.
+/// The installation of a handler for PQAP instructions in a virtual machine.
 ///
 /// # Invariants
 ///
-/// `kvm` has `_hooked` as its hook.
+/// `_hooked` is the hook of `kvm`.
 pub(crate) struct Hook<H> {
     kvm: Kvm,
     _hooked: Pin<KBox<Hooked<H>>>,
@@ -216,7 +216,8 @@ where
     ///
     /// # Errors
     ///
-    /// `EPERM` if the VM has one already.
+    /// - `EPERM` if the virtual machine has a handler.
+    /// - `ENOMEM` if there is no memory.
     pub(crate) fn install(kvm: Kvm, handler: H) -> Result<Self> {
         let hooked = KBox::pin(
             Hooked {
@@ -225,34 +226,36 @@ where
             },
             GFP_KERNEL,
         )?;
-        // A pointer to all of it, as `callback` makes one to the handler of this one. KVM only reads.
+        // The pointer has the provenance of the whole, as `callback` uses the handler. KVM only reads.
         let hook = core::ptr::from_ref(&*hooked).cast_mut().cast();
         let old = replace_hook(&kvm, |old| if old.is_null() { hook } else { old });
         if !old.is_null() {
             return Err(EPERM);
         }
-        // INVARIANT: Just installed.
+        // INVARIANT: The hook was installed above.
         Ok(Self {
             kvm,
             _hooked: hooked,
         })
     }
 
-    extern "C" fn callback(vcpu: *mut b::kvm_vcpu) -> ffi::c_int {
-        // SAFETY: The vCPU is valid. The hook is ours, as it led to here, and `Hook` does not go
-        // away while KVM holds the semaphore.
+    /// # Safety
+    ///
+    /// Called by KVM for a vCPU of a virtual machine that has a hook of this type.
+    unsafe extern "C" fn callback(vcpu: *mut b::kvm_vcpu) -> ffi::c_int {
+        // SAFETY: The vCPU is valid. The hook has this callback, so it is a `Hooked<H>`. KVM holds the
+        // semaphore, so `Hook` is not dropped.
         let (hooked, vcpu) = unsafe {
             (
                 &*(*(*vcpu).kvm).arch.crypto.pqap_hook.cast::<Hooked<H>>(),
                 NonNull::new_unchecked(vcpu),
             )
         };
-        // INVARIANT: KVM calls the hook for a vCPU that the current thread runs, in the handling of
-        // an intercepted instruction.
+        // INVARIANT: KVM calls the hook when it handles an intercepted instruction, in the thread that
+        // runs the vCPU.
         let vcpu = Vcpu(vcpu, PhantomData);
         match hooked.handler.pqap(&vcpu) {
             Some(status) => {
-                // KVM derives the condition code from the register.
                 vcpu.set_gpr1(status.word().into());
                 0
             }
@@ -262,7 +265,7 @@ where
 }
 
 impl<H> Hook<H> {
-    /// The VM.
+    /// Returns the virtual machine.
     pub(crate) fn kvm(&self) -> &Kvm {
         &self.kvm
     }
@@ -270,18 +273,19 @@ impl<H> Hook<H> {
 
 impl<H> Drop for Hook<H> {
     fn drop(&mut self) {
-        // By the type invariant it is ours. A handler that is running is waited for.
+        // By the type invariant, the hook is the one of `self`. The semaphore waits for running
+        // handlers.
         replace_hook(&self.kvm, |_| core::ptr::null_mut());
     }
 }
 
-/// Replaces the hook by what `new` makes of it; returns the old one.
+/// Replaces the hook by the result of `new`, which gets the old one. Returns the old hook.
 fn replace_hook(
     kvm: &Kvm,
     new: impl FnOnce(*mut b::crypto_hook) -> *mut b::crypto_hook,
 ) -> *mut b::crypto_hook {
     let kvm = kvm.as_ptr();
-    // SAFETY: The VM is valid by the type invariant, and the semaphore guards the hook.
+    // SAFETY: The virtual machine is valid by the type invariant. The semaphore protects the hook.
     unsafe {
         let semaphore = &raw mut (*kvm).arch.crypto.pqap_hook_rwsem;
         bindings::down_write(semaphore);

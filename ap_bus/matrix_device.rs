@@ -2,8 +2,10 @@
 
 //! `/sys/devices/vfio_ap/matrix`: the parent of all mediated devices.
 //!
-//! Owns the root device `vfio_ap`, the bus `matrix`, the device `matrix` on it with its attribute,
-//! and the driver `vfio_ap` that the device is bound to: what mdevctl and libvirt look for.
+//! Owns the root device `vfio_ap`, the bus `matrix`, the device `matrix` on that bus with its attribute,
+//! and the driver `vfio_ap` of the device. mdevctl and libvirt look for these names.
+//!
+//! C header: [`include/linux/device.h`](srctree/include/linux/device.h)
 
 use core::{
     mem::offset_of,
@@ -61,7 +63,7 @@ sysfs::attribute_groups! {
     static ATTRIBUTES: Features = { text: { c"features": Features = Features, }, long: {}, };
 }
 
-/// What the driver can do, for mdevctl.
+/// The attribute `features`: the features of the driver, for mdevctl.
 struct Features;
 
 impl sysfs::DeviceData for Features {
@@ -80,8 +82,8 @@ impl sysfs::Attribute for Features {
     }
 }
 
-/// The devices, the bus and the driver, until this is dropped; and data that the device `matrix` has
-/// in its hands until its release.
+/// The registrations of the devices, the bus and the driver. The device `matrix` owns a `D`, which it
+/// drops when it is released.
 ///
 /// The fields are dropped in this order.
 pub(crate) struct MatrixDevice<D> {
@@ -92,11 +94,13 @@ pub(crate) struct MatrixDevice<D> {
 }
 
 impl<D: Send + Sync + 'static> MatrixDevice<D> {
-    /// Makes all of them known. This can be done once as long as the module is loaded.
+    /// Registers the devices, the bus and the driver. This is possible once while the module is loaded.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it was done before. Others as the driver core has them.
+    /// - `EBUSY` if it was done before.
+    /// - `ENOMEM` if there is no memory.
+    /// - Those of the driver core.
     pub(crate) fn new(module: &'static ThisModule, data: impl PinInit<D>) -> Result<Self> {
         let root = Root::new(module)?;
         let bus = BusRegistration::new()?;
@@ -111,7 +115,7 @@ impl<D: Send + Sync + 'static> MatrixDevice<D> {
     }
 }
 
-// SAFETY: The device is registered as long as this exists. The data is pinned in the allocation of
+// SAFETY: The device is registered as long as `self` exists. The data is pinned in the allocation of
 // the device, which `Matrix::release` frees.
 unsafe impl<T: mdev::Driver> mdev::ParentDevice<T> for MatrixDevice<mdev::ParentData<T>> {
     fn as_raw(&self) -> *mut bindings::device {
@@ -124,7 +128,7 @@ unsafe impl<T: mdev::Driver> mdev::ParentDevice<T> for MatrixDevice<mdev::Parent
     }
 }
 
-/// The device `vfio_ap`, until this is dropped.
+/// The registration of the root device `vfio_ap`.
 struct Root(NonNull<bindings::device>);
 
 // SAFETY: Devices have their own locks.
@@ -134,7 +138,7 @@ unsafe impl Sync for Root {}
 
 impl Root {
     fn new(module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: The name is a string, the module is this one.
+        // SAFETY: The name is a valid string. The module is the current one.
         let root = from_err_ptr(unsafe {
             bindings::__root_device_register(c"vfio_ap".as_char_ptr(), module.as_ptr())
         })?;
@@ -144,15 +148,15 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        // SAFETY: Registered by `new`.
+        // SAFETY: `new` has registered it.
         unsafe { bindings::root_device_unregister(self.0.as_ptr()) }
     }
 }
 
-/// The registration of the bus, until this is dropped.
+/// The registration of the bus `matrix`.
 struct BusRegistration(());
 
-/// `BUS` has been registered: the driver core does not take the same memory again.
+/// `BUS` is registered, or was. The driver core does not accept the same memory again.
 static BUS_TAKEN: Atomic<bool> = Atomic::new(false);
 
 impl BusRegistration {
@@ -160,7 +164,7 @@ impl BusRegistration {
         if BUS_TAKEN.xchg(true, Full) {
             return Err(EBUSY);
         }
-        // SAFETY: `BUS` is initialised. It was not registered before.
+        // SAFETY: `BUS` is initialised. `BUS_TAKEN` ensures that it is registered once.
         to_result(unsafe { bindings::bus_register(BUS.get()) })?;
         Ok(Self(()))
     }
@@ -168,18 +172,18 @@ impl BusRegistration {
 
 impl Drop for BusRegistration {
     fn drop(&mut self) {
-        // SAFETY: Registered by `new`.
+        // SAFETY: `new` has registered it.
         unsafe { bindings::bus_unregister(BUS.get()) }
     }
 }
 
-/// The registration of the driver, until this is dropped.
+/// The registration of the driver of the device.
 struct DriverRegistration(());
 
 impl DriverRegistration {
     fn new(_bus: &BusRegistration) -> Result<Self> {
-        // SAFETY: `DRIVER` is initialised and its bus registered. It was not registered before, as
-        // there is one `BusRegistration`, for which `MatrixDevice` calls this once.
+        // SAFETY: `DRIVER` is initialised, and its bus is registered. It is registered once, as there
+        // is one `BusRegistration`, for which `MatrixDevice` calls this function once.
         to_result(unsafe { bindings::driver_register(DRIVER.get()) })?;
         Ok(Self(()))
     }
@@ -187,28 +191,28 @@ impl DriverRegistration {
 
 impl Drop for DriverRegistration {
     fn drop(&mut self) {
-        // SAFETY: Registered by `new`.
+        // SAFETY: `new` has registered it.
         unsafe { bindings::driver_unregister(DRIVER.get()) }
     }
 }
 
-/// The device `matrix` with data, in one allocation.
+/// The device `matrix` and its data, in one allocation.
 #[repr(C)]
 #[pin_data]
 struct Allocation<D> {
-    /// First, so that a pointer to it is a pointer to all.
+    /// The first field, so that a pointer to it is a pointer to the whole.
     #[pin]
     raw: Opaque<bindings::device>,
     #[pin]
     data: D,
 }
 
-/// The device `matrix`, until this is dropped.
+/// The registration of the device `matrix`.
 ///
 /// # Invariants
 ///
-/// The allocation is initialised and pinned, the device in it is registered, and a reference to it is
-/// ours.
+/// The allocation is initialised and pinned. The device in it is registered. This object owns a
+/// reference to the device.
 struct Matrix<D>(NonNull<Allocation<D>>);
 
 // SAFETY: Devices have their own locks.
@@ -216,7 +220,7 @@ unsafe impl<D: Send + Sync> Send for Matrix<D> {}
 // SAFETY: As above.
 unsafe impl<D: Send + Sync> Sync for Matrix<D> {}
 
-/// The one device that there is, see `BUS_TAKEN`, has been released.
+/// The device has been released. There is one device, see `BUS_TAKEN`.
 static RELEASED: Atomic<bool> = Atomic::new(false);
 
 impl<D> Matrix<D> {
@@ -230,18 +234,18 @@ impl<D> Matrix<D> {
         let allocation = KBox::pin_init(
             pin_init!(Allocation {
                 raw <- Opaque::ffi_init(|slot: *mut bindings::device| {
-                    // SAFETY: The slot can be written to.
+                    // SAFETY: The slot is valid for writes.
                     unsafe { slot.write_bytes(0, 1) }
                 }),
                 data <- data,
             }),
             GFP_KERNEL,
         )?;
-        // SAFETY: Nothing is moved.
+        // SAFETY: The value is not moved.
         let allocation = KBox::into_raw(unsafe { Pin::into_inner_unchecked(allocation) });
         let device = allocation.cast::<bindings::device>();
-        // SAFETY: The memory of the device is zeroed, as it has to be, and belongs to the device
-        // from `device_initialize` on.
+        // SAFETY: The memory of the device is zeroed. It belongs to the driver core from
+        // `device_initialize` on, until `release`.
         unsafe {
             (*device).parent = root.0.as_ptr();
             (*device).bus = BUS.get();
@@ -254,32 +258,35 @@ impl<D> Matrix<D> {
             ))
             .and_then(|()| to_result(bindings::device_add(device)));
             if let Err(error) = added {
-                Self::give_back(device);
+                Self::put(device);
                 return Err(error);
             }
-            // INVARIANT: All is done.
+            // INVARIANT: The device is registered, with the reference of `device_initialize`.
             Ok(Self(NonNull::new_unchecked(allocation)))
         }
     }
 
-    /// Gives back our reference, and returns when the device has been released: `release` is code of
-    /// this module, and must not be called when the module is gone.
+    /// Drops a reference to the device, and waits until the device has been released: `release` is code
+    /// of this module.
     ///
     /// # Safety
     ///
-    /// The caller owns a reference. The device is not registered.
-    unsafe fn give_back(device: *mut bindings::device) {
-        // SAFETY: When the device is out of sysfs and of the lists of the driver core, nobody finds
-        // it any more. The reference is the caller's.
+    /// The caller must own a reference. The device must not be registered.
+    unsafe fn put(device: *mut bindings::device) {
+        // SAFETY: The caller owns a reference. The device is neither in sysfs nor in a list of the
+        // driver core, so no new references can be taken.
         unsafe { kobject::put_last(&raw mut (*device).kobj) };
-        // It has been released here, unless the kernel has CONFIG_DEBUG_KOBJECT_RELEASE.
+        // CONFIG_DEBUG_KOBJECT_RELEASE delays the release.
         while !RELEASED.load(Acquire) {
             fsleep(Delta::from_millis(1));
         }
     }
 
-    extern "C" fn release(device: *mut bindings::device) {
-        // SAFETY: It came out of a pinned box, and nobody has it any more.
+    /// # Safety
+    ///
+    /// Called by the driver core for the last reference to a device that [`Self::new`] has created.
+    unsafe extern "C" fn release(device: *mut bindings::device) {
+        // SAFETY: The memory came from a pinned box, and there are no references to the device.
         drop(unsafe { Pin::new_unchecked(KBox::from_raw(device.cast::<Allocation<D>>())) });
         RELEASED.store(true, Release);
     }
@@ -288,10 +295,10 @@ impl<D> Matrix<D> {
 impl<D> Drop for Matrix<D> {
     fn drop(&mut self) {
         let device = self.raw();
-        // SAFETY: Registered, with a reference that is ours, by the type invariant.
+        // SAFETY: By the type invariant, the device is registered, and a reference is owned.
         unsafe {
             bindings::device_del(device);
-            Self::give_back(device);
+            Self::put(device);
         }
     }
 }

@@ -2,19 +2,19 @@
 
 //! The PQAP instruction: process adjunct processor queue.
 //!
-//! Owns the encoding of its functions. Knows nothing about the driver.
+//! Owns the operands and the results of the functions of the instruction. The inline functions of the
+//! kernel execute it; `helpers.c` wraps them.
 //!
 //! C header: [`arch/s390/include/asm/ap.h`](srctree/arch/s390/include/asm/ap.h)
 
-use core::arch::asm;
-
 use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
+    error::to_result,
+    page::PAGE_SIZE, //
 };
 
 use crate::{
     ap_bus::kvm::Gisc,
+    bindings as b,
     linux::vfio::Frame,
     matrix::{
         interrupts::{
@@ -25,92 +25,86 @@ use crate::{
             Apqn,
             Mask, //
         },
-        queues,
+        queues::{
+            self,
+            response, //
+        },
         Limits,
         Matrix, //
     }, //
 };
 
-/// Function codes, in place for general register 0.
-const TAPQ: u64 = 0;
-const ZAPQ: u64 = 2 << 24;
-const AQIC: u64 = 3 << 24;
-const QCI: u64 = 4 << 24;
+/// The response codes of the functional core are those of `drivers/s390/crypto/ap_bus.h`.
+const _: () = {
+    assert!(response::NORMAL as u32 == b::AP_RESPONSE_NORMAL);
+    assert!(response::NOT_AVAILABLE as u32 == b::AP_RESPONSE_Q_NOT_AVAIL);
+    assert!(response::RESET_IN_PROGRESS as u32 == b::AP_RESPONSE_RESET_IN_PROGRESS);
+    assert!(response::DECONFIGURED as u32 == b::AP_RESPONSE_DECONFIGURED);
+    assert!(response::CHECKSTOPPED as u32 == b::AP_RESPONSE_CHECKSTOPPED);
+    assert!(response::BUSY as u32 == b::AP_RESPONSE_BUSY);
+    assert!(response::INVALID_ADDRESS as u32 == b::AP_RESPONSE_INVALID_ADDRESS);
+    assert!(response::OTHERWISE_CHANGED as u32 == b::AP_RESPONSE_OTHERWISE_CHANGED);
+    assert!(response::STATE_CHANGE_IN_PROGRESS as u32 == b::AP_RESPONSE_STATE_CHANGE_IN_PROGRESS);
+    assert!(response::ASSOC_SECRET_NOT_UNIQUE as u32 == b::AP_RESPONSE_ASSOC_SECRET_NOT_UNIQUE);
+    assert!(response::ASSOC_FAILED as u32 == b::AP_RESPONSE_ASSOC_FAILED);
+};
 
-/// In general register 1 of AQIC: interruptions are to be enabled (bit 16).
+/// Bit 16 of general register 1 of AQIC: enable interruptions. Layout: `union ap_qirq_ctrl`.
 const INTERRUPTIONS: u64 = 1 << 47;
 
-/// The status word that the instruction leaves in general register 1.
+/// The AP queue status word. Layout: `struct ap_queue_status`.
 #[derive(Clone, Copy)]
 pub(crate) struct Status(u32);
 
 impl Status {
-    /// A status with nothing but a response code.
+    /// Creates a status with a response code. All other fields are zero.
     pub(crate) const fn with_code(code: u8) -> Self {
         Self((code as u32) << 16)
     }
 
-    /// The response code; see [`queues::response`].
+    /// Returns the response code. See [`queues::response`].
     pub(crate) const fn code(self) -> u8 {
         (self.0 >> 16) as u8
     }
 
-    /// Whether interruptions are enabled for the queue.
+    /// Returns true if interruptions of the queue are enabled.
     pub(crate) const fn irq_enabled(self) -> bool {
         self.0 & 1 << 24 != 0
     }
 
-    /// The whole word.
+    /// Returns the whole word.
     pub(crate) const fn word(self) -> u32 {
         self.0
     }
 }
 
-/// Executes PQAP for a queue: a function that has no operands but general registers 0 to 2, or
-/// whose operand in storage is the notification indicator byte of AQIC.
-fn pqap(function: u64, apqn: Apqn, gr1: u64, gr2: u64) -> Status {
-    let status: u64;
-    // SAFETY: The functions that the callers in this file choose change general registers 1 and 2
-    // and the condition code, and no storage of ours. An APQN that does not exist is answered by a
-    // response code.
-    unsafe {
-        asm!(
-            ".insn rre,0xb2af0000,0,0",
-            inout("r0") function | u64::from(apqn.to_raw()) => _,
-            inout("r1") gr1 => status,
-            inout("r2") gr2 => _,
-            options(nostack)
-        );
-    }
-    // The status is the right half of the register.
-    Status(status as u32)
-}
-
-/// PQAP(TAPQ): test a queue.
+/// PQAP(TAPQ): tests a queue.
 pub(crate) fn tapq(apqn: Apqn) -> Status {
-    pqap(TAPQ, apqn, 0, 0)
+    // SAFETY: TAPQ has no operand in storage. An APQN that does not exist gets a response code.
+    Status(unsafe { b::vfio_ap_tapq(apqn.to_raw().into()) })
 }
 
-/// PQAP(ZAPQ): reset a queue and zeroize what it holds.
+/// PQAP(ZAPQ): resets a queue, and zeroizes what it holds.
 pub(crate) fn zapq(apqn: Apqn) -> Status {
-    pqap(ZAPQ, apqn, 0, 0)
+    // SAFETY: As for `tapq`.
+    Status(unsafe { b::vfio_ap_zapq(apqn.to_raw().into()) })
 }
 
-/// What a queue writes to when it interrupts a guest.
+/// The memory that a queue writes to when it interrupts a guest.
 pub(crate) struct Target {
-    /// The registration of a subclass of the guest. Interruptions become pending for it in the guest
-    /// interruption state area.
+    /// The registration of an interruption subclass of the guest. The queue makes it pending in the
+    /// guest interruption state area.
     pub(crate) gisc: Gisc,
-    /// The frame of the page that has the notification indicator byte.
+    /// The frame with the notification indicator byte.
     pub(crate) frame: Frame,
-    /// The address that the guest has for the byte.
+    /// The guest address of the notification indicator byte.
     pub(crate) nib: u64,
 }
 
-/// PQAP(AQIC): enables interruptions of a queue for a guest. Layout: `union ap_qirq_ctrl`.
+/// PQAP(AQIC): enables interruptions of a queue for a guest.
 ///
-/// If the machine accepts that, it writes to the target of `interruption`, which keeps it until the
-/// machine was seen to have let go.
+/// If the machine accepts, it may write to the target of `interruption` from then on. `interruption`
+/// keeps the target until the machine was seen to have stopped that.
 pub(crate) fn enable_interruptions<O>(
     apqn: Apqn,
     interruption: &mut Interruption<Target, O>,
@@ -123,35 +117,38 @@ pub(crate) fn enable_interruptions<O>(
         | u64::from(gisc.guest_isc() & 7) << 40
         | gisc.gisa() & GISA_ORIGIN
         | u64::from(gisc.host_isc() & 7);
-    let status = pqap(AQIC, apqn, control, address);
-    if status.code() == queues::response::NORMAL {
-        interruption.accepted();
+    // SAFETY: If the machine accepts, `interruption` keeps the frame and the GISA as long as the
+    // machine may write to them.
+    let status = Status(unsafe { b::vfio_ap_aqic(apqn.to_raw().into(), control, address) });
+    if status.code() == response::NORMAL {
+        interruption.enable_accepted();
     }
     status
 }
 
 /// PQAP(AQIC): disables interruptions of a queue.
 pub(crate) fn disable_interruptions(apqn: Apqn) -> Status {
-    pqap(AQIC, apqn, 0, 0)
+    // SAFETY: AQIC uses no address when it disables interruptions.
+    Status(unsafe { b::vfio_ap_aqic(apqn.to_raw().into(), 0, 0) })
 }
 
-/// What a guest asks for by PQAP(AQIC).
+/// The operands of PQAP(AQIC) of a guest.
 pub(crate) struct AqicRequest {
-    /// For which queue.
+    /// The queue.
     pub(crate) apqn: Apqn,
-    /// Whether interruptions are to be enabled, or else disabled.
+    /// True to enable interruptions, false to disable them.
     pub(crate) enable: bool,
-    /// For which interruption subclass of the guest.
+    /// The interruption subclass of the guest.
     pub(crate) isc: u8,
     /// The guest address of the notification indicator byte.
     pub(crate) nib: u64,
 }
 
 impl AqicRequest {
-    /// Takes the request out of general registers 0 to 2.
+    /// Decodes general registers 0 to 2.
     pub(crate) fn new([gr0, gr1, gr2]: [u64; 3]) -> Self {
         Self {
-            // The APQN is in the rightmost two bytes.
+            // The rightmost two bytes are the APQN.
             apqn: Apqn::from_raw(gr0 as u16),
             enable: gr1 & INTERRUPTIONS != 0,
             isc: (gr1 & 7) as u8,
@@ -160,7 +157,7 @@ impl AqicRequest {
     }
 }
 
-/// The machine as [`queues::Queues::step`] wants it.
+/// The AP instructions, for the functional core.
 pub(crate) struct Machine;
 
 impl queues::Instructions for Machine {
@@ -184,51 +181,36 @@ impl interrupts::Control for Machine {
     }
 }
 
-/// What PQAP(QCI) stores: the configuration of this machine.
-///
-/// Layout: `struct ap_config_info`.
-#[repr(C, align(8))]
-pub(crate) struct ConfigInfo {
-    flags: u32,
-    max_apid: u8,
-    max_apqi: u8,
-    _reserved0: [u8; 10],
-    apm: [u64; 4],
-    aqm: [u64; 4],
-    adm: [u64; 4],
-    _reserved1: [u8; 16],
-}
+/// The configuration of the machine, as PQAP(QCI) stores it.
+#[repr(transparent)]
+pub(crate) struct ConfigInfo(b::ap_config_info);
 
 impl ConfigInfo {
     /// There are more than 64 adapters and 16 domains (APXA).
     const APXA: u32 = 1 << 30;
 
-    const EMPTY: Self = Self {
-        flags: 0,
-        max_apid: 0,
-        max_apqi: 0,
-        _reserved0: [0; 10],
-        apm: [0; 4],
-        aqm: [0; 4],
-        adm: [0; 4],
-        _reserved1: [0; 16],
-    };
+    /// Wraps the structure of C.
+    pub(crate) fn from_raw(info: &b::ap_config_info) -> &Self {
+        // SAFETY: `ConfigInfo` is transparent.
+        unsafe { &*core::ptr::from_ref(info).cast() }
+    }
 
-    /// Adapters, usage domains and control domains that the machine has.
+    /// Returns the adapters, usage domains and control domains of the machine.
     pub(crate) fn matrix(&self) -> Matrix {
         Matrix {
-            apm: Mask::from_words(self.apm),
-            aqm: Mask::from_words(self.aqm),
-            adm: Mask::from_words(self.adm),
+            apm: mask(&self.0.apm),
+            aqm: mask(&self.0.aqm),
+            adm: mask(&self.0.adm),
         }
     }
 
-    /// The greatest numbers that can exist.
+    /// Returns the greatest numbers that can exist.
     pub(crate) fn limits(&self) -> Limits {
-        if self.flags & Self::APXA != 0 {
+        // SAFETY: All bits of the union may have any value.
+        if unsafe { self.0.__bindgen_anon_1.flags } & Self::APXA != 0 {
             Limits {
-                apid: self.max_apid,
-                apqi: self.max_apqi,
+                apid: self.0.na,
+                apqi: self.0.nd,
             }
         } else {
             Limits::WITHOUT_APXA
@@ -236,55 +218,22 @@ impl ConfigInfo {
     }
 }
 
-/// Executes PQAP where it may not be installed: whether it was executed.
-///
-/// # Safety
-///
-/// General register 2 must hold what the function wants there; for QCI that is the address of a
-/// [`ConfigInfo`] that may be written.
-unsafe fn try_pqap(function: u64, gr2: u64) -> bool {
-    let mut done = 0u64;
-    // SAFETY: The caller vouches for the operands. Where the function is not installed, the program
-    // check is looked up in the exception table, which leads behind the next instruction: `done`
-    // stays 0.
-    unsafe {
-        asm!(
-            ".insn rre,0xb2af0000,0,0",
-            "0: lghi {done},1",
-            "1:",
-            // The old PSW of a program check names the instruction behind the one that failed.
-            ".pushsection __ex_table,\"a\"",
-            ".balign 4",
-            ".long (0b) - .",
-            ".long (1b) - .",
-            ".short {fixup}",
-            ".short 0",
-            ".popsection",
-            done = inout(reg) done,
-            fixup = const EX_TYPE_FIXUP,
-            inout("r0") function => _,
-            out("r1") _,
-            inout("r2") gr2 => _,
-            options(nostack)
-        );
-    }
-    done != 0
+fn mask<I>(words: &[u32; 8]) -> Mask<I> {
+    let word = |i: usize| u64::from(words[2 * i]) << 32 | u64::from(words[2 * i + 1]);
+    Mask::from_words(core::array::from_fn(word))
 }
 
-/// Whether the AP instructions are installed.
+/// Returns true if the AP instructions are installed.
 pub(crate) fn installed() -> bool {
-    // SAFETY: TAPQ has no operand in storage.
-    unsafe { try_pqap(TAPQ, 0) }
+    // SAFETY: Without the instructions, the program check is handled by the exception table.
+    unsafe { b::vfio_ap_instructions_available() }
 }
 
-/// PQAP(QCI): query the configuration. [`None`] if the machine does not have the function.
+/// PQAP(QCI): queries the configuration. Returns [`None`] if the machine does not have the function.
 pub(crate) fn qci() -> Option<ConfigInfo> {
-    const { assert!(size_of::<ConfigInfo>() == 128) };
-
-    let mut info = ConfigInfo::EMPTY;
-    // SAFETY: QCI writes 128 bytes, which is what `info` is large.
-    unsafe { try_pqap(QCI, &raw mut info as u64) }.then_some(info)
+    let mut info = pin_init::zeroed();
+    // SAFETY: QCI writes an `ap_config_info`. Without the function, the program check is handled by
+    // the exception table.
+    to_result(unsafe { b::vfio_ap_qci(&mut info) }).ok()?;
+    Some(ConfigInfo(info))
 }
-
-/// `EX_TYPE_FIXUP` of `arch/s390/include/asm/asm-extable.h`: go on at the second address.
-const EX_TYPE_FIXUP: u16 = 1;

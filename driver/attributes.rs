@@ -2,7 +2,7 @@
 
 //! The attributes of an mdev.
 //!
-//! See `Documentation/ABI/sysfs-vfio-ap` for what they mean.
+//! `Documentation/ABI/sysfs-vfio-ap` describes them.
 
 use kernel::{
     fmt::Write,
@@ -10,9 +10,8 @@ use kernel::{
 };
 
 use crate::{
-    ap_bus,
     driver::{
-        guest::MatrixMdev,
+        matrix_mdev::MatrixMdev,
         Mdev, //
     },
     linux::{
@@ -43,12 +42,12 @@ use crate::{
 sysfs::attribute_groups! {
     pub(crate) static MDEV: Mdev = {
         text: {
-            c"assign_adapter": Assign = Assign(Adapter, true),
-            c"unassign_adapter": Assign = Assign(Adapter, false),
-            c"assign_domain": Assign = Assign(Domain, true),
-            c"unassign_domain": Assign = Assign(Domain, false),
-            c"assign_control_domain": Assign = Assign(ControlDomain, true),
-            c"unassign_control_domain": Assign = Assign(ControlDomain, false),
+            c"assign_adapter": Assignment = Assignment(Edit::Assign, Adapter),
+            c"unassign_adapter": Assignment = Assignment(Edit::Unassign, Adapter),
+            c"assign_domain": Assignment = Assignment(Edit::Assign, Domain),
+            c"unassign_domain": Assignment = Assignment(Edit::Unassign, Domain),
+            c"assign_control_domain": Assignment = Assignment(Edit::Assign, ControlDomain),
+            c"unassign_control_domain": Assignment = Assignment(Edit::Unassign, ControlDomain),
             c"ap_config": ApConfig = ApConfig,
             c"control_domains": ControlDomains = ControlDomains,
         },
@@ -68,22 +67,21 @@ impl From<ParseError> for Error {
     }
 }
 
-/// `assign_adapter` and the five like it: what is assigned, or not any more.
-struct Assign(Resource, bool);
+/// `assign_adapter` and the five similar attributes: the kind of edit, and the kind of resource.
+struct Assignment(fn(Matrix) -> Edit, Resource);
 
 #[vtable]
-impl Attribute for Assign {
+impl Attribute for Assignment {
     type Device = Mdev;
 
     fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
-        let Self(resource, assigned) = *self;
+        let Self(edit, resource) = self;
         let id = u8::try_from(text::parse_number(text)?).map_err(|_| ENODEV)?;
-        let edit = Edit::One(resource, id, assigned);
-        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
+        MatrixMdev::assign(mdev, &edit(Matrix::only(*resource, id)))
     }
 }
 
-/// `ap_config`: all that is assigned, in one step.
+/// `ap_config`: the assigned matrix.
 struct ApConfig;
 
 #[vtable]
@@ -91,18 +89,17 @@ impl Attribute for ApConfig {
     type Device = Mdev;
 
     fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
-        let Matrix { apm, aqm, adm } = mdev.masks(&mdev.driver.state.lock()).assigned;
+        let Matrix { apm, aqm, adm } = mdev.masks(&mdev.driver.state()).assigned;
         writeln!(page, "{apm},{aqm},{adm}")?;
         Ok(())
     }
 
     fn store(&self, mdev: &Mdev, text: &[u8]) -> Result {
-        let edit = Edit::All(text::parse_matrix(text)?);
-        MatrixMdev::assign(mdev, ap_bus::lock_reservations(), &edit)
+        MatrixMdev::assign(mdev, &Edit::Replace(text::parse_matrix(text)?))
     }
 }
 
-/// `control_domains`: those that are assigned.
+/// `control_domains`: the assigned control domains.
 struct ControlDomains;
 
 #[vtable]
@@ -110,7 +107,7 @@ impl Attribute for ControlDomains {
     type Device = Mdev;
 
     fn show(&self, mdev: &Mdev, page: &mut Page<'_>) -> Result {
-        let adm = mdev.masks(&mdev.driver.state.lock()).assigned.adm;
+        let adm = mdev.masks(&mdev.driver.state()).assigned.adm;
         for domain in adm.iter() {
             writeln!(page, "{:04x}", domain.0)?;
         }
@@ -118,11 +115,11 @@ impl Attribute for ControlDomains {
     }
 }
 
-/// Queues, a line for each.
+/// A list of queues, with a line for each queue.
 enum QueueList {
-    /// `matrix`: those that are assigned.
+    /// `matrix`: the assigned queues.
     Assigned,
-    /// `guest_matrix`: those that the guest has, or would have.
+    /// `guest_matrix`: the queues that the guest has, or would have.
     OfGuest,
 }
 
@@ -131,11 +128,11 @@ impl LongAttribute for QueueList {
 
     fn read(&self, mdev: &Mdev, offset: usize, out: &mut [u8]) -> usize {
         let matrix = {
-            let state = mdev.driver.state.lock();
+            let state = mdev.driver.state();
             let masks = mdev.masks(&state);
             match self {
                 Self::Assigned => masks.assigned,
-                Self::OfGuest => masks.visible(&state.host),
+                Self::OfGuest => masks.guest_matrix(&state.host),
             }
         };
         Listing::new(&matrix).read(offset, out)

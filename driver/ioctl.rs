@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the user of an mdev can ask of it.
+//! The `ioctl` requests of the user of an mdev.
 //!
-//! Arguments are copied before any lock is taken, so that a page that does not come delays nobody
-//! but its user.
+//! Arguments are copied before locks are taken. A page fault that does not end delays only its user.
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
@@ -19,7 +18,7 @@ use kernel::{
 use crate::{
     bindings as b,
     driver::{
-        guest::MatrixMdev,
+        matrix_mdev::MatrixMdev,
         Mdev, //
     },
     linux::eventfd::EventFd, //
@@ -38,7 +37,10 @@ const fn vfio(number: u32) -> u32 {
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if there is no such request.
+/// - `EOPNOTSUPP` if the request does not exist.
+/// - `EFAULT` if the argument cannot be accessed.
+/// - `EINVAL` if the argument is not valid.
+/// - Those of [`EventFd::from_fd`] and [`MatrixMdev::reset`].
 pub(crate) fn execute(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result {
     match cmd {
         GET_INFO => get_info(arg),
@@ -52,7 +54,7 @@ pub(crate) fn execute(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result {
 /// The number of interrupts.
 const IRQS: u32 = b::VFIO_AP_NUM_IRQS;
 
-/// Reads the first `N` words of an argument, which begins with its size in bytes.
+/// Reads the first `N` words of an argument. The first word is the size of the argument in bytes.
 fn read_words<const N: usize>(arg: UserPtr) -> Result<[u32; N]> {
     let words: [u32; N] = UserSlice::new(arg, 4 * N).reader().read()?;
     if (words[0] as usize) < 4 * N {
@@ -82,10 +84,10 @@ fn get_irq_info(arg: UserPtr) -> Result {
         .write(&[argsz, flags, index, count])
 }
 
-/// `VFIO_DEVICE_SET_IRQS`: sets, replaces or takes away the eventfd of an interrupt.
+/// `VFIO_DEVICE_SET_IRQS`: sets, replaces or removes the eventfd of an interrupt.
 ///
-/// There are two ways to take it away: an eventfd of -1, as the C driver has it, and no data with a
-/// count of 0, as VFIO documents it.
+/// There are two ways to remove an eventfd: an eventfd of -1, as for the C driver, and no data with a
+/// count of 0, as VFIO documents.
 fn set_irqs(mdev: &Mdev, arg: UserPtr) -> Result {
     const FD_SIZE: u32 = size_of::<i32>() as u32;
     const HEADER: usize = 5 * size_of::<u32>();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one object that callbacks without any context find.
+//! The shared object, for callbacks without a context.
 //!
-//! The AP bus calls a driver about the host configuration without saying which driver. So the
-//! driver's object has to be found in a static; this module sees to it that the static holds a count
-//! of its own, and that it is given back: statics are never dropped.
+//! The AP bus calls drivers about the host configuration without a pointer to the driver. These
+//! callbacks find the shared object in a static, which owns a reference. [`Published`] drops that
+//! reference, as statics are never dropped.
 
 use kernel::{
     prelude::*,
@@ -19,33 +19,33 @@ use kernel::{
     }, //
 };
 
-use crate::driver::Driver;
+use crate::driver::VfioAp;
 
 kernel::sync::global_lock! {
-    // SAFETY: `Published::new` initialises it, once. `get` does not use it before `READY` says so.
-    unsafe(uninit) static DRIVER: Mutex<Option<Arc<Driver>>> = None;
+    // SAFETY: `Published::new` initialises it once. `get` uses it only after `READY` is set.
+    unsafe(uninit) static DRIVER: Mutex<Option<Arc<VfioAp>>> = None;
 }
 
-/// Somebody initialises `DRIVER`, or has done so.
+/// `DRIVER` is initialised, or is being initialised.
 static TAKEN: Atomic<bool> = Atomic::new(false);
 
 /// `DRIVER` is initialised.
 static READY: Atomic<bool> = Atomic::new(false);
 
-/// The object can be found until this is dropped.
+/// The reference of the static to the object.
 pub(crate) struct Published(());
 
 impl Published {
-    /// Publishes the object. This can be done once as long as the module is loaded.
+    /// Publishes the object. This is possible once while the module is loaded.
     ///
     /// # Errors
     ///
     /// `EBUSY` if it was done before.
-    pub(crate) fn new(driver: Arc<Driver>) -> Result<Self> {
+    pub(crate) fn new(driver: Arc<VfioAp>) -> Result<Self> {
         if TAKEN.xchg(true, Full) {
             return Err(EBUSY);
         }
-        // SAFETY: Not called before, as seen above.
+        // SAFETY: `TAKEN` ensures that this is called once.
         unsafe { DRIVER.init() };
         *DRIVER.lock() = Some(driver);
         READY.store(true, Release);
@@ -60,8 +60,8 @@ impl Drop for Published {
     }
 }
 
-/// The object, if there is one.
-pub(crate) fn get() -> Option<Arc<Driver>> {
+/// Returns the object, if it is published.
+pub(crate) fn get() -> Option<Arc<VfioAp>> {
     if READY.load(Acquire) {
         DRIVER.lock().clone()
     } else {

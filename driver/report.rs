@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/vfio_ap/<uuid>`: why a guest has what it has.
+//! `/sys/kernel/debug/vfio_ap/<uuid>`: the reasons for the masks of a guest.
 //!
-//! Owns what is counted and remembered for people only, and the text that they read.
+//! Owns the history of commits, and the text of the file.
 
 use core::fmt;
 
@@ -31,20 +31,20 @@ use crate::{
     }, //
 };
 
-/// How many commits are remembered.
+/// The number of commits in the history.
 const REMEMBERED: usize = 8;
 
-/// What has happened to one mdev.
+/// The history of an mdev.
 #[derive(Default)]
 pub(crate) struct History {
     commits: u64,
     queues_lost: u64,
-    /// The last commits, each at the place of its number.
+    /// The last commits. The index of a commit is its number modulo the length.
     last: [Option<(Instant<Monotonic>, Matrix)>; REMEMBERED],
 }
 
 impl History {
-    /// Masks are being committed, by which the guest loses so many queues.
+    /// Adds a commit that takes a number of queues from the guest.
     pub(crate) fn add(&mut self, matrix: &Matrix, lost: u32) {
         let place = self.commits % REMEMBERED as u64;
         self.last[place as usize] = Some((Instant::now(), *matrix));
@@ -57,9 +57,7 @@ impl History {
 pub(crate) struct Report(ARef<Mdev>);
 
 impl Report {
-    /// Makes the file, which is there until it is dropped.
-    ///
-    /// Nothing depends on it: that there is no memory for it is not an error.
+    /// Creates the file. Returns [`None`] if there is no memory, which is not an error of the mdev.
     pub(crate) fn publish(dir: &Dir, mdev: &ARef<Mdev>) -> Option<File<Self>> {
         dir.read_only_file(mdev.parent().name(), Self(mdev.clone()))
             .ok()
@@ -70,7 +68,7 @@ impl Writer for Report {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mdev = &*self.0;
         let (masks, config, (interruptions, kept)) = {
-            let state = mdev.driver.state.lock();
+            let state = mdev.driver.state();
             (
                 *mdev.masks(&state),
                 *state.host.config(),
@@ -90,16 +88,16 @@ impl Writer for Report {
         absent_ids(f, "control domains", absent.adm, 4)?;
         let wanted = masks.assigned.intersect(&config);
         for apid in wanted.apm.iter() {
-            // The lock is given back after each adapter: this may be long.
-            let state = mdev.driver.state.lock();
-            let missing = state.host.queues.missing(apid, wanted.aqm);
+            // The lock is released after each adapter, as there can be many.
+            let state = mdev.driver.state();
+            let missing = state.host.queues.unusable(apid, wanted.aqm);
             drop(state);
             if let Some(missing) = missing {
                 writeln!(f, "filtered: adapter {:02x}, for {missing}", apid.0)?;
             }
         }
 
-        let state = mdev.driver.state.lock();
+        let state = mdev.driver.state();
         let History {
             commits,
             queues_lost,
@@ -118,7 +116,7 @@ impl Writer for Report {
                 "page frames held for queues that may still interrupt: {kept}"
             )?;
         }
-        // The oldest comes first.
+        // The oldest commit is the first.
         for number in commits.saturating_sub(REMEMBERED as u64)..commits {
             if let Some((when, matrix)) = &last[(number % REMEMBERED as u64) as usize] {
                 let ago = when.elapsed().as_millis();

@@ -2,15 +2,14 @@
 
 //! Read-only files in debugfs that keep this module loaded while they are open.
 //!
-//! Owns directories and files in debugfs, and the file operations. Knows nothing about what is
-//! written to the files.
+//! Owns directories and files in debugfs, and the file operations. The text of a file comes from a
+//! [`Writer`] of the kernel crate.
 //!
-//! The kernel crate has an abstraction for debugfs, but its file operations do not name their owner.
-//! So a module can be unloaded while a file of it is open, and closing the file calls into memory
-//! that is gone; see `Documentation/upstream.rst`. What is written is a [`Writer`] of the kernel
-//! crate.
+//! The kernel crate has an abstraction of debugfs, but its file operations have no owner. A module can
+//! be unloaded while a file of it is open, and closing that file calls freed memory. See
+//! `Documentation/upstream.rst`.
 //!
-//! What is not supported: files that can be written, binary files, and directories in directories.
+//! Not supported: writable files, binary files, and nested directories.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
@@ -28,12 +27,12 @@ use kernel::{
     ModuleMetadata, //
 };
 
-/// An entry, until this is dropped.
+/// An entry of debugfs. Dropping it removes the entry.
 ///
 /// # Invariants
 ///
-/// `dentry` is NULL, an error pointer, or an entry that this owns. What the entry belongs to is
-/// still there: `_parent`, if it is not the root.
+/// `dentry` is NULL, an error pointer, or an entry that is owned by this object. `_parent` owns the
+/// directory of the entry; it is [`None`] for entries in the root.
 struct Entry {
     dentry: *mut bindings::dentry,
     _parent: Option<Arc<Entry>>,
@@ -45,7 +44,7 @@ unsafe impl Send for Entry {}
 unsafe impl Sync for Entry {}
 
 impl Drop for Entry {
-    /// Waits for those who are reading.
+    /// Removes the entry, and waits until nobody reads it.
     fn drop(&mut self) {
         // SAFETY: By the type invariant. NULL and error pointers are ignored.
         #[cfg(CONFIG_DEBUG_FS)]
@@ -55,22 +54,23 @@ impl Drop for Entry {
     }
 }
 
-/// A directory, which is there until this and all [`File`]s in it are dropped.
+/// A directory. It is removed when this object and all [`File`]s in it have been dropped.
 ///
-/// Nothing depends on files for debugging: without memory, or without debugfs, there are none.
+/// Failures are ignored, as by other users of debugfs: without memory, or without debugfs, there is no
+/// directory.
 pub(crate) struct Dir(Option<Arc<Entry>>);
 
 impl Dir {
-    /// Makes a directory in the root of debugfs.
+    /// Creates a directory in the root of debugfs.
     pub(crate) fn new(name: &CStr) -> Self {
-        // SAFETY: The name is a string, and copied. NULL stands for the root.
+        // SAFETY: The name is a valid string, and is copied. NULL stands for the root.
         #[cfg(CONFIG_DEBUG_FS)]
         let dentry =
             unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), core::ptr::null_mut()) };
         #[cfg(not(CONFIG_DEBUG_FS))]
         let dentry = core::ptr::null_mut();
 
-        // INVARIANT: It is in the root, and ours.
+        // INVARIANT: The entry was created above, in the root.
         let entry = Entry {
             dentry,
             _parent: None,
@@ -78,22 +78,21 @@ impl Dir {
         Self(Arc::new(entry, GFP_KERNEL).ok())
     }
 
-    /// Makes a file in this directory that root can read. Whoever reads it gets what `data` writes
-    /// at that time.
+    /// Creates a file in this directory that root can read. Each read calls `data`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no memory for `data`, or was none for the directory. That there is none
-    /// for the file is not seen.
+    /// `ENOMEM` if there is no memory for `data`, or if there was none for the directory. A failure of
+    /// debugfs to create the file is ignored.
     pub(crate) fn read_only_file<T>(&self, name: &CStr, data: T) -> Result<File<T>>
     where
         T: Writer + Send + Sync + 'static,
     {
         let parent = self.0.clone().ok_or(ENOMEM)?;
         let data = KBox::new(data, GFP_KERNEL)?;
-        // SAFETY: The name is a string, and copied. By its invariant, `parent` is what
-        // `debugfs_create_dir` has returned. The operations are those for a `T`; they are static,
-        // and what is behind `data` stays until the file is removed.
+        // SAFETY: The name is a valid string, and is copied. `parent.dentry` was returned by
+        // `debugfs_create_dir`. The operations are static and are those for a `T`. `data` is dropped
+        // after the file has been removed.
         #[cfg(CONFIG_DEBUG_FS)]
         let dentry = unsafe {
             bindings::debugfs_create_file_full(
@@ -108,7 +107,7 @@ impl Dir {
         #[cfg(not(CONFIG_DEBUG_FS))]
         let dentry = core::ptr::null_mut();
 
-        // INVARIANT: It is in `parent`, and ours.
+        // INVARIANT: The entry was created above, in `parent`.
         let entry = Entry {
             dentry,
             _parent: Some(parent),
@@ -120,9 +119,9 @@ impl Dir {
     }
 }
 
-/// A file, until this is dropped.
+/// A file. Dropping it removes the file.
 pub(crate) struct File<T> {
-    /// First: nobody reads `_data` when this has been dropped.
+    /// Dropped first. Nobody reads `_data` after that.
     _entry: Entry,
     _data: KBox<T>,
 }
@@ -133,8 +132,7 @@ struct Operations<T>(PhantomData<T>);
 #[cfg_attr(not(CONFIG_DEBUG_FS), expect(dead_code))]
 impl<T: Writer + Sync + 'static> Operations<T> {
     const TABLE: &'static bindings::file_operations = &bindings::file_operations {
-        // debugfs takes a count of the module when the file is opened, and gives it back after
-        // `release`.
+        // debugfs holds a reference to the module from opening a file until after `release`.
         owner: <crate::LocalModule as ModuleMetadata>::THIS_MODULE.as_ptr(),
         open: Some(Self::open),
         read: Some(bindings::seq_read),
@@ -143,23 +141,32 @@ impl<T: Writer + Sync + 'static> Operations<T> {
         ..pin_init::zeroed()
     };
 
-    extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
-        // SAFETY: debugfs opens a file with this table, and its inode has what
-        // `debugfs_create_file_full` was given.
+    /// # Safety
+    ///
+    /// Called by debugfs to open a file that [`Dir::read_only_file`] has created.
+    unsafe extern "C" fn open(
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> ffi::c_int {
+        // SAFETY: `i_private` of the inode is the pointer that was passed to
+        // `debugfs_create_file_full`.
         unsafe { bindings::single_open(file, Some(Self::show), (*inode).i_private) }
     }
 
-    extern "C" fn show(seq: *mut bindings::seq_file, _: *mut ffi::c_void) -> ffi::c_int {
-        // SAFETY: `open` has given a `T` to the `seq_file`, which only this thread has. debugfs
-        // calls `seq_read` and `seq_lseek` for files only that have not been removed, and removing a
-        // file waits for such calls.
+    /// # Safety
+    ///
+    /// Called by `seq_read` for a file that [`Self::open`] has opened.
+    unsafe extern "C" fn show(seq: *mut bindings::seq_file, _: *mut ffi::c_void) -> ffi::c_int {
+        // SAFETY: `private` is the `T` that `open` has passed, and only this thread uses the
+        // `seq_file`. debugfs calls `seq_read` and `seq_lseek` only while a file exists, and removing
+        // a file waits for such calls.
         let (seq_file, data) = unsafe { (SeqFile::from_raw(seq), &*(*seq).private.cast::<T>()) };
         seq_print!(seq_file, "{}", Shown(data));
         0
     }
 }
 
-/// Shows what a [`Writer`] writes.
+/// Displays the text of a [`Writer`].
 struct Shown<'a, T>(&'a T);
 
 impl<T: Writer> fmt::Display for Shown<'_, T> {

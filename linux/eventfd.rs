@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! File descriptors that are signalled.
+//! File descriptors for event notification.
 //!
 //! C header: [`include/linux/eventfd.h`](srctree/include/linux/eventfd.h)
 
@@ -13,14 +13,14 @@ use kernel::{
 
 use crate::bindings as b;
 
-/// A counted reference to the context of an eventfd.
+/// A reference to the context of an eventfd.
 ///
 /// # Invariants
 ///
-/// The pointer is valid, and a count is owned.
+/// The pointer is valid, and this object owns one reference to the context.
 pub(crate) struct EventFd(NonNull<b::eventfd_ctx>);
 
-// SAFETY: Reference counted, with its own lock.
+// SAFETY: The context is reference counted and has its own lock.
 unsafe impl Send for EventFd {}
 // SAFETY: As above.
 unsafe impl Sync for EventFd {}
@@ -30,15 +30,16 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// `EBADF` if there is none, `EINVAL` if it is something else.
+    /// - `EBADF` if the descriptor is not open.
+    /// - `EINVAL` if the descriptor is not an eventfd.
     pub(crate) fn from_fd(fd: i32) -> Result<Self> {
-        // SAFETY: Any number will do.
+        // SAFETY: The function takes any number.
         let context = from_err_ptr(unsafe { b::eventfd_ctx_fdget(fd) })?;
-        // INVARIANT: The count that the function has taken.
+        // INVARIANT: The function has taken a reference.
         NonNull::new(context).map(Self).ok_or(EBADF)
     }
 
-    /// Adds one to its counter.
+    /// Adds one to the counter of the eventfd.
     pub(crate) fn signal(&self) {
         // SAFETY: By the type invariant.
         unsafe { b::eventfd_signal_mask(self.0.as_ptr(), 0) }

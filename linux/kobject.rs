@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of an object that the driver core counts references to.
+//! The last reference to a kobject.
 //!
-//! An object may be used by whoever has a reference, also when its owner has given back his own. So
-//! an owner whose code or memory goes away waits until the last reference is his.
+//! Anyone with a reference may use an object, even after its owner has dropped the owner's reference.
+//! An owner whose code or memory goes away must therefore wait for the other references.
 //!
 //! C header: [`include/linux/kobject.h`](srctree/include/linux/kobject.h)
 
@@ -19,21 +19,22 @@ use kernel::{
     }, //
 };
 
-/// Waits until nobody else has a reference, and gives back the last one, so that the object is
-/// released here.
+/// Waits until the caller has the only reference, and drops it.
 ///
-/// This waits for those who are about to give back what they have, so it must not be called with a
-/// lock that they take. With `CONFIG_DEBUG_KOBJECT_RELEASE` the object is released some seconds later
-/// even so: who needs to know has to look at what its release does.
+/// The object is released by this call. With `CONFIG_DEBUG_KOBJECT_RELEASE` it is released some seconds
+/// later; a caller that depends on the release must wait for an effect of it.
+///
+/// Must not be called with a lock that others need in order to drop their references.
 ///
 /// # Safety
 ///
-/// The caller owns a reference. Nobody can take one any more who has none, as the object can no
-/// longer be found.
+/// The caller must own a reference, and the object must no longer be reachable, so that no new
+/// references can be taken.
 pub(crate) unsafe fn put_last(kobj: *mut bindings::kobject) {
-    // SAFETY: The caller owns a reference. All accesses to the count are atomic.
+    // SAFETY: The caller owns a reference, so the object is valid. All accesses to the counter are
+    // atomic.
     let count = unsafe { Atomic::from_ptr(&raw mut (*kobj).kref.refcount.refs.counter) };
-    // Others have done with the object what they did before they gave their references back.
+    // Acquire: the accesses of others to the object come before they drop their references.
     while count.load(Acquire) != 1 {
         fsleep(Delta::from_millis(1));
     }

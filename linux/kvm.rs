@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A virtual machine of KVM.
+//! Virtual machines of KVM.
 //!
-//! Owns a count of it. Knows nothing about architectures.
+//! Owns the reference to a virtual machine. Does not depend on the architecture.
 //!
 //! C header: [`include/linux/kvm_host.h`](srctree/include/linux/kvm_host.h)
 
@@ -15,14 +15,14 @@ use kernel::sync::lock::{
 
 use crate::bindings as b;
 
-/// A counted reference to a virtual machine.
+/// A reference to a virtual machine.
 ///
 /// # Invariants
 ///
-/// The pointer is valid, and a count is owned.
+/// The pointer is valid, and this object owns one reference.
 pub(crate) struct Kvm(NonNull<b::kvm>);
 
-// SAFETY: Reference counted, with its own locks.
+// SAFETY: A virtual machine is reference counted and has its own locks.
 unsafe impl Send for Kvm {}
 // SAFETY: As above.
 unsafe impl Sync for Kvm {}
@@ -42,25 +42,25 @@ impl Drop for Kvm {
 }
 
 impl Kvm {
-    /// Takes a count of its own.
+    /// Takes a reference to a virtual machine.
     ///
     /// # Safety
     ///
-    /// `kvm` must be valid, with a count that somebody holds.
+    /// `kvm` must be valid, and someone must hold a reference to it during this call.
     pub(crate) unsafe fn get(kvm: NonNull<b::kvm>) -> Self {
         // SAFETY: By the safety requirement.
         unsafe { b::kvm_get_kvm(kvm.as_ptr()) };
-        // INVARIANT: The count was taken just now.
+        // INVARIANT: The reference was taken above.
         Self(kvm)
     }
 
-    /// The lock of the VM, `kvm->lock`.
+    /// Returns the lock of the virtual machine, `kvm->lock`.
     pub(crate) fn lock(&self) -> &Lock<(), MutexBackend> {
-        // SAFETY: The mutex lives as long as the VM.
+        // SAFETY: The mutex lives as long as the virtual machine.
         unsafe { Lock::from_raw(&raw mut (*self.0.as_ptr()).lock) }
     }
 
-    /// The VM, which is valid as long as this lives.
+    /// Returns the C structure, which is valid as long as `self`.
     pub(crate) fn as_ptr(&self) -> *mut b::kvm {
         self.0.as_ptr()
     }

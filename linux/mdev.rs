@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mediated devices, each of which is a VFIO device.
+//! Mediated devices that are VFIO devices.
 //!
-//! Owns the registration of a driver for them, of the type and of the parent, and the callbacks.
-//! Knows nothing about what the driver does.
+//! Owns the registration of a driver for mediated devices, of their type and of their parent, and the
+//! callbacks of the driver.
+//!
+//! Not supported: a parent with several types of mediated devices.
 //!
 //! C header: [`include/linux/mdev.h`](srctree/include/linux/mdev.h)
 
@@ -42,39 +44,45 @@ use crate::{
 
 /// A driver for mediated devices.
 pub(crate) trait Driver: vfio::Driver {
-    /// The kind of VFIO device, for `device_api`.
+    /// The kind of VFIO device, which the attribute `device_api` of the type shows.
     const API: &'static CStr;
 
-    /// The name of the type, behind that of the parent's driver.
+    /// The name of the type. The name of the parent's driver goes before it in sysfs.
     const TYPE_NAME: &'static CStr;
 
-    /// The name of the type for people.
+    /// The description of the type, which the attribute `name` shows.
     const PRETTY_NAME: &'static CStr;
 
-    /// The greatest number of devices.
+    /// The maximum number of devices.
     const MAX_INSTANCES: u32;
 
-    /// The attributes of a device.
+    /// Returns the attributes of each device.
     fn attributes() -> &'static sysfs::Groups<vfio::Device<Self>>;
 
-    /// A device was created, which users cannot open yet.
+    /// Called for a new device, before it is registered with VFIO.
+    ///
+    /// # Errors
+    ///
+    /// An error makes the creation of the device fail. [`Self::removed`] is not called then.
     fn created(device: &ARef<vfio::Device<Self>>) -> Result;
 
-    /// A device that was created, and that nobody can open any more, is being removed. What it was
-    /// made for is there until this has returned.
+    /// Called when a device has been unregistered from VFIO, or when that registration has failed.
+    ///
+    /// The mediated device stays in sysfs until this has returned.
     fn removed(device: &ARef<vfio::Device<Self>>);
 }
 
 impl<T: Driver> sysfs::DeviceData for vfio::Device<T> {
     unsafe fn from_device<'a>(dev: *mut bindings::device) -> &'a Self {
-        // SAFETY: `probe` has set it, and attributes exist after that and before `remove` only.
+        // SAFETY: `probe` has set the data. Attributes are added after that, and removed before
+        // `remove`.
         let registration: &'a vfio::Registration<T> =
             unsafe { KBox::borrow(bindings::dev_get_drvdata(dev)) };
         registration.device()
     }
 }
 
-/// The registration of a driver, until this is dropped.
+/// The registration of a driver for mediated devices.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Registration<T: Driver> {
     #[pin]
@@ -82,13 +90,17 @@ pub(crate) struct Registration<T: Driver> {
     _driver: PhantomData<T>,
 }
 
-// SAFETY: Nothing can be done with a shared reference.
+// SAFETY: A shared reference has no methods.
 unsafe impl<T: Driver> Sync for Registration<T> {}
-// SAFETY: It can be unregistered from any thread.
+// SAFETY: A driver can be unregistered from any thread.
 unsafe impl<T: Driver> Send for Registration<T> {}
 
 impl<T: Driver> Registration<T> {
-    /// Registers the driver.
+    /// Registers a driver.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mdev_register_driver()`.
     pub(crate) fn new(
         name: &'static CStr,
         module: &'static ThisModule,
@@ -105,7 +117,8 @@ impl<T: Driver> Registration<T> {
                 driver.driver.mod_name =
                     <crate::LocalModule as kernel::ModuleMetadata>::NAME.as_char_ptr();
                 driver.driver.dev_groups = T::attributes().get().cast();
-                // SAFETY: The slot can be written to, and stays pinned until it is dropped.
+                // SAFETY: The slot is valid for writes, and stays pinned until the driver is
+                // unregistered by `drop`.
                 unsafe {
                     slot.write(driver);
                     to_result(b::mdev_register_driver(slot))
@@ -115,9 +128,12 @@ impl<T: Driver> Registration<T> {
         })
     }
 
-    extern "C" fn probe(mdev: *mut b::mdev_device) -> ffi::c_int {
+    /// # Safety
+    ///
+    /// Called by mdev to bind a device that has no driver yet.
+    unsafe extern "C" fn probe(mdev: *mut b::mdev_device) -> ffi::c_int {
         from_result(|| {
-            // SAFETY: The device is valid, and `remove` comes before it goes away.
+            // SAFETY: The device is valid, and stays in sysfs until `remove` has returned.
             let (dev, new) = unsafe {
                 let dev = &raw mut (*mdev).dev;
                 (dev, vfio::NewDevice::<T>::new(dev)?)
@@ -134,8 +150,11 @@ impl<T: Driver> Registration<T> {
         })
     }
 
-    extern "C" fn remove(mdev: *mut b::mdev_device) {
-        // SAFETY: `probe` has set it.
+    /// # Safety
+    ///
+    /// Called by mdev to unbind a device that [`Self::probe`] has bound.
+    unsafe extern "C" fn remove(mdev: *mut b::mdev_device) {
+        // SAFETY: `probe` has set the data, and nothing takes it but this function.
         let registration: KBox<vfio::Registration<T>> =
             unsafe { KBox::from_foreign(bindings::dev_get_drvdata(&raw mut (*mdev).dev)) };
         let device = registration.device().clone();
@@ -152,18 +171,18 @@ impl<T: Driver> PinnedDrop for Registration<T> {
     }
 }
 
-/// What the core of mdev keeps for a parent of mediated devices of one type.
+/// The data that the core of mdev keeps for the parent of mediated devices of one type.
 ///
-/// The core uses it when it releases a mediated device, and when it releases the type, which is
-/// after that. Both may be after the parent was unregistered. But the type has a reference to the
-/// parent's device, so this is in the hands of that device, until its release.
+/// The core uses the data when it releases a mediated device, and when it releases the type. Both may
+/// happen after the parent has been unregistered. The type holds a reference to the parent's device,
+/// so the data must live until that device is released.
 #[pin_data]
 pub(crate) struct ParentData<T> {
-    /// It belongs to a [`Parent`], or has done so.
+    /// A [`Parent`] uses the data, or has used it.
     taken: Atomic<bool>,
     #[pin]
     kind: Opaque<b::mdev_type>,
-    /// What the parent wants as an array of types.
+    /// The array of types that a parent has: one pointer to `kind`.
     #[pin]
     kinds: Opaque<*mut b::mdev_type>,
     #[pin]
@@ -171,13 +190,13 @@ pub(crate) struct ParentData<T> {
     _driver: PhantomData<fn() -> T>,
 }
 
-// SAFETY: The core of mdev has its own locks, and `taken` is atomic.
+// SAFETY: The core of mdev has its own locks. `taken` is atomic.
 unsafe impl<T> Send for ParentData<T> {}
 // SAFETY: As above.
 unsafe impl<T> Sync for ParentData<T> {}
 
 impl<T: Driver> ParentData<T> {
-    /// The data of a device that is not a parent yet.
+    /// Creates the data of a device that is not a parent yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(&this in Self {
             taken: Atomic::new(false),
@@ -185,15 +204,15 @@ impl<T: Driver> ParentData<T> {
                 let mut kind: b::mdev_type = pin_init::zeroed();
                 kind.sysfs_name = T::TYPE_NAME.as_char_ptr();
                 kind.pretty_name = T::PRETTY_NAME.as_char_ptr();
-                // SAFETY: The slot can be written to.
+                // SAFETY: The slot is valid for writes.
                 unsafe { slot.write(kind) }
             }),
             kinds <- Opaque::ffi_init(move |slot: *mut *mut b::mdev_type| {
-                // SAFETY: The slot can be written to, and `kind` stays where it is.
+                // SAFETY: The slot is valid for writes. `kind` is pinned beside it.
                 unsafe { slot.write((*this.as_ptr()).kind.get()) }
             }),
             parent <- Opaque::ffi_init(|slot: *mut b::mdev_parent| {
-                // SAFETY: The slot can be written to.
+                // SAFETY: The slot is valid for writes.
                 unsafe { slot.write(pin_init::zeroed()) }
             }),
             _driver: PhantomData,
@@ -201,48 +220,47 @@ impl<T: Driver> ParentData<T> {
     }
 }
 
-/// A device that can be a parent.
+/// A device that can be the parent of mediated devices.
 ///
 /// # Safety
 ///
-/// - `as_raw` must return a device that is registered as long as `self` exists.
-/// - `data` must return what is in the hands of that device: it must not move, nor be dropped,
-///   before the device is released.
+/// - `as_raw` must return a device that stays registered as long as `self` exists.
+/// - `data` must return data that is neither moved nor dropped before that device is released.
 pub(crate) unsafe trait ParentDevice<T: Driver>: Send + Sync {
-    /// The device.
+    /// Returns the device.
     fn as_raw(&self) -> *mut bindings::device;
 
-    /// What the device has in its hands.
+    /// Returns the data of the device.
     fn data(&self) -> &ParentData<T>;
 }
 
-/// A parent of mediated devices, and the driver for them, until this is dropped.
+/// The registration of a parent of mediated devices, and of the driver for them.
 ///
 /// # Invariants
 ///
-/// The data of `device` is that of a registered parent, whose driver is `driver`; and a reference to
-/// its type is ours.
+/// The data of `device` belongs to a registered parent whose driver is `driver`. This object owns a
+/// reference to the type.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Parent<T: Driver, D: ParentDevice<T>> {
-    /// Goes before `device` does.
+    /// Dropped before `device`.
     #[pin]
     driver: Registration<T>,
     device: Arc<D>,
 }
 
 impl<T: Driver, D: ParentDevice<T>> Parent<T, D> {
-    /// Registers the driver, and makes a device the parent of mediated devices.
+    /// Registers a driver, and makes a device the parent of mediated devices.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the device is a parent already, or has been one. Others as the driver core has
-    /// them.
+    /// - `EBUSY` if the device is a parent, or has been one.
+    /// - Those of `mdev_register_driver()` and `mdev_register_parent()`.
     pub(crate) fn new(
         name: &'static CStr,
         module: &'static ThisModule,
         device: Arc<D>,
     ) -> impl PinInit<Self, Error> {
-        // INVARIANT: `register` sees to it.
+        // INVARIANT: `register` registers the parent, and takes the reference.
         try_pin_init!(Self {
             driver <- Registration::new(name, module),
             device: Self::register(driver.as_ref(), device)?,
@@ -254,10 +272,10 @@ impl<T: Driver, D: ParentDevice<T>> Parent<T, D> {
         if data.taken.xchg(true, Full) {
             return Err(EBUSY);
         }
-        // SAFETY: The device is registered, and the data stays until its release, as
-        // `ParentDevice` promises. The data is used for the first time. The array has one element.
-        // The driver is registered, and goes after the parent has been unregistered. The type is
-        // valid when the parent has been registered.
+        // SAFETY: By the contract of `ParentDevice` the device is registered, and the data lives until
+        // its release. `taken` ensures that the data is used once. The array has one element. The
+        // driver is registered, and is unregistered after the parent. The type is valid once the
+        // parent is registered.
         unsafe {
             to_result(b::mdev_register_parent(
                 data.parent.get(),
@@ -274,11 +292,12 @@ impl<T: Driver, D: ParentDevice<T>> Parent<T, D> {
 
 #[pinned_drop]
 impl<T: Driver, D: ParentDevice<T>> PinnedDrop for Parent<T, D> {
-    /// Removes all mediated devices, and waits until they are released.
+    /// Removes all mediated devices, and waits until they have been released.
     fn drop(self: Pin<&mut Self>) {
         let data = self.device.data();
-        // SAFETY: By the type invariant. Each mediated device has a reference to the type, and no
-        // more are made. So when ours is the last, the core does not need the driver any more.
+        // SAFETY: By the type invariant, the parent is registered and a reference to the type is
+        // owned. Each mediated device holds a reference to the type, and an unregistered parent gets
+        // no more devices. The core does not need the driver after the last reference.
         unsafe {
             b::mdev_unregister_parent(data.parent.get());
             kobject::put_last(&raw mut (*data.kind.get()).kobj);

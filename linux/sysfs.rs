@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes of devices, as types.
+//! Attributes of devices.
 //!
-//! Owns the C structures of `struct device_attribute` and `struct bin_attribute` and their
-//! callbacks. Knows nothing about the driver.
+//! Each attribute is a value of a type that implements [`Attribute`] or [`LongAttribute`].
+//! [`attribute_groups`] makes static C structures of such values, for the `dev_groups` of a driver.
+//! [`Groups`] has the type of the device data as a parameter, so the attributes of one kind of device
+//! cannot be added to another kind.
 //!
-//! What is not supported: attributes that come and go (`is_visible`), and binary attributes that
-//! can be written.
+//! Not supported: attributes that are hidden at times (`is_visible`), and binary attributes that can be
+//! written.
 //!
 //! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
@@ -25,50 +27,58 @@ use kernel::{
     str::Formatter, //
 };
 
-/// A static that is given to C code, which may write to it.
+/// A static that C code may write to.
 #[repr(transparent)]
 pub(crate) struct CStatic<T>(UnsafeCell<T>);
 
-// SAFETY: Rust code only takes the address; the C code that is given it serialises its accesses.
+// SAFETY: Rust code takes only the address. C code serialises its accesses.
 unsafe impl<T> Sync for CStatic<T> {}
 
 impl<T> CStatic<T> {
-    /// Wraps the initial value.
+    /// Creates the static with its initial value.
     pub(crate) const fn new(value: T) -> Self {
         Self(UnsafeCell::new(value))
     }
 
-    /// The address.
+    /// Returns the address.
     pub(crate) const fn get(&self) -> *mut T {
         self.0.get()
     }
 }
 
-/// The Rust object behind a device that has attributes.
+/// The Rust object that belongs to a device with attributes.
 pub(crate) trait DeviceData {
-    /// The object behind `dev`.
+    /// Returns the object that belongs to `dev`.
     ///
     /// # Safety
     ///
-    /// `dev` must be a device of the kind that this type is for, and bound to its driver for `'a`.
+    /// `dev` must be a device of a driver with [`Groups`] of `Self`, and must stay bound for `'a`.
     unsafe fn from_device<'a>(dev: *mut bindings::device) -> &'a Self;
 }
 
-/// The text of an attribute that is being read, at most a page.
+/// The text of an attribute that is being read. It has at most one page.
 pub(crate) type Page<'a> = Formatter<'a>;
 
 /// A text attribute that can be read, written or both.
 #[vtable]
 pub(crate) trait Attribute: Sync {
-    /// What it is an attribute of.
+    /// The object that has the attribute.
     type Device: DeviceData;
 
-    /// Writes the text for a reader.
+    /// Writes the text for a reader to `page`.
+    ///
+    /// # Errors
+    ///
+    /// An error is the result of the system call.
     fn show(&self, _device: &Self::Device, _page: &mut Page<'_>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Takes what was written, up to the first NUL.
+    /// Handles a write. `text` ends before the first NUL.
+    ///
+    /// # Errors
+    ///
+    /// An error is the result of the system call.
     fn store(&self, _device: &Self::Device, _text: &[u8]) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
@@ -76,18 +86,18 @@ pub(crate) trait Attribute: Sync {
 
 /// A read-only attribute of any length.
 pub(crate) trait LongAttribute: Sync {
-    /// What it is an attribute of.
+    /// The object that has the attribute.
     type Device: DeviceData;
 
-    /// Copies the text from `offset` on; returns how much that was, 0 at the end.
+    /// Copies the text from `offset` on to `out`. Returns the number of bytes, which is 0 at the end.
     fn read(&self, device: &Self::Device, offset: usize, out: &mut [u8]) -> usize;
 }
 
-/// An attribute with its C side, as a static.
+/// An attribute and its C structure.
 ///
 /// # Invariants
 ///
-/// `raw` is first, and its callbacks are those for `A`.
+/// `raw` is the first field. Its callbacks are those for `A`.
 #[repr(C)]
 pub(crate) struct Static<C, A> {
     raw: CStatic<C>,
@@ -95,16 +105,16 @@ pub(crate) struct Static<C, A> {
 }
 
 impl<C, A> Static<C, A> {
-    /// The address of the C side.
+    /// Returns the C structure.
     pub(crate) const fn get(&self) -> *mut C {
         self.raw.get()
     }
 }
 
 impl<A: Attribute> Static<bindings::device_attribute, A> {
-    /// A text attribute with this file name.
+    /// Creates a text attribute with a file name.
     pub(crate) const fn text(name: &'static CStr, attribute: A) -> Self {
-        // Field by field on top of zeroes: lockdep adds fields.
+        // Fields are set one by one, as lockdep adds further ones.
         let mut raw: bindings::device_attribute = pin_init::zeroed();
         raw.attr.name = kernel::str::as_char_ptr_in_const_context(name);
         if A::HAS_SHOW {
@@ -122,15 +132,18 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
         }
     }
 
-    extern "C" fn show(
+    /// # Safety
+    ///
+    /// Called by sysfs to read the attribute of a bound device.
+    unsafe extern "C" fn show(
         dev: *mut bindings::device,
         attr: *mut bindings::device_attribute,
         buf: *mut ffi::c_char,
     ) -> isize {
-        // SAFETY: Attributes that are in the groups of a driver exist while a device is bound. By
-        // the type invariant, this one is that of a static of this type.
+        // SAFETY: The attributes of a driver exist while a device is bound. By the type invariant,
+        // `attr` is the first field of a static of this type.
         let (device, this) = unsafe { (A::Device::from_device(dev), &*attr.cast::<Self>()) };
-        // SAFETY: sysfs gives a page, which is zeroed.
+        // SAFETY: sysfs passes a zeroed page.
         let page = unsafe { core::slice::from_raw_parts_mut(buf, PAGE_SIZE) };
         let mut page = Page::new(page);
         from_result(|| {
@@ -139,7 +152,10 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
         })
     }
 
-    extern "C" fn store(
+    /// # Safety
+    ///
+    /// Called by sysfs to write the attribute of a bound device.
+    unsafe extern "C" fn store(
         dev: *mut bindings::device,
         attr: *mut bindings::device_attribute,
         buf: *const ffi::c_char,
@@ -147,7 +163,7 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
     ) -> isize {
         // SAFETY: As in `show`.
         let (device, this) = unsafe { (A::Device::from_device(dev), &*attr.cast::<Self>()) };
-        // SAFETY: sysfs gives `count` bytes.
+        // SAFETY: sysfs passes `count` initialised bytes.
         let text = unsafe { core::slice::from_raw_parts(buf, count) };
         let text = text.split(|&c| c == 0).next().unwrap_or_default();
         from_result(|| {
@@ -158,7 +174,7 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
 }
 
 impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
-    /// An attribute of any length with this file name.
+    /// Creates an attribute of any length with a file name.
     pub(crate) const fn long(name: &'static CStr, attribute: A) -> Self {
         let mut raw: bindings::bin_attribute = pin_init::zeroed();
         raw.attr.name = kernel::str::as_char_ptr_in_const_context(name);
@@ -171,7 +187,10 @@ impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
         }
     }
 
-    extern "C" fn read(
+    /// # Safety
+    ///
+    /// Called by sysfs to read the attribute of a bound device.
+    unsafe extern "C" fn read(
         _file: *mut bindings::file,
         kobj: *mut bindings::kobject,
         attr: *const bindings::bin_attribute,
@@ -179,12 +198,12 @@ impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
         offset: bindings::loff_t,
         count: usize,
     ) -> isize {
-        // SAFETY: The kobject is that of a device; else as for text attributes.
+        // SAFETY: The kobject belongs to a device. The rest is as in `show` of text attributes.
         let (device, this) = unsafe {
             let dev = kernel::container_of!(kobj, bindings::device, kobj);
             (A::Device::from_device(dev), &*attr.cast::<Self>())
         };
-        // SAFETY: sysfs gives `count` bytes, which are not initialised.
+        // SAFETY: sysfs passes `count` bytes, which are not initialised.
         let out = unsafe {
             buf.write_bytes(0, count);
             core::slice::from_raw_parts_mut(buf, count)
@@ -194,27 +213,27 @@ impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
     }
 }
 
-/// A text attribute of devices with a `D` behind them.
+/// A text attribute of devices whose data is a `D`.
 #[repr(transparent)]
 pub(crate) struct Text<D>(*mut bindings::attribute, PhantomData<fn(&D)>);
 
 impl<D> Text<D> {
-    /// Makes an attribute an element of a [`List`].
+    /// Creates an element of a [`List`].
     pub(crate) const fn new<A: Attribute<Device = D>>(
         attribute: &'static Static<bindings::device_attribute, A>,
     ) -> Self {
-        // The generic attribute is the first member.
+        // The cast needs the generic attribute to be the first member.
         const { assert!(offset_of!(bindings::device_attribute, attr) == 0) };
         Self(attribute.get().cast(), PhantomData)
     }
 }
 
-/// An attribute of any length, of devices with a `D` behind them.
+/// An attribute of any length, of devices whose data is a `D`.
 #[repr(transparent)]
 pub(crate) struct Long<D>(*const bindings::bin_attribute, PhantomData<fn(&D)>);
 
 impl<D> Long<D> {
-    /// Makes an attribute an element of a [`List`].
+    /// Creates an element of a [`List`].
     pub(crate) const fn new<A: LongAttribute<Device = D>>(
         attribute: &'static Static<bindings::bin_attribute, A>,
     ) -> Self {
@@ -222,18 +241,18 @@ impl<D> Long<D> {
     }
 }
 
-/// Pointers as C code wants them: with NULL behind the last one.
+/// An array of pointers that NULL terminates.
 #[repr(C)]
 pub(crate) struct List<P, const N: usize> {
     _elements: [P; N],
     _end: *const (),
 }
 
-// SAFETY: The pointers are those of statics that C code may use from any thread.
+// SAFETY: The pointers refer to statics that C code may use from any thread.
 unsafe impl<P, const N: usize> Sync for List<P, N> {}
 
 impl<P, const N: usize> List<P, N> {
-    /// The list of these.
+    /// Creates the array.
     pub(crate) const fn new(elements: [P; N]) -> Self {
         const { assert!(size_of::<P>() == size_of::<*const ()>()) };
         Self {
@@ -247,14 +266,14 @@ impl<P, const N: usize> List<P, N> {
     }
 }
 
-/// A group of attributes of devices with a `D` behind them.
+/// A group of attributes of devices whose data is a `D`.
 pub(crate) struct Group<D> {
     raw: CStatic<bindings::attribute_group>,
     device: PhantomData<fn(&D)>,
 }
 
 impl<D> Group<D> {
-    /// The group of these attributes.
+    /// Creates the group of these attributes.
     pub(crate) const fn new<const N: usize, const M: usize>(
         text: &'static List<Text<D>, N>,
         long: &'static List<Long<D>, M>,
@@ -269,15 +288,14 @@ impl<D> Group<D> {
     }
 }
 
-/// A list of groups, as drivers have it, whose attributes all are for devices with a `D` behind
-/// them: attributes of other devices do not build.
+/// The groups of attributes of a driver, for devices whose data is a `D`.
 pub(crate) struct Groups<D> {
     list: List<*const bindings::attribute_group, 1>,
     device: PhantomData<fn(&D)>,
 }
 
 impl<D> Groups<D> {
-    /// The list of one group.
+    /// Creates the groups. There is one.
     pub(crate) const fn new(group: &'static Group<D>) -> Self {
         Self {
             list: List::new([group.raw.get().cast_const()]),
@@ -285,14 +303,14 @@ impl<D> Groups<D> {
         }
     }
 
-    /// The list, for `dev_groups` of a driver whose devices have a `D` behind them.
+    /// Returns the groups, for `dev_groups` of a driver whose device data is a `D`.
     pub(crate) const fn get(&'static self) -> *mut *const bindings::attribute_group {
         self.list.get().cast_mut()
     }
 }
 
-/// Defines a static [`Groups`] with one group of attributes, each with the name of its file, its
-/// type and its value. All are attributes of the same type of device data.
+/// Defines a static [`Groups`] with one group of attributes. An attribute has a file name, a type and a
+/// value.
 macro_rules! attribute_groups {
     {
         $vis:vis static $name:ident: $device:ty = {

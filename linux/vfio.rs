@@ -2,8 +2,11 @@
 
 //! VFIO devices with an emulated IOMMU.
 //!
-//! Owns the life of `struct vfio_device` with a driver's data behind it, and the callbacks. Knows
-//! nothing about what the driver does.
+//! Owns `struct vfio_device` and the driver's data in it, the callbacks of a driver, and pages of the
+//! user that are pinned.
+//!
+//! Not supported: device features, migration, `read`, `write` and `mmap` of a device, and pins of
+//! several pages at once.
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h)
 
@@ -53,16 +56,16 @@ use crate::{
 
 /// A `struct vfio_device` and the driver's data, in one allocation that the VFIO core owns.
 ///
-/// The VFIO core gives its last reference back when it likes: the module may have been unloaded by
-/// then, as who has the character device open, and no virtual machine, holds no count of the module.
-/// So the core must find nothing of the module in the allocation. The references of Rust code have a
-/// count of their own, `inner` goes with the last of them, and `ops` lives as long as `raw`.
+/// The VFIO core may drop its last reference after the module has been unloaded: an open character
+/// device that is not bound to an iommufd holds no reference to the module. The core must therefore
+/// find nothing of the module in the allocation. Rust code has a reference count of its own. The last
+/// of these references drops `inner`. `ops` lives as long as `raw`.
 ///
 /// # Invariants
 ///
-/// - `raw` is first. It is initialised, and refers to `ops`, which has no `release`.
+/// - `raw` is the first field. It is initialised, and refers to `ops`, which has no `release`.
 /// - As long as `references` is not zero, `inner` is initialised and pinned, and Rust code owns one
-///   count of `raw`.
+///   reference to `raw`.
 #[repr(C)]
 pub(crate) struct Device<T: Driver> {
     raw: Opaque<b::vfio_device>,
@@ -73,20 +76,21 @@ pub(crate) struct Device<T: Driver> {
 
 #[pin_data]
 struct Inner<T> {
-    /// How many pages are pinned, from before they are until they are no longer.
+    /// The number of pages that are pinned. It is incremented before a page is pinned, and decremented
+    /// after a page has been unpinned.
     pins: Atomic<u32>,
     #[pin]
     data: T,
-    /// What the device was made for.
+    /// The device that this one was created for.
     parent: ARef<device::Device>,
 }
 
-// SAFETY: The C part has its own locks; `Driver` requires the rest to be `Send + Sync`.
+// SAFETY: The C structure has its own locks. `Driver` requires the data to be `Send + Sync`.
 unsafe impl<T: Driver> Send for Device<T> {}
 // SAFETY: As above.
 unsafe impl<T: Driver> Sync for Device<T> {}
 
-// SAFETY: By the type invariant, the device stays as long as `references` is not zero.
+// SAFETY: By the type invariant, the device lives as long as `references` is not zero.
 unsafe impl<T: Driver> AlwaysRefCounted for Device<T> {
     fn inc_ref(&self) {
         self.references.inc();
@@ -94,10 +98,10 @@ unsafe impl<T: Driver> AlwaysRefCounted for Device<T> {
 
     unsafe fn dec_ref(obj: NonNull<Self>) {
         let device = obj.as_ptr();
-        // SAFETY: The caller owns a count.
+        // SAFETY: The caller owns a reference.
         if unsafe { (*device).references.dec_and_test() } {
-            // SAFETY: It was the last count, so nobody refers to `inner` any more. The count of
-            // `raw` is ours by the type invariant. The memory may be gone after that.
+            // SAFETY: There are no references to `inner` any more. By the type invariant, Rust code
+            // owns a reference to `raw`. The memory is not accessed after that.
             unsafe {
                 core::ptr::drop_in_place(&raw mut (*device).inner);
                 bindings::put_device(&raw mut (*(*device).raw.get()).device);
@@ -116,32 +120,40 @@ impl<T: Driver> Deref for Device<T> {
 
 /// A driver for emulated VFIO devices.
 pub(crate) trait Driver: Sized + Send + Sync + 'static {
-    /// Its name.
+    /// The name of the driver.
     const NAME: &'static CStr;
 
-    /// The data of a new device.
+    /// Returns an initialiser of the data of a new device.
     fn new() -> impl PinInit<Self, Error>;
 
-    /// The first user opens the device.
+    /// Called when the device is opened. `kvm` is the virtual machine that the user has given to VFIO.
+    ///
+    /// # Errors
+    ///
+    /// An error makes the open fail.
     fn open(device: &Device<Self>, kvm: Option<Kvm>) -> Result;
 
-    /// The last user closes the device.
+    /// Called when the device is closed.
     fn close(device: &Device<Self>);
 
-    /// A request by the user.
+    /// Called for an `ioctl` that VFIO does not handle itself.
+    ///
+    /// # Errors
+    ///
+    /// An error is the result of the system call.
     fn ioctl(device: &Device<Self>, cmd: u32, arg: UserPtr) -> Result<isize>;
 
-    /// Addresses go away: no page of them may stay pinned.
+    /// Called when the user unmaps addresses. No page of them may stay pinned when this has returned.
     fn dma_unmap(device: &Device<Self>, iova: u64, length: u64);
 
-    /// The device is wanted back, for the `count`-th time.
+    /// Called to ask the user for the device. `count` is the number of earlier calls.
     fn request(device: &Device<Self>, count: u32);
 }
 
 struct Callbacks<T>(PhantomData<T>);
 
 impl<T: Driver> Callbacks<T> {
-    /// What is copied to each device.
+    /// The operations that are copied to each device.
     const OPS: &'static b::vfio_device_ops = &b::vfio_device_ops {
         name: kernel::str::as_char_ptr_in_const_context(T::NAME).cast_mut(),
         open_device: Some(Self::open_device),
@@ -158,16 +170,20 @@ impl<T: Driver> Callbacks<T> {
 
     /// # Safety
     ///
-    /// `raw` must be a device that [`NewDevice::new`] has made, and be registered.
+    /// `raw` must be a registered device that [`NewDevice::new`] has created.
     unsafe fn device<'a>(raw: *mut b::vfio_device) -> &'a Device<T> {
-        // SAFETY: By the safety requirement: `Registration` has a reference to it.
+        // SAFETY: By the safety requirement. `Registration` owns a reference to the device.
         unsafe { &*raw.cast() }
     }
 
-    // What the VFIO core promises to its callbacks is documented for `struct vfio_device_ops`.
+    // `struct vfio_device_ops` documents when the core of VFIO calls each of these.
 
-    extern "C" fn open_device(raw: *mut b::vfio_device) -> ffi::c_int {
-        // SAFETY: The device is registered; the core keeps the VM while the device is open.
+    /// # Safety
+    ///
+    /// Called by VFIO for a registered device that is not open.
+    unsafe extern "C" fn open_device(raw: *mut b::vfio_device) -> ffi::c_int {
+        // SAFETY: The device is registered. VFIO holds a reference to the virtual machine while the
+        // device is open.
         let (device, kvm) = unsafe {
             (
                 Self::device(raw),
@@ -177,12 +193,18 @@ impl<T: Driver> Callbacks<T> {
         from_result(|| T::open(device, kvm).map(|()| 0))
     }
 
-    extern "C" fn close_device(raw: *mut b::vfio_device) {
+    /// # Safety
+    ///
+    /// Called by VFIO for an open device.
+    unsafe extern "C" fn close_device(raw: *mut b::vfio_device) {
         // SAFETY: The device is open.
         T::close(unsafe { Self::device(raw) });
     }
 
-    extern "C" fn ioctl(
+    /// # Safety
+    ///
+    /// Called by VFIO for an open device.
+    unsafe extern "C" fn ioctl(
         raw: *mut b::vfio_device,
         cmd: ffi::c_uint,
         arg: ffi::c_ulong,
@@ -192,50 +214,57 @@ impl<T: Driver> Callbacks<T> {
         from_result(|| T::ioctl(device, cmd, UserPtr::from_addr(arg)))
     }
 
-    extern "C" fn dma_unmap(raw: *mut b::vfio_device, iova: u64, length: u64) {
+    /// # Safety
+    ///
+    /// Called by VFIO for an open device.
+    unsafe extern "C" fn dma_unmap(raw: *mut b::vfio_device, iova: u64, length: u64) {
         // SAFETY: The device is open.
         T::dma_unmap(unsafe { Self::device(raw) }, iova, length);
     }
 
-    extern "C" fn request(raw: *mut b::vfio_device, count: ffi::c_uint) {
-        // SAFETY: The device is being unregistered, which waits for its users.
+    /// # Safety
+    ///
+    /// Called by VFIO for a device that is being unregistered.
+    unsafe extern "C" fn request(raw: *mut b::vfio_device, count: ffi::c_uint) {
+        // SAFETY: Unregistering a device waits for its users, and has not returned.
         T::request(unsafe { Self::device(raw) }, count);
     }
 }
 
-/// A device that users do not know yet.
+/// A device that is not registered yet.
 pub(crate) struct NewDevice<T: Driver>(ARef<Device<T>>);
 
 impl<T: Driver> NewDevice<T> {
-    /// Makes a device.
+    /// Creates a device for `parent`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and those of [`Driver::new`].
+    /// - `ENOMEM` if there is no memory.
+    /// - Those of [`Driver::new`].
     ///
     /// # Safety
     ///
-    /// `parent` must be valid, and stay in sysfs until the device is unregistered.
+    /// `parent` must be valid, and must stay in sysfs until the device has been unregistered.
     pub(crate) unsafe fn new(parent: *mut bindings::device) -> Result<Self> {
         const {
             assert!(offset_of!(Device<T>, raw) == 0);
-            // What the VFIO core allocates by.
+            // The core of VFIO allocates with `kzalloc()`.
             assert!(align_of::<Device<T>>() <= bindings::ARCH_KMALLOC_MINALIGN);
         }
         let ops = Callbacks::<T>::OPS;
-        // SAFETY: By the safety requirement. Until the device has its own, the operations are the
-        // static ones, of which nothing is called here.
+        // SAFETY: By the safety requirement. The device gets its own operations below, and no
+        // operation is called before that.
         let raw =
             from_err_ptr(unsafe { b::_vfio_alloc_device(size_of::<Device<T>>(), parent, ops) })?;
         let inner = try_pin_init!(Inner {
             pins: Atomic::new(0),
             data <- T::new(),
-            // SAFETY: Valid by the safety requirement.
+            // SAFETY: By the safety requirement, `parent` is valid.
             parent: unsafe { device::Device::get_device(parent) },
         }? Error);
         let device = raw.cast::<Device<T>>();
-        // SAFETY: The allocation has the size of `Device<T>`, and nobody else knows it. Its rest is
-        // zeroed, and not initialised.
+        // SAFETY: The allocation has the size of `Device<T>`, and is not shared yet. Its fields after
+        // `raw` are not initialised.
         unsafe {
             (&raw mut (*device).ops).write(*ops);
             (*raw).ops = &raw const (*device).ops;
@@ -246,60 +275,59 @@ impl<T: Driver> NewDevice<T> {
             }
         }
         let device = NonNull::new(device).ok_or(ENOMEM)?;
-        // INVARIANT: `references` is 1, and the count of `raw` is the one that it was made with.
-        // SAFETY: All is initialised, and the count is ours.
+        // INVARIANT: `references` is 1. The reference to `raw` is the one from its creation.
+        // SAFETY: All fields are initialised, and the reference is passed on.
         Ok(Self(unsafe { ARef::from_raw(device) }))
     }
 
-    /// The device.
+    /// Returns the device.
     pub(crate) fn device(&self) -> &ARef<Device<T>> {
         &self.0
     }
 
-    /// Makes it known to users.
+    /// Registers the device, so that users can open it.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and others as the driver core has them.
+    /// Those of `vfio_register_emulated_iommu_dev()`.
     pub(crate) fn register(self) -> Result<Registration<T>> {
-        // SAFETY: Initialised. It has not been registered before: this takes a `NewDevice`, and
-        // there is one for each device.
+        // SAFETY: The device is initialised. It has not been registered before, as there is one
+        // `NewDevice` for each device, which this consumes.
         to_result(unsafe { b::vfio_register_emulated_iommu_dev(self.0.raw.get()) })?;
-        // INVARIANT: Just registered.
+        // INVARIANT: The device was registered above.
         Ok(Registration(self.0))
     }
 }
 
 impl<T: Driver> Device<T> {
-    /// The device that this one was made for.
+    /// Returns the device that this one was created for.
     pub(crate) fn parent(&self) -> &device::Device {
         &self.inner.parent
     }
 
-    /// How many pages are pinned, or are just being so, or were until just now.
+    /// Returns the number of pages that are pinned, or are being pinned or unpinned.
     pub(crate) fn pins(&self) -> usize {
         self.inner.pins.load(Acquire) as usize
     }
 
-    /// Returns true if the user's memory is that of a container, and not of an iommufd.
+    /// Returns true if the user's memory belongs to a container, and not to an iommufd.
     ///
-    /// A container calls [`Driver::dma_unmap`] again, up to ten times, as long as pages are pinned, and
-    /// holds a lock over the call for which others may wait with the lock that pinning takes. An iommufd
-    /// holds no lock that pinning takes, and may call only once.
+    /// A container calls [`Driver::dma_unmap`] up to ten times as long as pages are pinned. It holds
+    /// `device_list_lock` over the call, and others may wait for that lock with `iommu->lock`, which
+    /// pinning takes. An iommufd holds no lock that pinning takes, and may call only once.
     pub(crate) fn is_in_container(&self) -> bool {
-        // SAFETY: The device is valid. The field is set while the user attaches memory, before which
-        // nothing can be pinned.
+        // SAFETY: The device is valid. The field is set when the user attaches memory, and no page can
+        // be pinned before that.
         unsafe { (*self.raw.get()).iommufd_access.is_null() }
     }
 
-    /// Tells user space, by a uevent of that device, that something about it has changed; `what` is
-    /// a variable of the event with its value.
-    pub(crate) fn announce_change(&self, what: &'static CStr) {
-        let mut variables = [what.as_char_ptr().cast_mut(), core::ptr::null_mut()];
-        // SAFETY: `dev` is the parent, to which we have a reference. The list ends with NULL, and is
-        // only read.
-        //
-        // An event that is lost for want of memory is not an error of what it tells about.
+    /// Sends a `change` uevent of the parent. `variable` is a variable of the event with its value.
+    ///
+    /// An event that is lost for want of memory is not an error.
+    pub(crate) fn send_uevent(&self, variable: &'static CStr) {
+        let mut variables = [variable.as_char_ptr().cast_mut(), core::ptr::null_mut()];
+        // SAFETY: `dev` is the parent, to which `inner` owns a reference. NULL terminates the list,
+        // which is only read.
         unsafe {
             bindings::kobject_uevent_env(
                 &raw mut (*(*self.raw.get()).dev).kobj,
@@ -310,20 +338,22 @@ impl<T: Driver> Device<T> {
     }
 }
 
-/// A page of the user's memory that is pinned until this is dropped; which has to be before the user has
-/// closed the device: [`Device::pins`] tells.
+/// A page of the user's memory that is pinned.
+///
+/// It must be dropped before the device is closed: VFIO unpins pages of open devices only. A driver can
+/// wait for [`Device::pins`].
 ///
 /// # Invariants
 ///
-/// The page at `iova`, a multiple of the size of a page, is pinned for `device`, and one pin is ours,
-/// which `pins` counts.
+/// `iova` is a multiple of the page size. This object owns one pin of the page at `iova` for `device`,
+/// and `pins` of the device counts it.
 pub(crate) struct PinnedPage<T: Driver> {
     device: ARef<Device<T>>,
     iova: u64,
     page: NonNull<bindings::page>,
 }
 
-// SAFETY: The page is pinned, wherever this is; a device is `Send` and `Sync`.
+// SAFETY: A pin does not depend on a thread. A device is `Send` and `Sync`.
 unsafe impl<T: Driver> Send for PinnedPage<T> {}
 // SAFETY: As above.
 unsafe impl<T: Driver> Sync for PinnedPage<T> {}
@@ -331,21 +361,21 @@ unsafe impl<T: Driver> Sync for PinnedPage<T> {}
 impl<T: Driver> PinnedPage<T> {
     /// Pins the page of an address of the user, for reading and writing.
     ///
-    /// The backends look for what overlaps the bytes behind the address that they are given. So that
-    /// has to be the address of the page: behind another one, part of the next mapping would be taken
-    /// for it.
+    /// The backends take a range of one page size from the address that they are given. The address of
+    /// the page is passed, as the range from another address would include a part of the next page.
     ///
-    /// Takes locks of the IOMMU backend: must not be called with a lock that [`Driver::dma_unmap`]
+    /// Takes locks of the IOMMU backend. Must not be called with a lock that [`Driver::dma_unmap`]
     /// takes.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if there is no such page; others as the backend has it.
+    /// - `EFAULT` if the address is not mapped.
+    /// - Those of `vfio_pin_pages()`.
     pub(crate) fn new(device: &Device<T>, address: u64) -> Result<Self> {
         let iova = page_of(address);
         device.inner.pins.fetch_add(1, Relaxed);
         let mut page = core::ptr::null_mut();
-        // SAFETY: The device is valid; there is room for the one page that is asked for.
+        // SAFETY: The device is valid. `page` has room for one page.
         let pinned = unsafe {
             b::vfio_pin_pages(
                 device.raw.get(),
@@ -356,7 +386,7 @@ impl<T: Driver> PinnedPage<T> {
             )
         };
         match NonNull::new(page) {
-            // INVARIANT: Pinned just now, and counted before that.
+            // INVARIANT: The page was counted and pinned above.
             Some(page) if pinned == 1 => Ok(Self {
                 device: device.into(),
                 iova,
@@ -370,35 +400,35 @@ impl<T: Driver> PinnedPage<T> {
         }
     }
 
-    /// The address of the page that the user has for it.
+    /// Returns the user's address of the page.
     pub(crate) fn iova(&self) -> u64 {
         self.iova
     }
 
-    /// The device that it is pinned for.
+    /// Returns the device that the page is pinned for.
     pub(crate) fn device(&self) -> &ARef<Device<T>> {
         &self.device
     }
 
-    /// Makes sure that a page of a protected guest is shared with the host.
+    /// Checks that a page of a protected guest is shared with the host, and keeps it shared.
     ///
     /// # Errors
     ///
-    /// As the ultravisor has it: the page is not shared.
+    /// Those of `uv_pin_shared()`: the page is not shared.
     pub(crate) fn ensure_shared(&self) -> Result {
         // SAFETY: The page is pinned.
         to_result(unsafe { b::uv_pin_shared(b::vfio_ap_page_to_phys(self.page.as_ptr()) as usize) })
     }
 
-    /// Holds the frame of the page beyond the time for which it is pinned.
+    /// Takes a reference to the frame of the page, which may outlive the pin.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the frame cannot be held, as it is not one of ordinary memory.
+    /// `EFAULT` if the frame has no reference count, as it is not ordinary memory.
     pub(crate) fn hold_frame(&self) -> Result<Frame> {
-        // SAFETY: The page is pinned, and so valid.
+        // SAFETY: A pinned page is valid.
         if unsafe { b::vfio_ap_try_hold_page(self.page.as_ptr()) } {
-            // INVARIANT: A reference was taken just now.
+            // INVARIANT: The reference was taken above.
             Ok(Frame(self.page))
         } else {
             Err(EFAULT)
@@ -414,26 +444,28 @@ impl<T: Driver> Drop for PinnedPage<T> {
     }
 }
 
-/// The address of the page of an address.
+/// Returns the address of the page that has an address.
 pub(crate) fn page_of(address: u64) -> u64 {
     address & !(PAGE_SIZE as u64 - 1)
 }
 
-/// A page frame that is nobody else's memory until this is dropped, whatever becomes of the memory of
-/// the user that it belongs to.
+/// A reference to a page frame.
+///
+/// The frame does not become other memory before the reference is dropped, even if the user has unmapped
+/// or freed the page.
 ///
 /// # Invariants
 ///
-/// A reference to the page is owned.
+/// This object owns a reference to the page.
 pub(crate) struct Frame(NonNull<bindings::page>);
 
-// SAFETY: References of pages are counted.
+// SAFETY: Pages are reference counted.
 unsafe impl Send for Frame {}
 // SAFETY: As above.
 unsafe impl Sync for Frame {}
 
 impl Frame {
-    /// The absolute address of the frame.
+    /// Returns the absolute address of the frame.
     pub(crate) fn address(&self) -> u64 {
         // SAFETY: By the type invariant.
         unsafe { b::vfio_ap_page_to_phys(self.0.as_ptr()) }
@@ -447,19 +479,20 @@ impl Drop for Frame {
     }
 }
 
-/// A driver whose data has a work item, which runs with the device. See [`embed_work`].
+/// A driver whose data has a work item of the device. See [`embed_work`].
 ///
 /// # Safety
 ///
-/// `OFFSET` is that of a `Work<Device<Self>, ID>` in `Self`.
+/// `OFFSET` must be the offset of a `Work<Device<Self>, ID>` in `Self`.
 pub(crate) unsafe trait EmbedsWork<const ID: u64>: Driver {
+    /// The offset of the work item.
     const OFFSET: usize;
 }
 
-/// Says in which field of its data a driver has a work item.
+/// Implements [`EmbedsWork`] for a field of a driver's data.
 macro_rules! embed_work {
     ($data:ty, $id:literal, $field:ident) => {
-        // SAFETY: The reference builds only if the field is of the right type.
+        // SAFETY: The function builds only if the field has the right type.
         unsafe impl $crate::linux::vfio::EmbedsWork<$id> for $data {
             const OFFSET: usize = {
                 const _: fn(
@@ -483,20 +516,21 @@ impl<T: Driver> Device<T> {
     }
 }
 
-// SAFETY: Both add the same number, one to an address and the other one from it.
+// SAFETY: One function adds the offset of the work item, the other one subtracts it.
 unsafe impl<T: EmbedsWork<ID>, const ID: u64> HasWork<Self, ID> for Device<T> {
     unsafe fn raw_get_work(ptr: *mut Self) -> *mut Work<Self, ID> {
-        // SAFETY: The pointer is valid, and the work item is in it by the contract of `EmbedsWork`.
+        // SAFETY: The pointer is valid. By the contract of `EmbedsWork` the device has a work item at
+        // the offset.
         unsafe { ptr.byte_add(Self::work_offset::<ID>()).cast() }
     }
 
     unsafe fn work_container_of(ptr: *mut Work<Self, ID>) -> *mut Self {
-        // SAFETY: The work item is in a device, by the contract of this function.
+        // SAFETY: By the contract of this function, the work item is embedded in a device.
         unsafe { ptr.byte_sub(Self::work_offset::<ID>()).cast() }
     }
 }
 
-/// A device that users can open, until this is dropped.
+/// The registration of a device. Users can open the device.
 ///
 /// # Invariants
 ///
@@ -504,14 +538,14 @@ unsafe impl<T: EmbedsWork<ID>, const ID: u64> HasWork<Self, ID> for Device<T> {
 pub(crate) struct Registration<T: Driver>(ARef<Device<T>>);
 
 impl<T: Driver> Registration<T> {
-    /// The device.
+    /// Returns the device.
     pub(crate) fn device(&self) -> &ARef<Device<T>> {
         &self.0
     }
 }
 
 impl<T: Driver> Drop for Registration<T> {
-    /// Waits until there is no user any more, and asks for that by [`Driver::request`].
+    /// Unregisters the device. Calls [`Driver::request`] and waits until the device is closed.
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { b::vfio_unregister_group_dev(self.0.raw.get()) }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel crate does not have yet: an end to work, a wait for it, and what is done
-//! after a system call.
+//! Additions to the workqueues of the kernel crate: cancelling work, waiting for work, and work that
+//! runs after the current system call.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -30,14 +30,15 @@ use kernel::{
 
 use crate::bindings as b;
 
-/// Takes delayed work off its queue, or waits for its end if it is running. It may queue itself again
-/// until this returns, and must not be queued by anybody else.
+/// Cancels delayed work, and waits for its end if it is running.
+///
+/// The work may queue itself again while this waits. Nobody else must queue it any more.
 pub(crate) fn cancel_delayed_sync<T, const ID: u64>(item: &Arc<T>)
 where
     T: HasDelayedWork<T, ID> + WorkItem<ID, Pointer = Arc<T>>,
 {
     let raw = Arc::as_ptr(item).cast_mut();
-    // SAFETY: The item is valid, and by the contract of `HasDelayedWork` its work is that of a
+    // SAFETY: The item is valid. By the contract of `HasDelayedWork` its work is embedded in a
     // `struct delayed_work`.
     let cancelled = unsafe {
         let work = Work::raw_get(T::raw_get_work(raw));
@@ -48,12 +49,12 @@ where
         ))
     };
     if cancelled {
-        // SAFETY: Queueing gave a count to the queue, for `run` to take. `run` will not be called.
+        // SAFETY: The queue owned a reference, which `run` would have taken. `run` will not be called.
         drop(unsafe { Arc::from_raw(raw.cast_const()) });
     }
 }
 
-/// Takes work off its queue, or waits for its end if it is running. It must not be queued again.
+/// Cancels work, and waits for its end if it is running. The work must not be queued again.
 pub(crate) fn cancel_sync<T, const ID: u64>(item: &ARef<T>)
 where
     T: AlwaysRefCounted + HasWork<T, ID> + WorkItem<ID, Pointer = ARef<T>>,
@@ -61,12 +62,12 @@ where
     // SAFETY: The item is valid.
     if unsafe { bindings::cancel_work_sync(raw_work::<T, ID>(item)) } {
         let queued = core::ptr::NonNull::from(&**item);
-        // SAFETY: Queueing gave a count to the queue, for `run` to take. `run` will not be called.
+        // SAFETY: The queue owned a reference, which `run` would have taken. `run` will not be called.
         drop(unsafe { ARef::from_raw(queued) });
     }
 }
 
-/// Waits until work that is queued or running has ended. Returns at once if there is none.
+/// Waits for the end of work that is queued or running.
 pub(crate) fn flush<T, const ID: u64>(item: &T)
 where
     T: AlwaysRefCounted + HasWork<T, ID> + WorkItem<ID, Pointer = ARef<T>>,
@@ -80,19 +81,18 @@ fn raw_work<T: HasWork<T, ID>, const ID: u64>(item: &T) -> *mut bindings::work_s
     unsafe { Work::raw_get(T::raw_get_work(core::ptr::from_ref(item).cast_mut())) }
 }
 
-/// Has `run` called when the current task has left the system call that it is in.
+/// Calls `run` when the current task leaves its system call. Without memory, calls `run` at once.
 ///
-/// The last reference to a file is given back by a task on its way to user space, so a file is made,
-/// and given back: its operations keep the module until they have returned.
+/// A task drops the last reference to a file on its way to user space. This function creates such a
+/// file, whose operations keep the module loaded.
 ///
 /// C header: [`include/linux/anon_inodes.h`](srctree/include/linux/anon_inodes.h)
-///
-/// # Errors
-///
-/// `ENOMEM`, or `ENFILE` if there are too many files. Then `run` is not called.
-pub(crate) fn after_system_call<F: FnOnce() + Send + 'static>(run: F) -> Result {
-    let run = KBox::into_raw(KBox::new(run, GFP_KERNEL)?);
-    // SAFETY: The name is a string. The operations are static, and take `run` over.
+pub(crate) fn after_system_call<F: FnOnce() + Send + 'static>(run: F) {
+    let Ok(place) = KBox::new_uninit(GFP_KERNEL) else {
+        return run();
+    };
+    let run = KBox::into_raw(KBox::write(place, run));
+    // SAFETY: The name is a valid string. The operations are static, and take ownership of `run`.
     let file = from_err_ptr(unsafe {
         b::anon_inode_getfile(
             c"[vfio_ap]".as_char_ptr(),
@@ -102,18 +102,17 @@ pub(crate) fn after_system_call<F: FnOnce() + Send + 'static>(run: F) -> Result 
         )
     });
     match file {
-        // SAFETY: The one reference is ours.
+        // SAFETY: This function owns the only reference.
         Ok(file) => unsafe { bindings::fput(file) },
-        Err(error) => {
-            // SAFETY: It came out of a box just now, and nobody else has it.
-            drop(unsafe { KBox::from_raw(run) });
-            return Err(error);
+        Err(_) => {
+            // SAFETY: The pointer came from a box above, and there is no file that owns it.
+            let run = unsafe { KBox::from_raw(run) };
+            KBox::into_inner(run)();
         }
     }
-    Ok(())
 }
 
-/// The operations of a file that does something when it goes.
+/// The operations of a file that calls `F` when it is released.
 struct Operations<F>(PhantomData<F>);
 
 impl<F: FnOnce() + Send + 'static> Operations<F> {
@@ -123,8 +122,11 @@ impl<F: FnOnce() + Send + 'static> Operations<F> {
         ..pin_init::zeroed()
     };
 
-    extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
-        // SAFETY: The file was made with it, and is released once.
+    /// # Safety
+    ///
+    /// Called once for a file that [`after_system_call`] has created.
+    unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
+        // SAFETY: The file owns the box, and is released once.
         let run = unsafe { KBox::from_raw((*file).private_data.cast::<F>()) };
         KBox::into_inner(run)();
         0

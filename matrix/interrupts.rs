@@ -1,33 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interruptions of a queue for a guest, and how they end.
+//! The states of a queue's interruptions for a guest.
 //!
-//! A queue that interrupts a guest writes to memory: to the notification indicator byte, in a page of
-//! the guest's user, and to the guest interruption state area (GISA) of the virtual machine. The
-//! driver holds both as long as the machine may write to them. So there is one rule: what is held is
-//! given back only when the machine has been *seen* to have let go of it. That is in the machine's
-//! time: it may accept AQIC, or a reset, long before that has an effect.
+//! A queue that interrupts a guest writes to its target: the notification indicator byte, in a page of
+//! the guest's user, and the guest interruption state area (GISA) of the virtual machine. The driver
+//! keeps the target as long as the machine may write to it. It drops the target only after the machine
+//! was *seen* to have let go. The machine may accept AQIC, or a reset, long before that takes effect.
 //!
-//! | state     | what is known of the machine                                   | what is held |
-//! |-----------|----------------------------------------------------------------|--------------|
-//! | off       | it has nothing of a guest                                      | nothing      |
-//! | candidate | it was not told yet                                            | yes          |
-//! | enabling  | it has accepted AQIC(enable), which may have its effect later  | yes          |
-//! | on        | TAPQ has shown the effect                                      | yes          |
-//! | disabling | it has accepted AQIC(disable) after AQIC(enable)               | yes          |
-//! | resetting | TAPQ has shown a reset, and the driver wants the end           | yes          |
+//! | state     | knowledge about the machine                                     | target |
+//! |-----------|-----------------------------------------------------------------|--------|
+//! | candidate | AQIC(enable) was not executed                                   | kept   |
+//! | enabling  | AQIC(enable) was accepted, and may take effect later            | kept   |
+//! | on        | TAPQ has shown that interruptions are enabled                   | kept   |
+//! | disabling | AQIC(disable) was accepted after AQIC(enable)                   | kept   |
+//! | resetting | TAPQ has shown a reset                                          | kept   |
+//! | over      | TAPQ has shown that the machine has let go                      | free   |
 //!
-//! TAPQ says that interruptions are off also while they are still being enabled. So that proves nothing
-//! in the state *enabling*, and is the end in the states *on* and *disabling*. A reset ends them in each
-//! state: nobody enables interruptions for the guest before the driver has seen its end ([`refusal`]),
-//! so what TAPQ says to be on after that is the host's.
+//! TAPQ shows disabled interruptions also while they are being enabled. This has no meaning in the state
+//! *enabling*, and is the end in the states *on* and *disabling*. A reset is the end in each state. The
+//! driver does not enable interruptions for the guest before it has seen the end of a reset
+//! ([`refusal`]), so interruptions that TAPQ shows after that belong to the host.
 //!
-//! An *orphan* is what remains of a queue that the driver no longer has, as the machine did not let go
-//! of it in time. No instruction but TAPQ, which changes nothing, is executed for it. If its next owner
-//! resets the queue and enables interruptions between two looks, TAPQ cannot tell that: then what is
-//! held is given back when the driver has reset the queue another time.
+//! An *orphan* belongs to a queue that is no longer bound to the driver. Only TAPQ is executed for it,
+//! which changes nothing. The next owner may reset the queue and enable interruptions between two
+//! polls, which TAPQ does not show. The target is kept until the driver has reset the queue again.
 //!
-//! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
+//! Part of the functional core: the AP instructions are behind a trait, and there is no clock.
 
 use core::mem::ManuallyDrop;
 
@@ -38,7 +36,7 @@ use crate::{
     }, //
 };
 
-/// The two instructions by which interruptions end.
+/// The two instructions that end interruptions.
 pub trait Control {
     /// PQAP(AQIC): disables interruptions of the queue. Returns the response code.
     fn disable(&mut self, apqn: Apqn) -> u8;
@@ -46,24 +44,24 @@ pub trait Control {
     fn test(&mut self, apqn: Apqn) -> (u8, bool);
 }
 
-/// What decides whether AQIC may be executed for a guest.
+/// The conditions for executing AQIC for a guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// The guest has the queue.
     pub granted: bool,
     /// The queue is bound to the driver.
     pub bound: bool,
-    /// A reset of the queue is wanted or under way, as far as the driver has seen.
+    /// The queue has a pending reset.
     pub resetting: bool,
-    /// Interruptions of the queue are being ended by the driver.
+    /// The driver is ending interruptions of the queue.
     pub ending: bool,
 }
 
 /// Returns the response code by which AQIC of a guest is refused, if it is.
 ///
-/// A queue that the guest has, but the driver does not, is not there as far as the guest can tell:
-/// its next owner may be there already. During a reset AQIC would be answered like that by the
-/// machine as well; the driver answers so until it has seen the end.
+/// A queue that is not bound to the driver is not available to the guest, as another driver may have it.
+/// During a reset the machine returns [`RESET_IN_PROGRESS`]. The driver does so until it has seen the end
+/// of the reset.
 pub fn refusal(facts: Facts) -> Option<u8> {
     if !facts.granted || !facts.bound {
         Some(NOT_AVAILABLE)
@@ -86,13 +84,12 @@ enum Phase {
     Over,
 }
 
-/// The interruptions of one queue. They own `T`, which the machine writes to, and are told from others
-/// by `owner`.
+/// The interruptions of one queue. They own `T`, the target that the machine writes to.
 ///
-/// What the machine may write to cannot be had back: it is lost if this is dropped too early.
+/// If they are dropped while the machine may write to the target, the target is leaked.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Interruption<T, O> {
-    /// Whose they are.
+    /// The owner of the interruptions.
     pub owner: O,
     target: ManuallyDrop<T>,
     phase: Phase,
@@ -101,7 +98,7 @@ pub struct Interruption<T, O> {
 }
 
 impl<T, O> Interruption<T, O> {
-    /// The machine does not know of them yet.
+    /// Creates interruptions that are not enabled yet.
     pub fn new(target: T, owner: O) -> Self {
         Self {
             owner,
@@ -112,76 +109,77 @@ impl<T, O> Interruption<T, O> {
         }
     }
 
-    /// What the machine writes to.
+    /// Returns the target.
     pub fn target(&self) -> &T {
         &self.target
     }
 
-    /// The machine has accepted AQIC(enable): it may write from now on.
-    pub fn accepted(&mut self) {
+    /// Records that the machine has accepted AQIC(enable). It may write to the target from then on.
+    pub fn enable_accepted(&mut self) {
         self.phase = Phase::Enabling;
     }
 
-    /// Gives back what the machine does not need: [`None`] if it may write to that still.
+    /// Returns the target and the owner. Returns [`None`], and leaks the target, if the machine may still
+    /// write to it.
     pub fn into_parts(self) -> Option<(T, O)> {
         let is_free = matches!(self.phase, Phase::Candidate | Phase::Over);
         is_free.then(|| (ManuallyDrop::into_inner(self.target), self.owner))
     }
 
-    /// The interruptions have to end.
+    /// Begins to end the interruptions.
     pub fn end(&mut self) {
         self.ending = true;
     }
 
-    /// Returns true if they have to end.
+    /// Returns true if the interruptions are being ended.
     pub fn is_ending(&self) -> bool {
         self.ending
     }
 
-    /// The queue leaves the driver, but the machine has not let go.
+    /// Records that the queue is no longer bound to the driver.
     pub fn orphan(&mut self) {
         self.ending = true;
         self.orphan = true;
     }
 
-    /// The machine has answered AQIC(disable) with `code`, on behalf of the guest or of the driver.
-    pub fn answered(&mut self, code: u8) {
+    /// Records the response code of AQIC(disable), which was executed for the guest or the driver.
+    pub fn disable_answered(&mut self, code: u8) {
         if matches!(code, NORMAL | OTHERWISE_CHANGED) {
             self.phase = Phase::Disabling;
             self.ending = true;
         }
     }
 
-    /// The machine has let go, as the driver has seen the end of a reset, or that the queue is gone; or
-    /// has accepted AQIC(enable) for others.
-    pub fn over(&mut self) {
+    /// Records that the machine has let go: the driver has seen the end of a reset, the queue is gone, or
+    /// the machine has accepted AQIC(enable) for other interruptions.
+    pub fn mark_over(&mut self) {
         self.phase = Phase::Over;
     }
 
-    /// A reset of the queue was seen to be under way, and nobody can enable interruptions for the guest
-    /// any more: when TAPQ does not tell of a reset, nothing is left.
+    /// Records that a reset of the queue was seen to be under way. The interruptions are over when TAPQ
+    /// does not show a reset any more.
     pub fn reset_seen(&mut self) {
         if matches!(self.phase, Phase::Enabling | Phase::On | Phase::Disabling) {
             self.phase = Phase::Resetting;
         }
     }
 
-    /// Takes the end of the interruptions as far as possible without waiting. Returns true if the
+    /// Advances the end of the interruptions as far as possible without waiting. Returns true if the
     /// machine has let go.
     pub fn step(&mut self, apqn: Apqn, machine: &mut impl Control) -> bool {
         if !self.orphan && matches!(self.phase, Phase::Enabling | Phase::On) {
             let code = machine.disable(apqn);
-            self.answered(code);
+            self.disable_answered(code);
         }
         match machine.test(apqn) {
-            // It is not known yet what the machine makes of AQIC(enable).
+            // AQIC(enable) may take effect later.
             (NORMAL, false) if self.phase == Phase::Enabling => {}
             (NORMAL, true) if self.phase == Phase::Enabling => self.phase = Phase::On,
-            // What is on is the host's.
-            (NORMAL, true) if self.phase == Phase::Resetting => self.over(),
+            // The interruptions that are enabled belong to the host.
+            (NORMAL, true) if self.phase == Phase::Resetting => self.mark_over(),
             (NORMAL, true) => {}
-            // The machine resets what comes back.
-            (NORMAL, false) | (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => self.over(),
+            // The machine resets the queue before it comes back.
+            (NORMAL, false) | (NOT_AVAILABLE | DECONFIGURED | CHECKSTOPPED, _) => self.mark_over(),
             (RESET_IN_PROGRESS, _) => self.reset_seen(),
             _ => {}
         }

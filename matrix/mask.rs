@@ -2,9 +2,9 @@
 
 //! Names and sets of adapters, domains and queues.
 //!
-//! Owns the numbering of the AP architecture: an adapter is named by its APID, a domain by its
-//! APQI, and a queue by the pair of both, the APQN. Sets of them are 256-bit masks in AP bit order,
-//! as they stand in QCI information, in the APCB and in the kernel's `unsigned long[4]`.
+//! Owns the numbering of the AP architecture. An adapter has an APID, a domain has an APQI, and a queue
+//! has the pair of both, the APQN. Sets are masks of 256 bits in AP bit order, as in the information of
+//! QCI, in the APCB, and in the kernel's `unsigned long[4]`.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
@@ -18,7 +18,7 @@ use core::{
     },
 };
 
-/// Number of adapters, and of domains, that the architecture can name.
+/// The number of APIDs, and of APQIs, of the architecture.
 pub const IDS: usize = 256;
 
 /// An adapter number (APID).
@@ -63,41 +63,55 @@ pub struct Apqn {
 }
 
 impl Apqn {
-    /// Combines an adapter and a domain.
+    /// Creates the name of a queue.
     pub const fn new(apid: Apid, apqi: Apqi) -> Self {
         Self { apid, apqi }
     }
 
-    /// Splits the number that the AP instructions and the AP bus use: the APID in the upper byte,
-    /// the APQI in the lower one.
+    /// Decodes the number of a queue that the AP instructions and the AP bus use. The upper byte is the
+    /// APID, the lower byte is the APQI.
     pub const fn from_raw(raw: u16) -> Self {
         let [apid, apqi] = raw.to_be_bytes();
         Self::new(Apid(apid), Apqi(apqi))
     }
 
-    /// The number that the AP instructions use.
+    /// Returns the number of the queue that the AP instructions use.
     pub const fn to_raw(self) -> u16 {
         u16::from_be_bytes([self.apid.0, self.apqi.0])
     }
 }
 
-/// `01.0003`, as everywhere in sysfs and in kernel messages.
+/// Formats the name as in sysfs and in kernel messages: `01.0003`.
 impl fmt::Display for Apqn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}.{:04x}", self.apid.0, self.apqi.0)
     }
 }
 
-/// A set of adapters or domains in AP bit order: number 0 is the leftmost bit of the first word.
+/// A set of adapters or domains in AP bit order. Number 0 is the leftmost bit of the first word.
 ///
-/// On s390 the memory of a mask is that of the architecture's 256-bit fields and of the kernel's
+/// On s390 a mask has the layout of the architecture's 256-bit fields and of the kernel's
 /// `unsigned long[4]`.
+///
+/// # Examples
+///
+/// ```
+/// use vfio_ap_core::mask::{Apid, Mask};
+///
+/// let mask = Mask::only(Apid(1)) | Mask::only(Apid(3));
+/// assert_eq!(mask.words(), &[0x5 << 60, 0, 0, 0]);
+/// assert!(mask.iter().eq([Apid(1), Apid(3)]));
+/// assert!(mask.is_subset(&Mask::up_to(3)));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(transparent)]
 pub struct Mask<I> {
     words: [u64; 4],
     id: PhantomData<I>,
 }
+
+// Operations on whole masks are not inlined. A call is a third as long as the operation, and hardly
+// slower.
 
 impl<I> Mask<I> {
     /// The empty set.
@@ -106,7 +120,7 @@ impl<I> Mask<I> {
     /// All 256 numbers.
     pub const ALL: Self = Self::from_words([!0; 4]);
 
-    /// The set with the given bits.
+    /// Creates a set of its bits.
     pub const fn from_words(words: [u64; 4]) -> Self {
         Self {
             words,
@@ -114,19 +128,19 @@ impl<I> Mask<I> {
         }
     }
 
-    /// The bits of the set.
+    /// Returns the bits of the set.
     pub const fn words(&self) -> &[u64; 4] {
         &self.words
     }
 
-    /// Whether there is nothing in the set.
+    /// Returns true if the set has no members.
+    #[inline(never)]
     pub const fn is_empty(&self) -> bool {
         let [a, b, c, d] = self.words;
         a | b | c | d == 0
     }
 
-    /// The numbers from 0 to `last`.
-    #[inline(never)]
+    /// Returns the set of the numbers from 0 to `last`.
     pub fn up_to(last: u8) -> Self {
         let members = u32::from(last) + 1;
         Self::from_words(core::array::from_fn(|i| {
@@ -137,20 +151,19 @@ impl<I> Mask<I> {
         }))
     }
 
-    /// The number of members.
-    #[inline(never)]
+    /// Returns the number of members.
     pub fn len(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// Whether all members are in `other` as well.
+    /// Returns true if all members are also in `other`.
     #[inline(never)]
     pub fn is_subset(&self, other: &Self) -> bool {
         let ([a, b, c, d], [e, f, g, h]) = (self.words, other.words);
         (a & !e) | (b & !f) | (c & !g) | (d & !h) == 0
     }
 
-    /// Whether some member is in `other` as well.
+    /// Returns true if some member is also in `other`.
     #[inline(never)]
     pub fn intersects(&self, other: &Self) -> bool {
         let ([a, b, c, d], [e, f, g, h]) = (self.words, other.words);
@@ -159,7 +172,7 @@ impl<I> Mask<I> {
 }
 
 impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
-    /// The set of which `id` is the only member.
+    /// Returns the set with the only member `id`.
     pub fn only(id: I) -> Self {
         let mut mask = Self::EMPTY;
         mask.insert(id);
@@ -171,26 +184,25 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
         (usize::from(id / 64), 1 << (63 - id % 64))
     }
 
-    /// Whether `id` is in the set.
+    /// Returns true if `id` is in the set.
     pub fn contains(&self, id: I) -> bool {
         let (word, bit) = Self::place(id);
         self.words[word] & bit != 0
     }
 
-    /// Puts `id` into the set.
+    /// Adds `id` to the set.
     pub fn insert(&mut self, id: I) {
         let (word, bit) = Self::place(id);
         self.words[word] |= bit;
     }
 
-    /// Takes `id` out of the set.
+    /// Removes `id` from the set.
     pub fn remove(&mut self, id: I) {
         let (word, bit) = Self::place(id);
         self.words[word] &= !bit;
     }
 
-    /// Puts `id` into the set or takes it out.
-    #[inline(never)]
+    /// Adds `id` to the set, or removes it.
     pub fn set(&mut self, id: I, member: bool) {
         if member {
             self.insert(id);
@@ -199,7 +211,7 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
         }
     }
 
-    /// The members in ascending order.
+    /// Iterates over the members in ascending order.
     pub fn iter(self) -> Ids<I> {
         Ids {
             rest: self,
@@ -207,7 +219,7 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
         }
     }
 
-    /// The members for which `keep` holds.
+    /// Returns the members for which `keep` returns true.
     pub fn filter(&self, mut keep: impl FnMut(I) -> bool) -> Self {
         let mut kept = *self;
         for (i, word) in kept.words.iter_mut().enumerate() {
@@ -216,7 +228,7 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
                 let place = rest.leading_zeros();
                 let bit = 1 << (63 - place);
                 rest &= !bit;
-                // As for `Ids`.
+                // The number is below 256, as for `Ids`.
                 if !keep(I::from((i << 6) as u8 | place as u8)) {
                     *word &= !bit;
                 }
@@ -226,11 +238,11 @@ impl<I: Copy + From<u8> + Into<u8>> Mask<I> {
     }
 }
 
-/// The members of a set, in ascending order.
+/// An iterator over the members of a set, in ascending order.
 #[derive(Clone)]
 pub struct Ids<I> {
     rest: Mask<I>,
-    /// There is nothing left in the words before this one.
+    /// The words before this one are zero.
     word: usize,
 }
 
@@ -242,7 +254,7 @@ impl<I: From<u8>> Iterator for Ids<I> {
             if *word != 0 {
                 let bit = word.leading_zeros();
                 *word &= !(1 << (63 - bit));
-                // There are four words of 64 bits: the number is below 256.
+                // There are four words of 64 bits, so the number is below 256.
                 return Some(I::from((self.word << 6) as u8 | bit as u8));
             }
             self.word += 1;
@@ -256,8 +268,6 @@ impl<I> Default for Mask<I> {
         Self::EMPTY
     }
 }
-
-// The operators are not inlined: a call is a third as long as what it does, and hardly slower.
 
 impl<I> BitAnd for Mask<I> {
     type Output = Self;
@@ -279,7 +289,7 @@ impl<I> BitOr for Mask<I> {
     }
 }
 
-/// The members of the first set that are not in the second one.
+/// Returns the members of the first set that are not in the second one.
 impl<I> Sub for Mask<I> {
     type Output = Self;
 
@@ -290,12 +300,12 @@ impl<I> Sub for Mask<I> {
     }
 }
 
-/// `0x` and 64 digits, as in `apmask` and `ap_config`.
+/// Formats the set as in `apmask` and `ap_config`: `0x` and 64 digits.
 impl<I> fmt::Display for Mask<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("0x")?;
         for word in self.words {
-            // By ourselves: `core` pads with a call for each zero, and most words are zero.
+            // `core` pads numbers with a call for each zero, and most words are zero.
             let digits: [u8; 16] =
                 core::array::from_fn(|i| hex_digit((word >> (60 - 4 * i)) as u8));
             f.write_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?)?;
@@ -304,7 +314,7 @@ impl<I> fmt::Display for Mask<I> {
     }
 }
 
-/// The digit of the four rightmost bits.
+/// Returns the hexadecimal digit of the four rightmost bits.
 pub fn hex_digit(bits: u8) -> u8 {
     b"0123456789abcdef"[usize::from(bits & 0xf)]
 }

@@ -2,23 +2,22 @@
 
 //! The queues that are bound to the driver, and their resets.
 //!
-//! Owns what is known of each queue, as one row of 256 bits per adapter and property: so an adapter
-//! is judged by a few operations on words, however many queues there are. Owns also the rules of a
-//! reset: when a queue may be passed on, when to look again, when to ask again.
+//! Owns the state of each queue, as one row of 256 bits for each adapter and property. An adapter is
+//! evaluated by a few operations on words, for any number of queues. Owns also the rules of a reset.
 //!
-//! A queue that is bound is in one of these states:
+//! A bound queue is in one of these states:
 //!
 //! | state    | meaning                                                             | may be passed on |
 //! |----------|---------------------------------------------------------------------|------------------|
-//! | usable   | its last reset has finished                                         | yes              |
-//! | held     | taken from a guest whose APCB may still name it; not reset yet      | no               |
-//! | pending  | a reset is wanted or under way                                      | no               |
-//! | failed   | its last reset ended with an error                                  | no               |
+//! | usable   | the last reset has ended                                            | yes              |
+//! | revoked  | the APCB of the last guest may still have the queue                 | no               |
+//! | pending  | a reset is required or under way                                    | no               |
+//! | failed   | the last reset ended with an error                                  | no               |
 //!
-//! A reset on behalf of the guest that has the queue (`VFIO_DEVICE_RESET`) leaves it usable while
-//! it is pending: the guest keeps its own queue.
+//! A reset for the guest that has the queue (`VFIO_DEVICE_RESET`) leaves the queue usable while it is
+//! pending: the guest keeps its own queue.
 //!
-//! Part of the functional core: the AP instructions are behind a trait, and time does not exist.
+//! Part of the functional core: the AP instructions are behind a trait, and there is no clock.
 
 use core::ops::DerefMut;
 
@@ -30,8 +29,7 @@ use crate::{
             Apqn,
             Mask, //
         },
-        Lost,
-        Product, //
+        QueueSet, //
     }, //
 };
 
@@ -63,7 +61,7 @@ pub mod response {
     pub const ASSOC_FAILED: u8 = 0x36;
 }
 
-/// The two instructions that a reset consists of; the result is the response code.
+/// The two instructions of a reset. They return the response code.
 pub trait Instructions {
     /// PQAP(ZAPQ): reset the queue and zeroize what it holds.
     fn zapq(&mut self, apqn: Apqn) -> u8;
@@ -71,37 +69,60 @@ pub trait Instructions {
     fn tapq(&mut self, apqn: Apqn) -> u8;
 }
 
-/// What one look at a reset has found.
+/// The progress of a reset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Progress {
-    /// Not finished: look again later.
+    /// The reset has not ended.
     Pending,
-    /// Finished: the queue holds nothing of its last user.
+    /// The reset has ended. The queue has no data of its last user.
     Done,
-    /// Ended with this response code: the queue must not be passed on.
+    /// The reset has ended with a response code. The queue must not be passed on.
     Failed(u8),
 }
 
 /// A reset of one queue.
 ///
-/// It is an execution of ZAPQ that the machine accepts, and then its end as TAPQ sees it. An answer
-/// that a reset is in progress already does not count: that one may have begun before the last user
-/// put its last message into the queue.
+/// The machine accepts ZAPQ, and then TAPQ shows the end of the reset. If ZAPQ finds a reset in progress,
+/// it has to be repeated: that reset may have begun before the last user's last message.
+///
+/// # Examples
+///
+/// ```
+/// use vfio_ap_core::mask::Apqn;
+/// use vfio_ap_core::queues::{response::*, Instructions, Progress, Reset};
+///
+/// /// A queue with a reset that was in progress before.
+/// struct Slow(Vec<u8>);
+///
+/// impl Instructions for Slow {
+///     fn zapq(&mut self, _: Apqn) -> u8 {
+///         self.0.pop().unwrap()
+///     }
+///     fn tapq(&mut self, _: Apqn) -> u8 {
+///         NORMAL
+///     }
+/// }
+///
+/// let mut queue = Slow(vec![NORMAL, RESET_IN_PROGRESS]);
+/// let mut reset = Reset::default();
+/// assert_eq!(reset.step(Apqn::from_raw(0), &mut queue), Progress::Pending);
+/// assert_eq!(reset.step(Apqn::from_raw(0), &mut queue), Progress::Done);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reset {
-    /// The machine has accepted it: only its end is to be seen.
+    /// The machine has accepted ZAPQ.
     accepted: bool,
-    /// One is or was under way: this one, or an earlier one.
+    /// This reset, or an earlier one, was seen to be under way.
     seen: bool,
 }
 
 impl Reset {
-    /// Returns true if a reset was seen to be under way, this one or one that began before it.
+    /// Returns true if this reset, or an earlier one, was seen to be under way.
     pub fn is_seen(&self) -> bool {
         self.seen
     }
 
-    /// Takes the reset as far as possible without waiting.
+    /// Advances the reset as far as possible without waiting.
     pub fn step(&mut self, apqn: Apqn, ap: &mut impl Instructions) -> Progress {
         use response::*;
 
@@ -113,7 +134,7 @@ impl Reset {
                     return Progress::Pending;
                 }
                 BUSY | STATE_CHANGE_IN_PROGRESS => return Progress::Pending,
-                // Out of everybody's reach, and reset by the machine before it comes back.
+                // Nobody can use the queue. The machine resets it before it comes back.
                 DECONFIGURED | CHECKSTOPPED => return Progress::Done,
                 code => return Progress::Failed(code),
             }
@@ -134,8 +155,8 @@ impl Reset {
 ///
 /// # Invariants
 ///
-/// All sets are subsets of `bound`, and those that tell more of pending resets are subsets of
-/// `pending`. No queue is both failed and usable, or failed and pending.
+/// All sets are subsets of `bound`. `accepted`, `aged` and `overdue` are subsets of `pending`. No queue is
+/// both failed and usable, or failed and pending.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Entry {
     bound: Mask<Apqi>,
@@ -144,16 +165,16 @@ pub struct Entry {
     /// The pending resets that the machine has accepted.
     accepted: Mask<Apqi>,
     failed: Mask<Apqi>,
-    /// Already pending at the last call of [`Queues::grow_old`].
+    /// The resets that were pending at the last call of [`Queues::age_resets`].
     aged: Mask<Apqi>,
-    /// Already pending at the call before.
+    /// The resets that were pending at the last two calls.
     overdue: Mask<Apqi>,
-    /// The last reset failed, or the last but one did and this one is under way: that was told.
-    told: Mask<Apqi>,
+    /// The queues whose last ended reset has failed. That was reported.
+    reported: Mask<Apqi>,
 }
 
 impl Entry {
-    /// No queue of the adapter is bound.
+    /// An adapter without bound queues.
     pub const NONE: Self = Self {
         bound: Mask::EMPTY,
         usable: Mask::EMPTY,
@@ -162,17 +183,17 @@ impl Entry {
         failed: Mask::EMPTY,
         aged: Mask::EMPTY,
         overdue: Mask::EMPTY,
-        told: Mask::EMPTY,
+        reported: Mask::EMPTY,
     };
 
-    /// Takes every property but `bound` from the queues in `row`.
+    /// Removes the queues in `row` from all sets but `bound` and `reported`.
     fn clear(&mut self, row: Mask<Apqi>) {
         self.usable = self.usable - row;
         self.failed = self.failed - row;
         self.end(row);
     }
 
-    /// The resets of the queues in `row` are over.
+    /// Ends the resets of the queues in `row`.
     fn end(&mut self, row: Mask<Apqi>) {
         if !row.intersects(&self.pending) {
             return;
@@ -185,7 +206,7 @@ impl Entry {
         }
     }
 
-    /// Begins a reset of the bound queues in `row`, whatever came before.
+    /// Begins a new reset of the bound queues in `row`.
     fn want_reset(&mut self, row: Mask<Apqi>) {
         let row = row & self.bound;
         self.failed = self.failed - row;
@@ -193,113 +214,92 @@ impl Entry {
         self.pending = self.pending | row;
     }
 
-    /// The queues that will be usable when their resets have ended, which should be soon.
+    /// Returns the queues that become usable when their resets end, and whose resets are not overdue.
     fn soon_usable(&self) -> Mask<Apqi> {
         self.pending - (self.usable | self.overdue)
     }
 
-    /// The queues that have been taken from a guest and are not reset yet.
-    fn held(&self) -> Mask<Apqi> {
+    /// Returns the revoked queues.
+    fn revoked(&self) -> Mask<Apqi> {
         self.bound - (self.usable | self.pending | self.failed)
     }
 }
 
-/// Where the state of the queues is kept: an entry for each adapter, at the place of its number, up to
-/// the greatest one that a bound queue has had.
+/// The storage of the state of queues: an entry for each adapter that can have a bound queue. The index
+/// of an entry is the APID.
 pub trait Storage: DerefMut<Target = [Entry]> {}
 
 impl<S: DerefMut<Target = [Entry]>> Storage for S {}
 
-/// The domains whose queues keep an adapter from a guest, by what is the matter with them.
+/// The domains whose queues keep an adapter from a guest, by reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Missing {
-    /// Not bound to the driver.
+pub struct Unusable {
+    /// The queue is not bound to the driver.
     pub unbound: Mask<Apqi>,
-    /// Taken from a guest, or being reset.
+    /// The queue is revoked, or a reset is pending.
     pub unfinished: Mask<Apqi>,
-    /// The reset failed.
+    /// The last reset has failed.
     pub failed: Mask<Apqi>,
 }
 
 /// The state of all queues.
 pub struct Queues<S> {
     entries: S,
-    /// The adapters that have a pending queue.
-    busy: Mask<Apid>,
-    /// The adapters that have changed since the last call of [`Self::forget_changes`].
+    /// The adapters with a pending reset.
+    resetting: Mask<Apid>,
+    /// The adapters that have changed since the last call of [`Self::clear_changes`].
     changed: Mask<Apid>,
 }
 
 impl<S: Storage> Queues<S> {
-    /// No queue is bound. `entries` is empty, or has nothing but [`Entry::NONE`].
+    /// Creates a state without bound queues. All `entries` must be [`Entry::NONE`].
     pub fn new(entries: S) -> Self {
         Self {
             entries,
-            busy: Mask::EMPTY,
+            resetting: Mask::EMPTY,
             changed: Mask::EMPTY,
         }
     }
 
-    /// Returns true if there is room for a queue.
-    pub fn has_room(&self, apqn: Apqn) -> bool {
-        usize::from(apqn.apid.0) < self.entries.len()
-    }
-
-    /// Moves all to other entries, which have nothing but [`Entry::NONE`], if these are more. Returns
-    /// those that are not needed any more.
-    pub fn move_to(&mut self, mut entries: S) -> S {
-        match entries.get_mut(..self.entries.len()) {
-            Some(place) => {
-                place.copy_from_slice(&self.entries);
-                core::mem::replace(&mut self.entries, entries)
-            }
-            None => entries,
-        }
-    }
-
+    // Not inlined: most functions of this type call it.
+    #[inline(never)]
     fn adapter(&self, apid: Apid) -> &Entry {
         self.entries
             .get(usize::from(apid.0))
             .unwrap_or(&Entry::NONE)
     }
 
-    /// Changes one adapter, if there is room for it, and takes note of that.
+    /// Changes one adapter, and records the change.
     fn change(&mut self, apid: Apid, change: impl FnOnce(&mut Entry)) {
         if let Some(adapter) = self.entries.get_mut(usize::from(apid.0)) {
             change(adapter);
-            let is_busy = !adapter.pending.is_empty();
-            self.note_change(apid, is_busy);
+            let is_resetting = !adapter.pending.is_empty();
+            self.note_change(apid, is_resetting);
         }
     }
 
-    // Not inlined: each change would have all of it. Not by `Mask::set()`, which is a call itself.
-    #[inline(never)]
-    fn note_change(&mut self, apid: Apid, is_busy: bool) {
-        if is_busy {
-            self.busy.insert(apid);
-        } else {
-            self.busy.remove(apid);
-        }
+    fn note_change(&mut self, apid: Apid, is_resetting: bool) {
+        self.resetting.set(apid, is_resetting);
         self.changed.insert(apid);
     }
 
-    /// The domains of an adapter whose queues may be passed to a guest.
+    /// Returns the domains of an adapter whose queues may be passed to a guest.
     pub fn usable(&self, apid: Apid) -> Mask<Apqi> {
         self.adapter(apid).usable
     }
 
-    /// Those of the adapters `apm` of which all queues with the domains `aqm` may be passed to a
-    /// guest; without any domains, these are all of them.
-    pub fn complete(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Mask<Apid> {
+    /// Returns the adapters of `apm` whose queues in all domains of `aqm` may be passed to a guest.
+    /// Without domains, these are all adapters.
+    pub fn fully_usable(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Mask<Apid> {
         apm.filter(|apid| aqm.is_subset(&self.adapter(apid).usable))
     }
 
-    /// The adapters that have changed since the last call of [`Self::forget_changes`].
+    /// Returns the adapters that have changed since the last call of [`Self::clear_changes`].
     pub fn changed(&self) -> &Mask<Apid> {
         &self.changed
     }
 
-    /// All adapters that there is room for.
+    /// Returns all adapters that have an entry.
     fn all(&self) -> Mask<Apid> {
         match self.entries.len() {
             0 => Mask::EMPTY,
@@ -307,8 +307,8 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    /// Everybody whom the last changes concern has looked at the queues since.
-    pub fn forget_changes(&mut self) {
+    /// Clears the record of changed adapters.
+    pub fn clear_changes(&mut self) {
         self.changed = Mask::EMPTY;
     }
 
@@ -317,33 +317,30 @@ impl<S: Storage> Queues<S> {
         self.adapter(apqn.apid).bound.contains(apqn.apqi)
     }
 
-    /// The domains of an adapter whose queues are reset, and not about to be so again.
-    pub fn reset(&self, apid: Apid) -> Mask<Apqi> {
+    /// Returns the domains of an adapter whose queues are reset, without a pending reset.
+    pub fn reset_done(&self, apid: Apid) -> Mask<Apqi> {
         let adapter = self.adapter(apid);
         adapter.usable - adapter.pending
     }
 
-    /// Those of some queues of which it is not sure that they are bound: each adapter that has one
-    /// which is not, with all domains.
-    pub fn unbound(&self, queues: &Product) -> Option<Product> {
-        let is_unbound = |apid| !queues.aqm.is_subset(&self.adapter(apid).bound);
-        Product::new(queues.apm.filter(is_unbound), queues.aqm)
+    /// Returns the domains of an adapter whose queues are bound to the driver.
+    pub fn bound(&self, apid: Apid) -> Mask<Apqi> {
+        self.adapter(apid).bound
     }
 
-    /// What is the matter with the queues of an adapter with these domains; [`None`] if nothing is.
-    pub fn missing(&self, apid: Apid, row: Mask<Apqi>) -> Option<Missing> {
+    /// Returns the queues of an adapter in some domains that are not usable. Returns [`None`] if all are.
+    pub fn unusable(&self, apid: Apid, row: Mask<Apqi>) -> Option<Unusable> {
         let adapter = self.adapter(apid);
         let row = row - adapter.usable;
         let bound = row & adapter.bound;
-        (!row.is_empty()).then_some(Missing {
+        (!row.is_empty()).then_some(Unusable {
             unbound: row - bound,
             unfinished: bound - adapter.failed,
             failed: bound & adapter.failed,
         })
     }
 
-    /// Adds a bound queue, for which there has to be room ([`Self::has_room`]). It is unusable until it
-    /// was reset.
+    /// Adds a bound queue, and begins a reset. A queue of an adapter without an entry is not added.
     pub fn bind(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| {
             adapter.bound.insert(apqn.apqi);
@@ -351,97 +348,97 @@ impl<S: Storage> Queues<S> {
         });
     }
 
-    /// A queue that was not bound is bound to the driver, and the APCB of a guest names it still, as its
-    /// user holds up the commit that takes it away. The queue is held: the end of the commit resets it.
-    pub fn bind_in_reach(&mut self, apqn: Apqn) {
+    /// Adds a bound queue that the APCB of a guest may still have, as the user delays the commit. The queue
+    /// is revoked. The end of the commit begins its reset.
+    pub fn bind_revoked(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| adapter.bound.insert(apqn.apqi));
     }
 
-    /// A queue is no longer bound to the driver.
+    /// Removes a queue that is no longer bound to the driver.
     pub fn unbind(&mut self, apqn: Apqn) {
         self.change(apqn.apid, |adapter| {
             adapter.clear(Mask::only(apqn.apqi));
             adapter.bound.remove(apqn.apqi);
-            adapter.told.remove(apqn.apqi);
+            adapter.reported.remove(apqn.apqi);
         });
     }
 
-    /// Queues are about to be taken from a guest: from now on nobody may get them. Returns how many
-    /// there are.
-    pub fn hold(&mut self, lost: &Lost) -> u32 {
+    /// Revokes queues of a guest. No guest may get them before their next reset. Returns their number.
+    pub fn revoke(&mut self, revoked: &QueueSet) -> u32 {
         let mut count = 0;
-        for (apid, row) in lost.rows() {
+        for (apid, row) in revoked.rows() {
             self.change(apid, |adapter| adapter.clear(row));
             count += row.len();
         }
         count
     }
 
-    /// The guest has lost these queues: begins the resets of those that are still held for that.
-    pub fn reset_held(&mut self, lost: &Lost) {
-        for (apid, row) in lost.rows() {
-            self.change(apid, |adapter| adapter.want_reset(row & adapter.held()));
+    /// Begins resets of those queues that are revoked, after their guest has lost them.
+    pub fn reset_revoked(&mut self, revoked: &QueueSet) {
+        for (apid, row) in revoked.rows() {
+            self.change(apid, |adapter| adapter.want_reset(row & adapter.revoked()));
         }
     }
 
-    /// Begins resets of queues that stay where they are.
+    /// Begins resets of queues of an adapter. A guest that has them keeps them.
     pub fn reset_in_place(&mut self, apid: Apid, row: Mask<Apqi>) {
         self.change(apid, |adapter| adapter.want_reset(row));
     }
 
-    /// Begins a reset of one queue that stays where it is.
+    /// Begins a reset of one queue. A guest that has it keeps it.
     pub fn reset_queue_in_place(&mut self, apqn: Apqn) {
         self.reset_in_place(apqn.apid, Mask::only(apqn.apqi));
     }
 
-    /// Tries once more to reset those queues whose last reset failed.
+    /// Repeats all failed resets.
     pub fn retry_failed(&mut self) {
         for apid in self.all().iter() {
-            self.retry_failed_of(apid, Mask::up_to(u8::MAX));
+            self.retry_failed_in(apid, Mask::up_to(u8::MAX));
         }
     }
 
-    /// Tries once more to reset those of some queues of an adapter whose last reset failed.
-    pub fn retry_failed_of(&mut self, apid: Apid, row: Mask<Apqi>) {
+    /// Repeats the failed resets of an adapter in some domains.
+    pub fn retry_failed_in(&mut self, apid: Apid, row: Mask<Apqi>) {
         let failed = self.adapter(apid).failed & row;
         if !failed.is_empty() {
             self.change(apid, |adapter| adapter.want_reset(failed));
         }
     }
 
-    /// Returns true if the last reset of a queue has failed.
+    /// Returns true if the last reset of any queue has failed.
     pub fn any_failed(&self) -> bool {
         self.all()
             .iter()
             .any(|apid| !self.adapter(apid).failed.is_empty())
     }
 
-    /// Whether a reset of one of these queues is wanted or under way.
-    pub fn any_pending_of(&self, lost: &Lost) -> bool {
-        lost.rows()
+    /// Returns true if one of these queues has a pending reset.
+    pub fn any_pending_in(&self, revoked: &QueueSet) -> bool {
+        revoked
+            .rows()
             .any(|(apid, row)| self.adapter(apid).pending.intersects(&row))
     }
 
-    /// The domains of an adapter whose queues cannot be passed to a guest yet, but will be able to
-    /// when their resets have ended, which should be soon.
+    /// Returns the domains of an adapter whose queues become usable when their resets end. Overdue resets
+    /// do not count.
     pub fn soon_usable(&self, apid: Apid) -> Mask<Apqi> {
         self.adapter(apid).soon_usable()
     }
 
-    /// Whether a reset of this queue is wanted or under way.
+    /// Returns true if a queue has a pending reset.
     pub fn is_pending(&self, apqn: Apqn) -> bool {
         self.adapter(apqn.apid).pending.contains(apqn.apqi)
     }
 
-    /// The adapters that have a queue whose reset is wanted or under way.
-    pub fn busy(&self) -> Mask<Apid> {
-        self.busy
+    /// Returns the adapters with a pending reset.
+    pub fn resetting(&self) -> Mask<Apid> {
+        self.resetting
     }
 
-    /// Takes the pending resets of one adapter as far as possible without waiting.
+    /// Advances the pending resets of one adapter as far as possible without waiting.
     ///
-    /// `report` hears of each queue whose reset has ended, and whether that is news: a queue that
-    /// fails again and again is news once.
+    /// Calls `report` for each reset that has ended. The last argument is false for a reset that follows a
+    /// failed one.
     pub fn step(
         &mut self,
         apid: Apid,
@@ -469,9 +466,9 @@ impl<S: Storage> Queues<S> {
                 }
             }
             ended.insert(apqi);
-            report(apqn, progress, !adapter.told.contains(apqi));
+            report(apqn, progress, !adapter.reported.contains(apqi));
             adapter
-                .told
+                .reported
                 .set(apqi, matches!(progress, Progress::Failed(_)));
         }
         adapter.end(ended);
@@ -480,10 +477,9 @@ impl<S: Storage> Queues<S> {
         }
     }
 
-    /// Time has passed: what was pending at the last call and still is becomes overdue, of which
-    /// `report` hears.
-    pub fn grow_old(&mut self, mut report: impl FnMut(Apqn)) {
-        for apid in self.busy.iter() {
+    /// Makes resets overdue that were pending at the last call. Calls `report` for each of them.
+    pub fn age_resets(&mut self, mut report: impl FnMut(Apqn)) {
+        for apid in self.resetting.iter() {
             self.change(apid, |adapter| {
                 let overdue = (adapter.pending & adapter.aged) - adapter.overdue;
                 for apqi in overdue.iter() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What administrators write to the attributes of an mdev, and what they read from them.
+//! The texts of attributes, of debugfs and of messages.
 //!
-//! Owns the formats. Those of the attributes are those of the C driver: mdevctl, libvirt and people's
-//! scripts parse them. Those that only people read are ours.
+//! Owns their formats. The attributes have the formats of the C driver, which mdevctl, libvirt and
+//! scripts parse. The other formats are for people.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
@@ -16,27 +16,38 @@ use crate::{
             Mask, //
             IDS,
         },
-        queues::Missing,
+        queues::Unusable,
         Matrix, //
     }, //
 };
 
-/// Why a text was not understood.
+/// An error of parsing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ParseError {
-    /// It is not of the expected form.
+    /// The text does not have the expected form.
     Syntax,
-    /// It is a number of more than 64 bits.
+    /// The number has more than 64 bits.
     Overflow,
 }
 
-/// Parses a number as `kstrtoul(text, 0, …)` does: decimal, octal with a leading `0`, or
-/// hexadecimal with a leading `0x`; one `+` before it and one newline behind it are allowed.
+/// Parses a number as `kstrtoul(text, 0, …)` does.
+///
+/// The number is decimal, octal with a leading `0`, or hexadecimal with a leading `0x`. One `+` may go
+/// before it, and one newline may follow.
 ///
 /// # Errors
 ///
-/// [`ParseError::Overflow`] if the digits say more than 64 bits, [`ParseError::Syntax`] for all
-/// else.
+/// - [`ParseError::Overflow`] if the number has more than 64 bits.
+/// - [`ParseError::Syntax`] if the text has any other form.
+///
+/// # Examples
+///
+/// ```
+/// use vfio_ap_core::text::{parse_number, ParseError};
+///
+/// assert_eq!(parse_number(b"0x1f\n"), Ok(31));
+/// assert_eq!(parse_number(b"1f"), Err(ParseError::Syntax));
+/// ```
 pub fn parse_number(text: &[u8]) -> Result<u64, ParseError> {
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (radix, text) = match text {
@@ -48,10 +59,9 @@ pub fn parse_number(text: &[u8]) -> Result<u64, ParseError> {
     };
     let (mut number, mut rest) = (0u64, text);
     while let [c, behind @ ..] = rest {
-        let digit = digit(*c);
-        if digit >= radix {
+        let Some(digit) = char::from(*c).to_digit(radix) else {
             break;
-        }
+        };
         number = number
             .checked_mul(radix.into())
             .and_then(|number| number.checked_add(digit.into()))
@@ -64,31 +74,34 @@ pub fn parse_number(text: &[u8]) -> Result<u64, ParseError> {
     }
 }
 
-/// The value of a hexadecimal digit, or something that is none.
-fn digit(c: u8) -> u8 {
-    match c {
-        b'0'..=b'9' => c - b'0',
-        b'a'..=b'f' => c - b'a' + 10,
-        b'A'..=b'F' => c - b'A' + 10,
-        _ => u8::MAX,
-    }
-}
-
-/// Parses the three masks of `ap_config`: adapters, domains and control domains, each up to 64
-/// hexadecimal digits from number 0 on, with or without `0x` before them, separated by commas; one
-/// newline is allowed at the end, and nothing else.
+/// Parses the three masks of `ap_config`: adapters, domains and control domains, separated by commas.
+///
+/// A mask has up to 64 hexadecimal digits, of which the first has numbers 0 to 3. `0x` may go before it.
+/// One newline may follow the masks.
 ///
 /// # Errors
 ///
-/// [`ParseError::Syntax`] if the text is anything else.
+/// [`ParseError::Syntax`] if the text has any other form.
+///
+/// # Examples
+///
+/// ```
+/// use vfio_ap_core::mask::{Apid, Mask};
+/// use vfio_ap_core::text::parse_matrix;
+///
+/// assert_eq!(parse_matrix(b"0x4,0x0,0x0\n").unwrap().apm, Mask::only(Apid(1)));
+/// ```
 pub fn parse_matrix(text: &[u8]) -> Result<Matrix, ParseError> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let mut masks = text.split(|&c| c == b',').map(parse_mask);
-    let mut next = || masks.next().unwrap_or(Err(ParseError::Syntax));
-    let (apm, aqm, adm) = (next()?, next()?, next()?);
-    if masks.next().is_some() {
+    let mut texts = text.split(|&c| c == b',');
+    let mut masks = [[0; 4]; 3];
+    for mask in &mut masks {
+        *mask = parse_mask(texts.next().ok_or(ParseError::Syntax)?)?;
+    }
+    if texts.next().is_some() {
         return Err(ParseError::Syntax);
     }
+    let [apm, aqm, adm] = masks;
     Ok(Matrix {
         apm: Mask::from_words(apm),
         aqm: Mask::from_words(aqm),
@@ -105,26 +118,23 @@ fn parse_mask(text: &[u8]) -> Result<[u64; 4], ParseError> {
     }
     let mut words = [0; 4];
     for (i, &c) in digits.iter().enumerate() {
-        let digit = digit(c);
-        if digit >= 16 {
-            return Err(ParseError::Syntax);
-        }
+        let digit = char::from(c).to_digit(16).ok_or(ParseError::Syntax)?;
         words[i / 16] |= u64::from(digit) << (60 - 4 * (i % 16));
     }
     Ok(words)
 }
 
-/// The text of `matrix` and `guest_matrix`: a line for each queue.
+/// The text of `matrix` and `guest_matrix`, with a line for each queue.
 ///
-/// If there are adapters only, or domains only, there is a line for each of those. All lines have
-/// the same length, so that a reader can go on anywhere.
+/// Without domains, there is a line for each adapter. Without adapters, there is a line for each domain.
+/// All lines have the same length, so that the text can be read from any offset.
 pub struct Listing {
     apids: ([u8; IDS], usize),
     apqis: ([u8; IDS], usize),
 }
 
 impl Listing {
-    /// The text for a matrix.
+    /// Creates the text of a matrix.
     pub fn new(matrix: &Matrix) -> Self {
         Self {
             apids: members(matrix.apm),
@@ -134,7 +144,7 @@ impl Listing {
 
     /// Copies a part of the text.
     ///
-    /// Returns the number of bytes copied, which is less than the length of `out` at the end only.
+    /// Returns the number of copied bytes. It is less than the length of `out` only at the end.
     pub fn read(&self, offset: usize, out: &mut [u8]) -> usize {
         let (apids, apqis) = (&self.apids.0[..self.apids.1], &self.apqis.0[..self.apqis.1]);
         if apids.is_empty() && apqis.is_empty() {
@@ -196,11 +206,11 @@ fn put_hex(mut text: &mut [u8], value: u8, digits: u32) -> &mut [u8] {
     text
 }
 
-/// A set as people like to read it: `00-03,07` or `none`, with `width` digits for each number.
+/// Formats a set as ranges: `00-03,07` or `none`.
 pub struct Ranges<I> {
     /// The set.
     pub mask: Mask<I>,
-    /// How many digits.
+    /// The number of digits of each number.
     pub width: usize,
 }
 
@@ -228,7 +238,7 @@ impl<I: Copy + From<u8> + Into<u8>> fmt::Display for Ranges<I> {
     }
 }
 
-/// `apm=00-03 aqm=0001 adm=none`
+/// Formats a matrix: `apm=00-03 aqm=0001 adm=none`
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { apm, aqm, adm } = *self;
@@ -251,8 +261,8 @@ impl fmt::Display for Matrix {
     }
 }
 
-/// `domains 0001 not bound, 0002-0003 not reset yet`
-impl fmt::Display for Missing {
+/// Formats the reasons: `domains 0001 not bound, 0002-0003 not reset yet`
+impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "domains ";
         for (mask, what) in [
@@ -436,7 +446,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         let only = |id| Mask::only(crate::matrix::mask::Apqi(id));
-        let missing = Missing {
+        let missing = Unusable {
             unbound: only(1),
             unfinished: Mask::EMPTY,
             failed: only(4),

@@ -1,39 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 // A driver for queues that gives them the attributes of mdevs: what is behind a queue would be taken
 // for an mdev.
-// appended to: driver/queue.rs
+// appended to: driver/ap_driver.rs
 // error: E0308
 
 struct Misuse;
 
 impl ap_bus::Driver for Misuse {
     type Data = Queue;
+    const ID_TABLE: ap_bus::IdTable = &IDS;
 
     fn attributes() -> &'static sysfs::Groups<QueueData<Queue>> {
         &crate::driver::attributes::MDEV
     }
 
-    fn prepare(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
-        QueueDriver::prepare(queue)
+    fn probe(queue: &ap_bus::Queue<device::Core<'_>>) -> Result<Queue> {
+        QueueDriver::probe(queue)
     }
 
     fn bound(queue: &Queue) {
         QueueDriver::bound(queue)
     }
 
-    fn unbound(queue: &Queue) {
-        QueueDriver::unbound(queue)
+    fn unbind(queue: &Queue) {
+        QueueDriver::unbind(queue)
     }
 
-    fn may_reserve(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {
-        QueueDriver::may_reserve(apm, aqm)
+    fn in_use(apm: Mask<Apid>, aqm: Mask<Apqi>) -> Result {
+        QueueDriver::in_use(apm, aqm)
     }
 
-    fn config_changed(config: &ConfigInfo) {
-        QueueDriver::config_changed(config)
+    fn on_config_changed(config: &ConfigInfo) {
+        QueueDriver::on_config_changed(config)
     }
 
-    fn scan_complete(config: &ConfigInfo) {
-        QueueDriver::scan_complete(config)
+    fn on_scan_complete(config: &ConfigInfo) {
+        QueueDriver::on_scan_complete(config)
     }
 }

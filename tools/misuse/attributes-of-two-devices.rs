@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // An attribute of queues among those of an mdev.
-// appended to: driver/queue.rs
+// appended to: driver/ap_driver.rs
 // error: E0308
 
 sysfs::attribute_groups! {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // An adapter that is told to set a byte at an address out of the blue.
-// appended to: driver/queue.rs
+// appended to: driver/ap_driver.rs
 // error: E0308
 
 fn misuse(apqn: Apqn) {

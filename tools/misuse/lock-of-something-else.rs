@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // The guard of another mutex as a proof that the masks of the AP bus do not change.
-// appended to: driver/queue.rs
+// appended to: driver/ap_driver.rs
 // error: E0308
 
 fn misuse(pinning: kernel::sync::lock::Guard<'static, (), kernel::sync::lock::mutex::MutexBackend>) {
-    ap_bus::reserving_masks(&pinning);
+    ap_bus::reserved_masks(&pinning);
 }

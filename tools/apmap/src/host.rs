@@ -310,7 +310,7 @@ impl Host {
                 queues.bind(apqn);
             }
         }
-        for apid in queues.busy().iter() {
+        for apid in queues.resetting().iter() {
             queues.step(apid, &mut AlwaysReset, |_, _, _| {});
         }
         Rules::new(self.config, queues)

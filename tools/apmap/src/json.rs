@@ -5,7 +5,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 use vfio_ap_core::mask::Apqn;
-use vfio_ap_core::matrix::Matrix;
+use vfio_ap_core::matrix::{Matrix, QueueSet};
 
 use crate::explain::{self, Cause, Owner, Share, Trouble};
 use crate::host::Host;
@@ -139,13 +139,7 @@ impl<'a> Map<'a> {
         let mut names: Vec<Apqn> = host.queues.keys().copied().collect();
         for mdev in &host.mdevs {
             // Also those that are assigned and not there.
-            names.extend(
-                mdev.assigned
-                    .new_queues(&Matrix::EMPTY)
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|all| all.queues()),
-            );
+            names.extend(QueueSet::new(&mdev.assigned, &Matrix::EMPTY).queues());
         }
         names.sort_unstable();
         names.dedup();

@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde::Serialize;
 use uuid::Uuid;
 use vfio_ap_core::mask::{Apqn, Mask};
-use vfio_ap_core::matrix::{Edit, Matrix, Product};
+use vfio_ap_core::matrix::{Matrix, QueueSet};
 
 use crate::cli::PlanArgs;
 use crate::draw;
@@ -192,13 +192,12 @@ impl<'a> Planner<'a> {
 
     /// Each queue of the product that is to be assigned.
     fn product(&self) -> impl Iterator<Item = Apqn> + use<> {
-        let product = Product::new(self.new.apm, self.new.aqm);
-        product.into_iter().flat_map(|product| product.queues())
+        QueueSet::new(&self.new, &Matrix::EMPTY).queues()
     }
 
     fn check_limits(&mut self) {
         let limits = self.host.limits;
-        if !limits.allow(&Edit::All(self.new)) {
+        if !limits.allow(&self.new) {
             self.refused(format!(
                 "this machine has no numbers beyond adapter {:02x} and domain {:02x}",
                 limits.apid, limits.apqi
@@ -208,15 +207,13 @@ impl<'a> Planner<'a> {
 
     fn check_conflicts(&mut self) {
         let host = self.host;
-        let Some(product) = Product::new(self.new.apm, self.new.aqm) else {
-            return;
-        };
         for (place, other) in host.mdevs.iter().enumerate() {
             if Some(place) == self.place {
                 continue;
             }
-            if let Some(shared) = product.intersect(&other.assigned) {
-                let queues: Vec<Apqn> = shared.queues().collect();
+            let shared = self.new.intersect(&other.assigned);
+            let queues: Vec<Apqn> = QueueSet::new(&shared, &Matrix::EMPTY).queues().collect();
+            if !queues.is_empty() {
                 self.refused(format!(
                     "{} assigned to mdev {}{}: unassign there first",
                     is_are(&queues),
@@ -232,12 +229,8 @@ impl<'a> Planner<'a> {
     }
 
     fn note_what_comes_and_goes(&mut self) {
-        let more: Vec<Apqn> = self
-            .new
-            .new_queues(&self.old)
-            .into_iter()
-            .flatten()
-            .flat_map(|product| product.queues())
+        let more: Vec<Apqn> = QueueSet::new(&self.new, &self.old)
+            .queues()
             .filter(|apqn| !self.asked.contains(apqn))
             .collect();
         if !more.is_empty() {
@@ -246,13 +239,7 @@ impl<'a> Planner<'a> {
                 names::queues(&more)
             ));
         }
-        let less: Vec<Apqn> = self
-            .old
-            .new_queues(&self.new)
-            .into_iter()
-            .flatten()
-            .flat_map(|product| product.queues())
-            .collect();
+        let less: Vec<Apqn> = QueueSet::new(&self.old, &self.new).queues().collect();
         if !less.is_empty() {
             self.notes
                 .push(format!("the mdev loses {}", names::queues(&less)));

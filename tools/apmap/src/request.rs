@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result, bail};
 use clap::ValueEnum;
 use uuid::Uuid;
 use vfio_ap_core::mask::{Apid, Apqi, Apqn, Mask};
-use vfio_ap_core::matrix::Product;
+use vfio_ap_core::matrix::{self, Matrix};
 
 use crate::host::{Host, parse_id};
 use crate::names;
@@ -92,7 +92,7 @@ impl FromStr for Subject {
 
 /// All queues of some adapters and domains, as in `01-03,0a.0003`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct QueueSet(Product);
+pub struct QueueSet(Matrix);
 
 impl FromStr for QueueSet {
     type Err = Error;
@@ -101,8 +101,11 @@ impl FromStr for QueueSet {
         let (adapters, domains) = text
             .split_once('.')
             .context("a queue is ADAPTER.DOMAIN, such as 01.0003 or 01-03.0003,0004")?;
-        let product = Product::new(parse_set(adapters)?, parse_set(domains)?);
-        product.map(Self).context("there is no queue in it")
+        Ok(Self(Matrix {
+            apm: parse_set(adapters)?,
+            aqm: parse_set(domains)?,
+            adm: Mask::EMPTY,
+        }))
     }
 }
 
@@ -119,7 +122,7 @@ impl QueueSet {
 
     /// Each queue.
     pub fn queues(&self) -> impl Iterator<Item = Apqn> {
-        self.0.queues()
+        matrix::QueueSet::new(&self.0, &Matrix::EMPTY).queues()
     }
 }
 

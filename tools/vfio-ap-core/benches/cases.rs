@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Host, Lost, Masks, Matrix, User},
+    matrix::{Host, Masks, Matrix, QueueSet, User},
     queues::{response, Entry, Instructions, Queues},
     text::{parse_matrix, Listing},
 };
@@ -47,7 +47,7 @@ fn host(adapters: u16, domains: u16) -> Host<Vec<Entry>> {
         }
         queues.step(Apid(apid as u8), &mut Hardware, |_, _, _| {});
     }
-    assert!(queues.busy().is_empty());
+    assert!(queues.resetting().is_empty());
     Host::new(matrix(adapters, domains), queues)
 }
 
@@ -77,24 +77,24 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
     scanning.scan_begins(everything);
     let ap_config = text(adapters, domains);
     assert_eq!(parse_matrix(ap_config.as_bytes()).ok(), Some(everything));
-    assert_eq!(masks.reconsider(&settled), everything);
+    assert_eq!(masks.due_apcb(&settled), everything);
     vec![
         (
             "what a guest has to have",
             Box::new(move || {
-                black_box(black_box(&masks).reconsider(&settled));
+                black_box(black_box(&masks).due_apcb(&settled));
             }),
         ),
         (
             "what it keeps in a scan",
             Box::new(move || {
-                black_box(black_box(&masks).reconsider(&scanning));
+                black_box(black_box(&masks).due_apcb(&scanning));
             }),
         ),
         (
             "which queues it loses",
             Box::new(move || {
-                let lost = Lost::new(black_box(everything), black_box(half));
+                let lost = QueueSet::new(black_box(&everything), black_box(&half));
                 black_box(lost.rows().fold(Mask::EMPTY, |all, (_, row)| all | row));
             }),
         ),

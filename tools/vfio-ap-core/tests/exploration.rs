@@ -4,7 +4,7 @@
 //! rules checked in each state and for each transition. What holds here holds whatever the order of
 //! events was, however often they came, and from wherever things recover.
 //!
-//! An event is taken in the steps of the module (`Driver::proceed()`), with hardware that ends
+//! An event is taken in the steps of the module (`VfioAp::reconcile()`), with hardware that ends
 //! resets when it likes, well or not. To be small, a universe says which events there are.
 
 use std::collections::{HashMap, HashSet};
@@ -50,7 +50,7 @@ enum Event {
     ScanBegins(Bits),
     ScanEnds,
     /// The bus does not wait for resets any longer.
-    SettlingEnds,
+    GraceEnds,
     /// The reset of a queue ends.
     ResetEnds(u8, Progress),
     /// All that is pending takes too long.
@@ -63,9 +63,9 @@ struct State {
     bound: Row,
     config: Matrix,
     scanning: bool,
-    settling: bool,
+    grace: bool,
     /// Adapters.
-    withdrawn: Bits,
+    unbound_by_hand: Bits,
     /// There is something that nobody has followed yet.
     urgent: bool,
     mdevs: [Masks; 2],
@@ -84,8 +84,8 @@ impl Names {
     fn pack(&mut self, state: &State) -> u64 {
         let mut name = u64::from(state.bound) << 1 | u64::from(state.scanning);
         name = name << 1 | u64::from(state.urgent);
-        name = name << 1 | u64::from(state.settling);
-        name = name << 2 | u64::from(state.withdrawn);
+        name = name << 1 | u64::from(state.grace);
+        name = name << 2 | u64::from(state.unbound_by_hand);
         name = name << 5 | u64::from(bits(&state.config));
         for entry in &state.entries {
             let next = self.entries.len() as u64;
@@ -126,8 +126,8 @@ impl Names {
             entries,
             mdevs,
             config: matrix(take(5) as Bits),
-            withdrawn: take(2) as Bits,
-            settling: take(1) == 1,
+            unbound_by_hand: take(2) as Bits,
+            grace: take(1) == 1,
             urgent: take(1) == 1,
             scanning: take(1) == 1,
             bound: take(4) as Row,
@@ -173,10 +173,10 @@ impl<'a> World<'a> {
             host.scan_begins(state.config);
         }
         if !state.urgent {
-            host.forget_changes();
+            host.clear_changes();
         }
-        host.settling = state.settling;
-        host.withdrawn = matrix(state.withdrawn).apm;
+        host.grace = state.grace;
+        host.unbound_by_hand = matrix(state.unbound_by_hand).apm;
         Self {
             host,
             bound: state.bound,
@@ -226,28 +226,28 @@ impl<'a> World<'a> {
                 return;
             }
             Event::ScanEnds => self.host.scan_ends(*self.host.config()),
-            Event::SettlingEnds => self.host.stop_settling(),
+            Event::GraceEnds => self.host.end_grace(),
             Event::ResetEnds(q, progress) => hardware.0 = Some((q, progress)),
             Event::Overdue => {
                 for _ in 0..2 {
-                    self.host.queues.grow_old(|_| {});
+                    self.host.queues.age_resets(|_| {});
                 }
             }
         }
-        // `Driver::proceed()`
+        // `VfioAp::reconcile()`
         loop {
-            for apid in self.host.queues.busy().iter() {
+            for apid in self.host.queues.resetting().iter() {
                 self.host.step(apid, &mut hardware, |_, _, _| {});
             }
             hardware.0 = None;
-            if !self.host.is_to_be_followed() {
+            if !self.host.needs_update() {
                 for masks in self.mdevs {
-                    assert_eq!(masks.reconsider(&self.host), masks.granted);
+                    assert_eq!(masks.due_apcb(&self.host), masks.granted);
                 }
                 return;
             }
-            let due = self.mdevs.map(|masks| masks.following(&self.host));
-            self.host.forget_changes();
+            let due = self.mdevs.map(|masks| masks.due_if_affected(&self.host));
+            self.host.clear_changes();
             for (n, due) in due.into_iter().enumerate() {
                 if let Some(due) = due {
                     self.settle(n, due);
@@ -256,20 +256,20 @@ impl<'a> World<'a> {
         }
     }
 
-    /// `MatrixMdev::change()`
+    /// `MatrixMdev::apply_change()`
     fn update(&mut self, n: usize, change: &Change) {
-        let due = self.mdevs[n].change(change, &self.host);
+        let due = self.mdevs[n].apply(change, &self.host);
         self.settle(n, due);
     }
 
     fn settle(&mut self, n: usize, due: Matrix) {
         let masks = &mut self.mdevs[n];
-        let lost = masks.decide(due);
-        self.host.queues.hold(&lost);
+        let lost = masks.set_due(due);
+        self.host.queues.revoke(&lost);
         if masks.begin_commit().is_some() {
             self.commits[n] += 1;
             let lost = masks.end_commit();
-            self.host.queues.reset_held(&lost);
+            self.host.queues.reset_revoked(&lost);
         }
     }
 
@@ -279,12 +279,12 @@ impl<'a> World<'a> {
             bound: self.bound,
             config: *self.host.config(),
             scanning: self.host.is_scanning(),
-            settling: self.host.settling,
-            withdrawn: bits(&Matrix {
-                apm: self.host.withdrawn,
+            grace: self.host.grace,
+            unbound_by_hand: bits(&Matrix {
+                apm: self.host.unbound_by_hand,
                 ..Matrix::EMPTY
             }),
-            urgent: self.host.is_to_be_followed(),
+            urgent: self.host.needs_update(),
             mdevs: self.mdevs,
         }
     }
@@ -392,9 +392,9 @@ impl Universe {
                 events.push(Event::Use(n, User::Nobody));
             }
         }
-        if state.settling {
+        if state.grace {
             // The bus does nothing else until then.
-            events.push(Event::SettlingEnds);
+            events.push(Event::GraceEnds);
         } else if !state.scanning {
             for new in 0..32 {
                 if (new ^ config) & !self.configurable == 0 && new != config {
@@ -420,7 +420,7 @@ impl Universe {
             assert_eq!(granted & !assigned, 0, "granted but not assigned");
             assert_eq!(product(granted) & taken, 0, "a queue of two guests");
             taken |= product(granted);
-            if !world.host.is_scanning() && !world.host.settling {
+            if !world.host.is_scanning() && !world.host.grace {
                 // What the host lacks may be the host's when it comes back.
                 assert_eq!(granted & !config, 0, "names of what has gone");
             }
@@ -430,7 +430,7 @@ impl Universe {
             match masks.user {
                 User::Nobody => {
                     assert_eq!(granted, 0, "granted to nobody");
-                    assert_eq!(bits(&masks.visible(&world.host)), specified);
+                    assert_eq!(bits(&masks.guest_matrix(&world.host)), specified);
                 }
                 User::Leaving => assert_eq!(granted, 0, "granted to one who leaves"),
                 User::Guest => {
@@ -489,7 +489,7 @@ impl Universe {
             }
         }
         world.apply(Event::ScanEnds);
-        world.apply(Event::SettlingEnds);
+        world.apply(Event::GraceEnds);
         while let Some(q) = (0..4).find(|q| world.is_pending(*q)) {
             world.apply(Event::ResetEnds(q, Progress::Done));
         }
@@ -510,8 +510,8 @@ impl Universe {
             bound: 0,
             config: all,
             scanning: false,
-            settling: false,
-            withdrawn: 0,
+            grace: false,
+            unbound_by_hand: 0,
             urgent: false,
             mdevs: [Masks::default(); 2],
         });

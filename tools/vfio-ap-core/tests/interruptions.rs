@@ -23,7 +23,7 @@ use std::{
 use vfio_ap_core::{
     interrupts::{self, Control, Facts, Interruption},
     mask::{Apid, Apqi, Apqn, Mask},
-    matrix::{Change, Host, Lost, Masks, Matrix, Unbinding, User},
+    matrix::{Change, Host, Masks, Matrix, QueueSet, Unbinding, User},
     queues::{response, Entry, Instructions, Progress, Queues, Reset},
 };
 
@@ -157,7 +157,7 @@ enum Event {
     BusAdds(u8),
     BusEnables(u8),
     ScanEnds,
-    SettlingEnds,
+    GraceEnds,
     // The host's driver.
     HostBinds(u8),
     HostEnables(u8),
@@ -245,7 +245,7 @@ enum Device {
     /// No driver.
     Free,
     Ours,
-    /// `QueueDriver::unbound()` is being executed, in the task of the bus or another one.
+    /// `QueueDriver::unbind()` is being executed, in the task of the bus or another one.
     Leaving(Leaving, ByBus),
     Hosts,
 }
@@ -261,7 +261,7 @@ impl Device {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Leaving {
     Proceed(IsByHand),
-    /// `wait_until_out_of_reach()`
+    /// `wait_until_unreachable()`
     Reach,
     /// `release()`: ZAPQ was accepted, or not; and a reset was seen, or not.
     Reset(bool, bool),
@@ -311,7 +311,7 @@ enum Vcpu {
     Idle,
     /// `enable()` waits for the work.
     Requested(u8),
-    /// `take_from_host()`; it has disabled them.
+    /// `disable_for_host()`; it has disabled them.
     Taking(u8, bool),
     Again(u8),
     Discarding,
@@ -332,7 +332,7 @@ enum Call {
     UnmapPins,
     /// `close()`: commits, then waits for the handlers.
     CloseCommit,
-    /// `release_all()`
+    /// `unpin_all()`
     CloseStep,
     CloseTake,
     CloseFlush,
@@ -373,7 +373,7 @@ struct Shell {
     /// The driver's works are queued.
     look: bool,
     retry: bool,
-    /// `State::is_configuration_doubtful`
+    /// `State::config_suspect`
     is_doubtful: bool,
     /// What the bus has found last.
     bus_config: Bits,
@@ -389,9 +389,9 @@ struct State {
     shell: Shell,
     entries: u32,
     config: Bits,
-    withdrawn: Bits,
+    unbound_by_hand: Bits,
     is_scanning: bool,
-    is_settling: bool,
+    is_grace: bool,
     is_urgent: bool,
     masks: [PackedMasks; N],
 }
@@ -399,8 +399,8 @@ struct State {
 impl std::hash::Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.shell.hash(hasher);
-        (self.entries, self.config, self.withdrawn).hash(hasher);
-        (self.is_scanning, self.is_settling, self.is_urgent).hash(hasher);
+        (self.entries, self.config, self.unbound_by_hand).hash(hasher);
+        (self.is_scanning, self.is_grace, self.is_urgent).hash(hasher);
         for (user, bits, committing) in &self.masks {
             (*user as u8, bits, committing).hash(hasher);
         }
@@ -590,13 +590,13 @@ impl<'a> World<'a> {
         if state.is_scanning {
             host.scan_begins(matrix(state.config));
         } else {
-            host.reconfigure(matrix(state.config));
+            host.set_config(matrix(state.config));
         }
         if !state.is_urgent {
-            host.forget_changes();
+            host.clear_changes();
         }
-        host.settling = state.is_settling;
-        host.withdrawn = matrix(state.withdrawn).apm;
+        host.grace = state.is_grace;
+        host.unbound_by_hand = matrix(state.unbound_by_hand).apm;
         Self {
             rules,
             universe,
@@ -613,13 +613,13 @@ impl<'a> World<'a> {
             shell: self.shell,
             entries: 0,
             config: bits(self.host.config()),
-            withdrawn: bits(&Matrix {
-                apm: self.host.withdrawn,
+            unbound_by_hand: bits(&Matrix {
+                apm: self.host.unbound_by_hand,
                 ..Matrix::EMPTY
             }),
             is_scanning: self.host.is_scanning(),
-            is_settling: self.host.settling,
-            is_urgent: self.host.is_to_be_followed(),
+            is_grace: self.host.grace,
+            is_urgent: self.host.needs_update(),
             masks: self.masks.each_ref().map(pack),
         }
     }
@@ -644,7 +644,7 @@ impl<'a> World<'a> {
         &mut self.shell.devices[usize::from(q)]
     }
 
-    fn is_in_reach(&self, q: u8) -> bool {
+    fn is_reachable(&self, q: u8) -> bool {
         self.masks.iter().any(|masks| masks.may_reach(queue(q)))
     }
 
@@ -705,7 +705,7 @@ impl<'a> World<'a> {
         all.any(Interruption::is_ending)
     }
 
-    /// `Driver::step()`
+    /// `VfioAp::step()`
     fn step_adapter(&mut self, apid: Apid) {
         let mut ended = [None; N];
         let ap = &mut Self::ap(&mut self.shell, &mut self.wrong);
@@ -734,49 +734,49 @@ impl<'a> World<'a> {
         }
     }
 
-    /// `State::decide()`
+    /// `State::update_guests()`
     fn decide(&mut self) {
-        while self.host.is_to_be_followed() {
-            let decided = self.masks.map(|masks| masks.following(&self.host));
-            self.host.forget_changes();
+        while self.host.needs_update() {
+            let decided = self.masks.map(|masks| masks.due_if_affected(&self.host));
+            self.host.clear_changes();
             for (g, decided) in (0..).zip(decided) {
                 if let Some(due) = decided {
-                    self.carry_out(g, due);
+                    self.apply_due(g, due);
                 }
             }
         }
     }
 
-    /// `Mdev::carry_out()`
-    fn carry_out(&mut self, g: u8, due: Matrix) {
-        let lost = self.masks[usize::from(g)].decide(due);
-        self.host.queues.hold(&lost);
+    /// `Mdev::apply_due()`
+    fn apply_due(&mut self, g: u8, due: Matrix) {
+        let lost = self.masks[usize::from(g)].set_due(due);
+        self.host.queues.revoke(&lost);
         if self.universe.quick_commits {
             self.masks[usize::from(g)].begin_commit();
             let lost = self.masks[usize::from(g)].end_commit();
-            self.host.queues.reset_held(&lost);
+            self.host.queues.reset_revoked(&lost);
             self.shell.look |= !lost.is_empty();
         }
     }
 
-    /// `Driver::proceed()`
-    fn proceed(&mut self) {
-        for apid in self.host.queues.busy().iter() {
+    /// `VfioAp::reconcile()`
+    fn reconcile(&mut self) {
+        for apid in self.host.queues.resetting().iter() {
             self.step_adapter(apid);
         }
-        // `State::ask_about_configuration()`
+        // `State::recheck_config()`
         if std::mem::take(&mut self.shell.is_doubtful) && !self.host.is_scanning() {
-            self.host.reconfigure(matrix(self.machine_config()));
+            self.host.set_config(matrix(self.machine_config()));
         }
         self.decide();
-        self.shell.look |= !self.host.queues.busy().is_empty();
+        self.shell.look |= !self.host.queues.resetting().is_empty();
         self.shell.retry |= self.host.queues.any_failed() || self.any_ending();
     }
 
-    /// `Driver::run()`
+    /// `VfioAp::run()`
     fn look(&mut self) {
         self.shell.look = false;
-        self.proceed();
+        self.reconcile();
         let pending = self.pending();
         self.step_all(|q, it| it.is_ending() && !pending[usize::from(q)]);
         self.shell.look |= self.any_ending();
@@ -794,22 +794,22 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The condition of `MatrixMdev::wait_until_settled()`
+    /// The condition of `MatrixMdev::wait_until_ready()`
     fn waiter_looks(&mut self) {
         if let Some((g, lost)) = self.shell.waiter {
             let masks = &self.masks[usize::from(g)];
-            let lost = Lost::new(matrix(lost), Matrix::EMPTY);
+            let lost = QueueSet::new(&matrix(lost), &Matrix::EMPTY);
             let host = &self.host;
             let is_unfinished = !masks.is_committed()
-                || host.queues.any_pending_of(&lost)
-                || !host.is_scanning() && host.is_being_reset(&masks.assigned);
+                || host.queues.any_pending_in(&lost)
+                || !host.is_scanning() && host.awaits_resets(&masks.assigned);
             if !is_unfinished {
                 self.shell.waiter = None;
             }
         }
     }
 
-    /// `MatrixMdev::change()`
+    /// `MatrixMdev::apply_change()`
     fn change(&mut self, g: u8, change: &Change) {
         let mut masks = self.masks[usize::from(g)];
         let assigned = match change {
@@ -817,11 +817,11 @@ impl<'a> World<'a> {
             _ => masks.assigned,
         };
         for apid in assigned.apm.iter() {
-            self.host.queues.retry_failed_of(apid, assigned.aqm);
+            self.host.queues.retry_failed_in(apid, assigned.aqm);
         }
-        let due = masks.change(change, &self.host);
+        let due = masks.apply(change, &self.host);
         self.masks[usize::from(g)] = masks;
-        self.carry_out(g, due);
+        self.apply_due(g, due);
     }
 
     // The pins of an mdev.
@@ -892,8 +892,8 @@ impl<'a> World<'a> {
             || self.of_mdev(g).any(|it| it.pin)
     }
 
-    /// `State::is_giving_back()`
-    fn is_giving_back(&self, g: u8) -> bool {
+    /// `State::has_pinned_pages()`
+    fn has_pinned_pages(&self, g: u8) -> bool {
         let mdev = &self.shell.mdevs[usize::from(g)];
         let has_candidate = mdev.hand != Hand::Empty
             || matches!(mdev.candidate, Candidate::Pinned | Candidate::Unwanted);
@@ -968,14 +968,14 @@ impl<'a> World<'a> {
                 is_orphan: false,
             };
             let mut it = Interruption::new((), owner);
-            it.accepted();
+            it.enable_accepted();
             self.shell.interruptions[usize::from(q)] = Some(it);
         }
         code
     }
 
-    /// A turn of `aqic::take_from_host()`, or the last one.
-    fn take_from_host(&mut self, g: u8, q: u8, mut is_disabled: bool, is_last: bool) {
+    /// A turn of `aqic::disable_for_host()`, or the last one.
+    fn disable_for_host(&mut self, g: u8, q: u8, mut is_disabled: bool, is_last: bool) {
         let is_hosts = self.refusal(g, q).is_none() && self.interruption(q).is_none();
         self.mdev(g).vcpu = if !is_hosts {
             Vcpu::Discarding
@@ -1004,7 +1004,7 @@ impl<'a> World<'a> {
                     Vcpu::Discarding
                 };
             }
-            Vcpu::Taking(q, is_disabled) => self.take_from_host(g, q, is_disabled, is_last),
+            Vcpu::Taking(q, is_disabled) => self.disable_for_host(g, q, is_disabled, is_last),
             Vcpu::Again(q) => {
                 self.enable_candidate(g, q);
                 self.mdev(g).vcpu = Vcpu::Discarding;
@@ -1041,8 +1041,8 @@ impl<'a> World<'a> {
         !self.of_mdev(g).any(|it| it.pin)
     }
 
-    /// `aqic::take_pages_back()`
-    fn take_pages_back(&mut self, g: u8) {
+    /// `pages::force_unpin()`
+    fn force_unpin(&mut self, g: u8) {
         for it in self.shell.interruptions.iter_mut().flatten() {
             if it.owner.mdev == g && it.owner.pin {
                 it.end();
@@ -1063,15 +1063,15 @@ impl<'a> World<'a> {
                         self.host.queues.reset_queue_in_place(queue(q));
                     }
                 }
-                self.proceed();
+                self.reconcile();
                 Call::UnmapReset
             }
             Call::UnmapReset if self.unmap_ends(g) => Call::UnmapPins,
             Call::UnmapReset if is_last => {
-                self.take_pages_back(g);
+                self.force_unpin(g);
                 Call::UnmapPins
             }
-            Call::UnmapPins if !self.is_giving_back(g) => {
+            Call::UnmapPins if !self.has_pinned_pages(g) => {
                 self.mdev(g).page = Page::Unmapped;
                 Call::None
             }
@@ -1085,7 +1085,7 @@ impl<'a> World<'a> {
                 Call::CloseTake
             }
             Call::CloseTake => {
-                self.take_pages_back(g);
+                self.force_unpin(g);
                 Call::CloseFlush
             }
             Call::CloseFlush if self.is_flushed(g) && !self.pins(g) => {
@@ -1103,17 +1103,17 @@ impl<'a> World<'a> {
             assigned, granted, ..
         } = self.masks[usize::from(g)];
         for apid in assigned.apm.iter() {
-            self.host.queues.retry_failed_of(apid, assigned.aqm);
+            self.host.queues.retry_failed_in(apid, assigned.aqm);
         }
-        for (apid, row) in Lost::new(granted, Matrix::EMPTY).rows() {
+        for (apid, row) in QueueSet::new(&granted, &Matrix::EMPTY).rows() {
             self.host.queues.reset_in_place(apid, row);
         }
-        self.proceed();
+        self.reconcile();
     }
 
     // Devices.
 
-    /// The first hold of the lock in `QueueDriver::unbound()`
+    /// The first hold of the lock in `QueueDriver::unbind()`
     fn unbind(&mut self, q: u8, by_bus: bool) {
         let is_scanner = by_bus || !self.rules.unbind_waits;
         let is_gone = self.host.is_scanning() && !self.host.config().has_queue(queue(q));
@@ -1133,14 +1133,14 @@ impl<'a> World<'a> {
         };
         let next = match leaving {
             Leaving::Proceed(is_by_hand) => {
-                self.proceed();
+                self.reconcile();
                 Some(if is_by_hand {
                     Leaving::Reach
                 } else {
                     Leaving::Reset(false, false)
                 })
             }
-            Leaving::Reach if self.is_in_reach(q) => Some(leaving),
+            Leaving::Reach if self.is_reachable(q) => Some(leaving),
             Leaving::Reach => Some(Leaving::Reset(false, false)),
             Leaving::Reset(accepted, seen) => self.release_goes_on(q, accepted, seen, is_last),
             Leaving::Leave => {
@@ -1199,12 +1199,12 @@ impl<'a> World<'a> {
     /// `QueueDriver::bound()`
     fn bind(&mut self, q: u8) {
         *self.device(q) = Device::Ours;
-        if self.is_in_reach(q) && self.rules.held_in_reach {
-            self.host.queues.bind_in_reach(queue(q));
+        if self.is_reachable(q) && self.rules.held_in_reach {
+            self.host.queues.bind_revoked(queue(q));
         } else {
             self.host.queues.bind(queue(q));
         }
-        self.proceed();
+        self.reconcile();
     }
 
     fn apply(&mut self, event: Event) {
@@ -1255,9 +1255,9 @@ impl<'a> World<'a> {
                 // `<Driver as WorkItem<RETRY>>::run()`
                 self.shell.retry = false;
                 self.host.queues.retry_failed();
-                self.proceed();
+                self.reconcile();
             }
-            Event::Proceed => self.proceed(),
+            Event::Proceed => self.reconcile(),
             Event::PinWorkTakes(g) => self.pin_work_takes(g),
             Event::PinWorkFinishes(g) => self.pin_work_finishes(g),
             Event::CommitBegins(g) => {
@@ -1266,9 +1266,9 @@ impl<'a> World<'a> {
             Event::CommitEnds(g) => {
                 let lost = self.masks[usize::from(g)].end_commit();
                 if !lost.is_empty() {
-                    // `Driver::reset_lost()`
-                    self.host.queues.reset_held(&lost);
-                    self.proceed();
+                    // `VfioAp::reset_revoked()`
+                    self.host.queues.reset_revoked(&lost);
+                    self.reconcile();
                 }
                 self.wake();
             }
@@ -1284,7 +1284,7 @@ impl<'a> World<'a> {
                 if self.refusal(g, q).is_none() {
                     let code = self.aqic(q, None);
                     if let Some(it) = self.interruption(q) {
-                        it.answered(code);
+                        it.disable_answered(code);
                     }
                     self.mdev(g).vcpu = Vcpu::Disabling(q);
                 }
@@ -1295,7 +1295,7 @@ impl<'a> World<'a> {
                 self.hardware(q).zapq();
             }
             Event::Unmap(g) => {
-                let any = self.is_giving_back(g);
+                let any = self.has_pinned_pages(g);
                 if self.rules.page_in_table {
                     self.cancel(g);
                 }
@@ -1310,7 +1310,7 @@ impl<'a> World<'a> {
                 let mdev = self.mdev(g);
                 (mdev.is_open, mdev.epoch) = (true, !mdev.epoch);
                 self.change(g, &Change::Open);
-                self.proceed();
+                self.reconcile();
             }
             Event::Close(g) => {
                 self.change(g, &Change::Close);
@@ -1325,7 +1325,7 @@ impl<'a> World<'a> {
                 let mut assigned = masks.assigned;
                 assigned.apm.set(Apid(q), is_assigned);
                 self.change(g, &Change::Assign(assigned));
-                self.proceed();
+                self.reconcile();
                 let lost = granted & (1 << q | DOMAIN);
                 if self.universe.waiters && !is_assigned {
                     self.shell.waiter = Some((g, lost));
@@ -1354,11 +1354,11 @@ impl<'a> World<'a> {
             }
             Event::ScanEnds => {
                 self.host.scan_ends(matrix(self.shell.bus_config));
-                self.proceed();
+                self.reconcile();
             }
-            Event::SettlingEnds => {
-                self.host.stop_settling();
-                self.proceed();
+            Event::GraceEnds => {
+                self.host.end_grace();
+                self.reconcile();
             }
             Event::HostBinds(q) => *self.device(q) = Device::Hosts,
             Event::HostEnables(q) => {
@@ -1443,7 +1443,7 @@ impl<'a> World<'a> {
         if !mdevs.iter().all(is_idle) || !self.masks.iter().all(Masks::is_committed) {
             return Some("a guest or its user waits for ever");
         }
-        if self.host.is_to_be_followed() {
+        if self.host.needs_update() {
             return Some("nobody follows");
         }
         let is_usable = |q| self.host.queues.usable(Apid(q)).contains(Apqi(0));
@@ -1490,9 +1490,9 @@ impl Universe {
             },
             entries: 0,
             config: all,
-            withdrawn: 0,
+            unbound_by_hand: 0,
             is_scanning: false,
-            is_settling: false,
+            is_grace: false,
             is_urgent: false,
             masks: [nobody; N],
         };
@@ -1528,7 +1528,7 @@ impl Universe {
         let State {
             shell,
             is_scanning,
-            is_settling,
+            is_grace,
             ..
         } = world.state();
         let queues = || (0..self.queues).map(|q| (q, usize::from(q)));
@@ -1583,7 +1583,7 @@ impl Universe {
             let device = shell.devices[i];
             let can_go = matches!(device, Device::Ours | Device::Free)
                 || device == Device::Hosts && !shell.hardware[i].is_there;
-            if is_gone && can_go && !bus_is_busy && !is_settling {
+            if is_gone && can_go && !bus_is_busy && !is_grace {
                 events.push(Event::BusRemoves(q));
             }
         }
@@ -1591,8 +1591,8 @@ impl Universe {
         if is_scanning && !bus_is_busy && queues().all(is_seen) {
             events.push(Event::ScanEnds);
         }
-        if is_settling {
-            events.push(Event::SettlingEnds);
+        if is_grace {
+            events.push(Event::GraceEnds);
         }
         // Patience ends.
         for (g, mdev) in guests() {
@@ -1715,7 +1715,7 @@ impl Universe {
                     events.push(Event::HostEnables(q));
                     events.push(Event::HostResets(q));
                 }
-                Device::None if has(q) && hardware.is_there && !bus_is_busy && !is_settling => {
+                Device::None if has(q) && hardware.is_there && !bus_is_busy && !is_grace => {
                     events.push(Event::BusAdds(q));
                 }
                 _ => {}
@@ -1735,7 +1735,7 @@ impl Universe {
             }
         }
         let is_other = world.machine_config() != shell.bus_config;
-        if is_other && !is_scanning && !is_settling && !bus_is_busy {
+        if is_other && !is_scanning && !is_grace && !bus_is_busy {
             events.push(Event::ScanBegins);
         }
         ends

@@ -54,7 +54,7 @@ fn candidate() -> Interruption<(), ()> {
 
 fn enabling() -> Interruption<(), ()> {
     let mut it = candidate();
-    it.accepted();
+    it.enable_accepted();
     it
 }
 
@@ -67,7 +67,7 @@ fn on() -> Interruption<(), ()> {
 
 fn disabling() -> Interruption<(), ()> {
     let mut it = enabling();
-    it.answered(NORMAL);
+    it.disable_answered(NORMAL);
     it
 }
 
@@ -122,7 +122,7 @@ fn off_is_the_end_of_an_accepted_disable() {
 fn a_refused_disable_changes_nothing() {
     for answer in [BUSY, RESET_IN_PROGRESS, NOT_AVAILABLE, OTHER] {
         let mut it = enabling();
-        it.answered(answer);
+        it.disable_answered(answer);
         assert!(!it.is_ending());
         assert_eq!(it, enabling());
     }
@@ -209,7 +209,7 @@ fn what_the_machine_may_write_to_is_not_given_back() {
     for state in [enabling, on, disabling] {
         assert!(state().into_parts().is_none());
         let mut it = state();
-        it.over();
+        it.mark_over();
         assert!(it.into_parts().is_some());
         let mut it = state();
         step(&mut it, BUSY, (NOT_AVAILABLE, false));

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vfio_ap_core::{
     mask::{Apid, Apqi, Apqn, Mask, IDS},
-    matrix::{Change, Host, Masks, Matrix, Product, Unbinding, User},
+    matrix::{Change, Host, Masks, Matrix, QueueSet, Unbinding, User},
     queues::{response, Entry, Instructions, Progress, Queues},
     specification::{self, Sets},
 };
@@ -96,17 +96,14 @@ impl World {
     /// Whether a queue is reserved for the host is asked for all that the driver does not have.
     fn look_for_unbound(&self, n: usize, assigned: &Matrix) {
         let old = self.mdevs[n].assigned;
-        for product in assigned.new_queues(&old).into_iter().flatten() {
-            let unbound = self.host.queues.unbound(&product);
-            for apqn in product.queues() {
-                let is_asked = unbound.is_some_and(|unbound| unbound.apm.contains(apqn.apid));
-                assert!(is_asked || self.bound.contains(&apqn.to_raw()));
-            }
+        for apqn in QueueSet::new(assigned, &old).queues() {
+            let is_bound = self.host.queues.bound(apqn.apid).contains(apqn.apqi);
+            assert_eq!(is_bound, self.bound.contains(&apqn.to_raw()));
         }
     }
 
     fn update(&mut self, n: usize, change: &Change) {
-        let due = self.mdevs[n].change(change, &self.host);
+        let due = self.mdevs[n].apply(change, &self.host);
         self.settle(n, due);
     }
 
@@ -114,9 +111,9 @@ impl World {
     fn settle(&mut self, n: usize, due: Matrix) {
         let mdev = &mut self.mdevs[n];
         let (had, has) = (queues(&mdev.granted), queues(&due));
-        let lost = mdev.decide(due);
+        let lost = mdev.set_due(due);
         let taken = had.iter().filter(|apqn| !has.contains(apqn)).count();
-        assert_eq!(self.host.queues.hold(&lost) as usize, taken);
+        assert_eq!(self.host.queues.revoke(&lost) as usize, taken);
         assert_eq!(lost.is_empty(), taken == 0);
         if !self.are_slow {
             self.commit(n);
@@ -131,7 +128,7 @@ impl World {
         let mdev = &mut self.mdevs[n];
         if mdev.committing.is_some() {
             let lost = mdev.end_commit();
-            self.host.queues.reset_held(&lost);
+            self.host.queues.reset_revoked(&lost);
         } else if let Some(apcb) = mdev.begin_commit() {
             self.commits[n] += 1;
             for apqn in queues(&apcb) {
@@ -154,7 +151,7 @@ impl World {
     }
 
     fn look(&mut self) {
-        for apid in self.host.queues.busy().iter() {
+        for apid in self.host.queues.resetting().iter() {
             let dirty = &mut self.dirty;
             self.host
                 .queues
@@ -199,9 +196,9 @@ impl World {
 
     /// Those whom the last changes concern follow them.
     fn follow(&mut self) {
-        while self.host.is_to_be_followed() {
-            let decided = self.mdevs.map(|mdev| mdev.following(&self.host));
-            self.host.forget_changes();
+        while self.host.needs_update() {
+            let decided = self.mdevs.map(|mdev| mdev.due_if_affected(&self.host));
+            self.host.clear_changes();
             for (n, due) in decided.into_iter().enumerate() {
                 if let Some(due) = due {
                     self.settle(n, due);
@@ -210,14 +207,14 @@ impl World {
         }
         // For the others they make no difference.
         for mdev in self.mdevs {
-            assert_eq!(mdev.reconsider(&self.host), mdev.due);
+            assert_eq!(mdev.due_apcb(&self.host), mdev.due);
         }
     }
 
     /// A reset that takes too long is no longer waited for.
     fn age(&mut self) {
         for _ in 0..2 {
-            self.host.queues.grow_old(|_| {});
+            self.host.queues.age_resets(|_| {});
         }
         self.follow();
     }
@@ -251,13 +248,13 @@ impl World {
             }
             self.event(&Event::Look);
         }
-        assert!(self.host.queues.busy().is_empty());
+        assert!(self.host.queues.resetting().is_empty());
     }
 }
 
 /// Returns true if there is a queue in both.
 fn share(a: &Matrix, b: &Matrix) -> bool {
-    Product::new(a.apm, a.aqm).is_some_and(|queues| queues.intersect(b).is_some())
+    !QueueSet::new(&a.intersect(b), &Matrix::EMPTY).is_empty()
 }
 
 fn subset(a: &Matrix, b: &Matrix) -> bool {
@@ -325,7 +322,7 @@ proptest! {
         let usable = world.bound.iter().map(|raw| raw.to_be_bytes().into()).collect();
         for mdev in &world.mdevs {
             let (assigned, config) = ((&mdev.assigned).into(), world.host.config().into());
-            let visible = Sets::from(&mdev.visible(&world.host));
+            let visible = Sets::from(&mdev.guest_matrix(&world.host));
             prop_assert_eq!(visible, specification::guest(&assigned, &config, &usable));
         }
         // Nothing changes any more, and so nothing is committed.
@@ -529,22 +526,14 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn there_is_room_for_each_queue() {
-    let mut queues = Queues::new(Vec::new());
-    for apqn in [apqn(3, 0), apqn(0, 200), apqn(255, 255)] {
-        if !queues.has_room(apqn) {
-            let old = queues.move_to(vec![Entry::NONE; usize::from(apqn.apid.0) + 1]);
-            assert!(old.len() <= usize::from(apqn.apid.0));
-        }
-        assert!(queues.has_room(apqn));
+fn a_queue_without_an_entry_stays_unusable() {
+    let mut queues = Queues::new(vec![Entry::NONE; 4]);
+    for apqn in [apqn(3, 200), apqn(4, 200)] {
         queues.bind(apqn);
         queues.step(apqn.apid, &mut Hardware::default(), |_, _, _| {});
         let (apm, aqm) = (Mask::only(apqn.apid), Mask::only(apqn.apqi));
-        assert_eq!(queues.complete(apm, aqm), apm);
-        let next = Mask::only(Apqi(apqn.apqi.0 ^ 1));
-        assert_eq!(queues.complete(apm, aqm | next), Mask::EMPTY);
+        let has_entry = apqn.apid == Apid(3);
+        assert_eq!(queues.fully_usable(apm, aqm) == apm, has_entry);
+        assert_eq!(queues.is_bound(apqn), has_entry);
     }
-    // What somebody else has made room for meanwhile stays.
-    assert_eq!(queues.move_to(vec![Entry::NONE; 4]).len(), 4);
-    assert!(queues.is_bound(apqn(3, 0)) && queues.is_bound(apqn(255, 255)));
 }
