@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_failures_of_the_core_are_understood() {
-        let missing = vfio_ap_core::queues::Missing {
+        let missing = vfio_ap_core::queues::Unusable {
             unbound: only(1),
             unfinished: only(2),
             failed: only(3),
