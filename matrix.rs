@@ -15,7 +15,8 @@
 //!
 //! This is the face of the functional core, which is pure and depends on nothing: [`mask`] has the
 //! numbers and sets of the architecture, [`queues`] the states of queues and the rules of a reset,
-//! [`interrupts`] how interruptions end, [`users`] which mdevs have to do with which adapter, and
+//! [`interrupts`] how interruptions end, [`migration`] how a guest is described to another host,
+//! [`users`] which mdevs have to do with which adapter, and
 //! [`text`] the formats of the attributes.
 
 // The paths are for `tools/vfio-ap-core`, which takes this file from elsewhere.
@@ -23,6 +24,8 @@
 pub mod interrupts;
 #[path = "matrix/mask.rs"]
 pub mod mask;
+#[path = "matrix/migration.rs"]
+pub mod migration;
 #[path = "matrix/queues.rs"]
 pub mod queues;
 #[path = "matrix/text.rs"]

@@ -9,4 +9,4 @@
 pub mod matrix;
 pub mod specification;
 
-pub use matrix::{interrupts, mask, queues, text, users};
+pub use matrix::{interrupts, mask, migration, queues, text, users};
