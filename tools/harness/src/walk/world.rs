@@ -43,7 +43,7 @@ pub struct Answer {
     pub text: &'static str,
     /// Whether nobody waits for it.
     pub soon: bool,
-    /// Whether it comes only when the driver tries again what had failed.
+    /// True if the expected state needs a retry by the driver.
     pub retried: bool,
     /// For each mdev, between how many commits.
     pub commits: BTreeMap<Name, (usize, usize)>,
@@ -59,7 +59,8 @@ pub struct World {
     slow: BTreeSet<Queue>,
     /// The host configuration as of the last scan.
     bus: Sets,
-    /// The host configuration that the driver knows. It asks the machine if a reset tells otherwise.
+    /// The host configuration that the driver knows. The driver queries the machine if a reset
+    /// contradicts it.
     host: Sets,
     cards: BTreeMap<u8, &'static str>,
     queues: BTreeMap<Queue, Driver>,
@@ -69,7 +70,7 @@ pub struct World {
     failed: BTreeSet<Queue>,
     /// Queues that were reset in this step.
     reset: BTreeSet<Queue>,
-    /// The driver has tried again what had failed before this step, with another outcome.
+    /// In this step, the driver has retried a reset or a query, with another outcome.
     retried: bool,
     /// How often the masks of guests have changed in this step.
     changes: BTreeMap<Name, usize>,
@@ -166,29 +167,32 @@ impl World {
         self.exists(queue) && !self.broken.contains(&queue)
     }
 
-    /// Resets that have failed are tried again after a while. The driver asks the machine about its
-    /// configuration if a reset tells otherwise, and after a while if the bus knows another one.
+    /// Retries failed resets. Queries the configuration of the machine if a reset contradicts the
+    /// known one, or if the bus knows another one.
     fn retry(&mut self) {
-        let mended: BTreeSet<Queue> = (self.failed.iter().copied())
-            .filter(|q| self.can_be_reset(*q))
-            .collect();
         let known = self.host.queues();
-        // A broken queue answers whether or not the machine has it.
+        // A broken queue answers even if the machine does not have it.
         let is_there = |q: &Queue| self.exists(*q) || self.broken.contains(q);
-        let contradicts = |q: &&Queue| is_there(q) != known.contains(*q);
-        let tell: Vec<Queue> = (self.failed.union(&self.reset))
-            .filter(contradicts)
-            .copied()
+        let contradicts = |q: &Queue| is_there(q) != known.contains(q);
+        let by_this_step = self.reset.iter().any(contradicts);
+        let by_retry = self.failed.iter().any(contradicts) || self.host != self.bus;
+
+        let still_failed: BTreeSet<Queue> = (self.failed.iter().copied())
+            .filter(|q| !self.can_be_reset(*q))
             .collect();
-        self.retried |= !mended.is_empty();
-        self.failed.retain(|q| !mended.contains(q));
-        if self.host == self.hardware {
-            return;
-        }
-        if !tell.is_empty() || self.host != self.bus {
-            self.retried |= !tell.iter().any(|q| self.reset.contains(q));
+        self.retried |= still_failed != self.failed;
+        self.failed = still_failed;
+
+        if self.host != self.hardware && (by_this_step || by_retry) {
+            self.retried |= !by_this_step;
             self.host = self.hardware.clone();
         }
+    }
+
+    /// Returns true if a guest has the queue.
+    fn is_granted(&self, queue: Queue) -> bool {
+        let mut mdevs = self.mdevs.values();
+        mdevs.any(|mdev| mdev.granted.queues().contains(&queue))
     }
 
     /// A queue gets the driver that it is meant for, or loses the one that is not.
@@ -321,11 +325,7 @@ impl World {
             return "ENODEV";
         }
         // A guest's queue is reset before it goes.
-        if self
-            .mdevs
-            .values()
-            .any(|mdev| mdev.granted.queues().contains(&queue))
-        {
+        if self.is_granted(queue) {
             self.reset.insert(queue);
         }
         self.queues.insert(queue, Driver::None);
@@ -388,7 +388,7 @@ impl World {
                 let needs_iommufd = !matches!(operation, Operation::Plug(_));
                 match self.mdevs.get(&name).filter(|mdev| mdev.open) {
                     None => "ENODEV",
-                    // VFIO hands it to the driver, which knows no such call.
+                    // VFIO passes the request to the driver, which has none of this number.
                     Some(mdev) if !mdev.cdev && matches!(operation, Operation::Detach(_)) => {
                         "EOPNOTSUPP"
                     }
@@ -532,16 +532,10 @@ impl World {
             }
         }
         for queue in (0..IDS).flat_map(|a| (0..IDS).map(move |d| (a, d))) {
-            let has = |granted: bool| {
-                let sets = |mdev: &Mdev| match granted {
-                    true => mdev.granted.queues().contains(&queue),
-                    false => mdev.assigned.queues().contains(&queue),
-                };
-                self.mdevs.values().any(sets)
-            };
+            let assigns = |mdev: &Mdev| mdev.assigned.queues().contains(&queue);
             let status = match self.queues.get(&queue) {
-                Some(Driver::VfioAp) if has(true) => "in use",
-                Some(Driver::VfioAp) if has(false) => "assigned",
+                Some(Driver::VfioAp) if self.is_granted(queue) => "in use",
+                Some(Driver::VfioAp) if self.mdevs.values().any(assigns) => "assigned",
                 Some(Driver::VfioAp) => "unassigned",
                 _ => "absent",
             };
