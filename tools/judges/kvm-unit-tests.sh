@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # The tests of kvm-unit-tests for s390x, each in a guest of its own under KVM.
 #
-# `make judges` builds them and puts them on a disk, with a list that is made from their own.
-# What each prints comes between @TEST and @ENDED.
+# `make judges` builds the tests and puts them on a disk, with a list made from the suite's own list.
+# The output of each test stands between @TEST and @ENDED.
 # image: clients suite
 # cpus: 2
 # memory: 4096
@@ -18,7 +18,7 @@ mdev A
 assign A adapter 1 domain 1
 _identify A
 
-# under_kvm SECONDS FILE CPUS ARGUMENTS [OPTION...]: run a test, for so long at most.
+# under_kvm SECONDS FILE CPUS ARGUMENTS [OPTION...]: run a test, with a time limit.
 under_kvm() {
 	_limit=$1 _file=$2 _cpus=$3 _arguments=$4
 	shift 4
@@ -28,10 +28,10 @@ under_kvm() {
 		${_arguments:+-append "$_arguments"} -smp "$_cpus" "$@" 2>&1
 }
 
-# on_console: the test's console is that of QEMU.
+# on_console: the options that make QEMU's console that of the test.
 on_console="-chardev stdio,id=console -device sclpconsole,chardev=console"
 
-# panics SECONDS FILE CPUS [OPTION...]: the guest cannot go on, and QEMU says so.
+# panics SECONDS FILE CPUS [OPTION...]: pass if QEMU reports that the guest has panicked.
 panics() {
 	_seconds=$1 _file=$2 _cpus=$3
 	shift 3
@@ -57,7 +57,7 @@ panics() {
 
 while IFS='|' read -r name file cpus limit kind arguments options; do
 	case " ${ONLY:-$name} " in *" $name "*) ;; *) continue ;; esac
-	# The others have nothing to do with the driver.
+	# Other tests do not depend on the driver.
 	[ "$DRIVER" = rust ] || [ "$kind" = ap ] || continue
 	echo "@TEST $name"
 	status=0

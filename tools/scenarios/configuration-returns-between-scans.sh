@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# A configuration that changes and changes back between two scans of the bus takes nothing from a guest for long.
+# A guest gets back what it has lost when a configuration changes and changes back between two scans.
 #
-# The bus tells nobody of that. The driver hears of the change by a reset, and looks again by itself.
-# The C driver does not hear of it at all.
+# The bus does not report such a change. A reset shows the change to the driver, and the driver queries
+# the configuration again by itself. The C driver does not notice the change.
 # drivers: rust
 
 patience=20

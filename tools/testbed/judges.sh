@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Have the driver and the emulation judged by suites of tests that others have written:
+# Run foreign suites of tests against the driver and the emulation:
 #
-#   judges.sh [--update]     run all that are given, and compare with what is known of them
+#   judges.sh [--update]     run the given suites, and compare with their known results
 #
-# A suite is given by a variable with the path of a checkout. It is built in the toolchain
-# root, and run in an emulated machine with each driver. What is known is in
-# tools/judges/SUITE.toml; --update writes what was seen there, and Documentation/judges.rst.
+# A variable gives the path of a suite's checkout. The script builds the suite in the toolchain root,
+# and runs it in an emulated machine with each driver. tools/judges/SUITE.toml has the known results.
+# --update writes the new results to that file, and to Documentation/judges.rst.
 . "$(dirname "$0")/lib.sh"
 
-# Name, variable, and where to have it.
+# Name, variable and source.
 suites=(
 	"kvm-unit-tests KVM_UNIT_TESTS https://gitlab.com/kvm-unit-tests/kvm-unit-tests.git"
 )
@@ -23,7 +23,7 @@ esac
 make_own
 "$testbed/toolchain.sh" >/dev/null
 
-# version_of CHECKOUT: the last commit that others have as well, and how many there are besides.
+# version_of CHECKOUT: print the last public commit, and the number of commits after it.
 version_of() {
 	local common own
 	common=$(git -C "$1" merge-base HEAD origin/HEAD 2>/dev/null || git -C "$1" rev-parse HEAD) || return
@@ -32,12 +32,12 @@ version_of() {
 	[ "$own" = 0 ] || echo " and $own commits"
 }
 
-# judge NAME CHECKOUT: build the suite in there, and run it.
+# judge NAME CHECKOUT: build the suite of a checkout, and run it.
 judge() {
 	local name=$1 from=$2 version work=$own/judges/$1
 	[ -d "$from" ] || die "$name: there is no directory $from"
 	version=$(version_of "$from") ||
-		die "$name: $from is no checkout of git, so nobody could tell which version it is"
+		die "$name: $from is no git checkout, and has no version"
 	[ -z "$(git -C "$from" status --porcelain -uno)" ] || version+=", changed"
 	mkdir -p "$work"
 	rm -rf "$work/source"
@@ -59,7 +59,7 @@ for suite in "${suites[@]}"; do
 		given=1
 		judge "$name" "${!variable}" || rc=1
 	else
-		say "skipped: $name, as it is not given. It is to be had from $where; then: make judges $variable=DIRECTORY"
+		say "skipped: $name is not given. Clone $where, then run: make judges $variable=DIRECTORY"
 	fi
 done
 [ -n "$given" ] || exit 0

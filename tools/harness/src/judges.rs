@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Suites of tests that others have written: what they print, what is known of them, and
-//! the page that tells it.
+//! Foreign suites of tests: their output, their known results, and the page of these results.
 //!
-//! A scenario runs the suite. It prints `@TEST name`, what the test itself prints, and
-//! `@ENDED status`. What is known is kept in a file for each suite: how many checks pass, and
-//! each one that fails or is skipped, with the reason.
+//! A scenario runs the suite. For each test it prints `@TEST name`, the output of the test, and
+//! `@ENDED status`. A file for each suite has the known results: the number of checks that pass, and
+//! each check that fails or is skipped, with the reason.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,11 +20,10 @@ use crate::console::{Line, Verdict};
 use crate::run::{self, Job};
 use crate::scenario::Driver;
 
-/// What `timeout` exits with when it has ended a program.
+/// The exit statuses of `timeout` after it has ended a program.
 const TIMED_OUT: [i32; 2] = [124, 137];
 
-/// A check for which its test has printed what it came to: by kvm-unit-tests, or in the format
-/// of TAP.
+/// A printed result of a check, in the format of kvm-unit-tests or of TAP.
 static CHECK: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(?:# )*(?:(PASS|FAIL|SKIP|XFAIL|XPASS): (.*)|(not )?ok \d+ (?:- )?(.*))$")
         .expect("a constant")
@@ -163,16 +161,16 @@ pub fn tests<'a>(console: impl IntoIterator<Item = &'a str>) -> Tests {
     tests
 }
 
-/// What is known of a suite.
+/// The known results of a suite.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Known {
-    /// What it is, in a sentence.
+    /// A description in one sentence.
     pub about: String,
-    /// Where it is to be had.
+    /// The address of the source.
     pub source: String,
-    /// Which version of it was run last.
+    /// The version of the last run.
     pub version: String,
-    /// On which kernel.
+    /// The kernel of the last run.
     pub kernel: String,
     /// When, as YYYY-MM-DD.
     pub date: String,
@@ -250,9 +248,9 @@ pub struct Plan<'a> {
     pub suite: &'a str,
     /// Its version.
     pub version: &'a str,
-    /// The directory of what is known.
+    /// The directory of known results.
     pub known: &'a Path,
-    /// With which drivers.
+    /// The drivers to run it with.
     pub drivers: &'a [Driver],
     /// Variables for the scenario.
     pub settings: &'a [String],
@@ -599,8 +597,7 @@ not ok 3 third
         );
     }
 
-    /// What is known of suites that are in this project, and that the page says the same.
-    /// `UPDATE=1` writes the page anew.
+    /// The page shows the known results in this project. `UPDATE=1` writes the page.
     #[test]
     fn the_page_is_that_of_what_is_known() {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
