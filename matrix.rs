@@ -15,7 +15,8 @@
 //!
 //! The functional core is pure, and does not depend on the kernel. [`mask`] has the numbers and sets of
 //! the architecture, [`queues`] the states and resets of queues, [`interrupts`] the states of
-//! interruptions, [`mdev_index`] an index of mdevs by adapter, and [`text`] the formats of attributes.
+//! interruptions, [`mdev_index`] an index of mdevs by adapter, [`migration`] the description of a guest for
+//! another host, and [`text`] the formats of attributes.
 //!
 //! # Examples
 //!
@@ -62,6 +63,8 @@ pub mod interrupts;
 pub mod mask;
 #[path = "matrix/mdev_index.rs"]
 pub mod mdev_index;
+#[path = "matrix/migration.rs"]
+pub mod migration;
 #[path = "matrix/queues.rs"]
 pub mod queues;
 #[path = "matrix/text.rs"]
