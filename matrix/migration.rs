@@ -36,7 +36,7 @@ use crate::matrix::{
         Mask, //
     },
     Matrix,
-    Product, //
+    QueueSet, //
 };
 
 /// The first bytes of a description.
@@ -244,9 +244,7 @@ pub fn describe<E>(
 
 /// The queues of a guest, in the order of their records.
 fn queues(masks: &Matrix) -> impl Iterator<Item = Apqn> {
-    Product::new(masks.apm, masks.aqm)
-        .into_iter()
-        .flat_map(|product| product.queues())
+    QueueSet::new(masks, &Matrix::EMPTY).queues()
 }
 
 /// The description of a guest, which came from anywhere.
