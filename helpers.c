@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/io.h>
+#include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <asm/ap.h>
@@ -54,4 +55,10 @@ u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator)
 int vfio_ap_qci(struct ap_config_info *info)
 {
 	return ap_qci(info);
+}
+
+/* kvm_s390_is_gpa_in_memslot() exists only in kernels that are built with the C driver. */
+bool vfio_ap_is_memory(struct kvm *kvm, u64 address)
+{
+	return __gfn_to_memslot(kvm_memslots(kvm), gpa_to_gfn(address));
 }

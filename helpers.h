@@ -8,12 +8,14 @@
 #include <linux/types.h>
 
 struct ap_config_info;
+struct kvm;
 struct page;
 
 phys_addr_t vfio_ap_page_to_phys(struct page *page);
 phys_addr_t vfio_ap_virt_to_phys(void *address);
 bool vfio_ap_try_hold_page(struct page *page);
 void vfio_ap_release_page(struct page *page);
+bool vfio_ap_is_memory(struct kvm *kvm, u64 address);
 
 bool vfio_ap_instructions_available(void);
 u32 vfio_ap_tapq(u32 qid);
