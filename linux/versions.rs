@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What differs between versions of Linux, so that nothing else of the module has to know.
+//! The differences between versions of Linux. No other file of the module depends on a version.
 //!
-//! A kernel with `CONFIG_RUST` is as new as can be. For one without it, `carried/prepare.sh` looks
-//! into its headers and sets these:
+//! A kernel with `CONFIG_RUST` is Linux 7.3 or newer. For a kernel without it, `carried/prepare.sh`
+//! reads the headers and sets these conditions:
 //!
-//! - `before_7_0`: a group of attributes is not constant, nor is what the reader of a binary attribute
-//!   is given; and the driver core does not drop the data of a driver when a device was unbound.
-//! - `before_7_2`: an attribute of a device is not constant.
+//! - `before_7_0`: Groups of attributes, and the binary attribute that a reader gets, are not constant.
+//!   The driver core does not drop the data of a driver after a device is unbound.
+//! - `before_7_2`: Attributes of devices are not constant.
 
 use core::pin::Pin;
 
@@ -19,14 +19,14 @@ use kernel::{
 };
 
 /// Shows an attribute of a device.
-pub(super) type Show = extern "C" fn(
+pub(super) type Show = unsafe extern "C" fn(
     *mut bindings::device,
     *mut bindings::device_attribute,
     *mut ffi::c_char,
 ) -> isize;
 
 /// Stores an attribute of a device.
-pub(super) type Store = extern "C" fn(
+pub(super) type Store = unsafe extern "C" fn(
     *mut bindings::device,
     *mut bindings::device_attribute,
     *const ffi::c_char,
@@ -79,11 +79,12 @@ pub(super) type ReadAttribute = *const bindings::bin_attribute;
 #[cfg(before_7_0)]
 pub(super) type ReadAttribute = *mut bindings::bin_attribute;
 
-/// Ends a callback of a driver by which a device is unbound.
+/// Drops the data of a device at the end of the callback that unbinds the device, if the driver core
+/// does not.
 ///
 /// # Safety
 ///
-/// The device must have a `T` as its data, and nobody may use that after this.
+/// The data of the device must be a `T`, and must not be used after this call.
 pub(crate) unsafe fn unbound<T: 'static>(dev: *mut bindings::device) {
     if cfg!(before_7_0) {
         // SAFETY: By the safety requirement.
