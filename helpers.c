@@ -35,21 +35,31 @@ bool vfio_ap_instructions_available(void)
 	return ap_instructions_available();
 }
 
+/* Older kernels do not name the word. */
+static u32 status_word(struct ap_queue_status status)
+{
+	u32 word;
+
+	BUILD_BUG_ON(sizeof(status) != sizeof(word));
+	memcpy(&word, &status, sizeof(word));
+	return word;
+}
+
 u32 vfio_ap_tapq(u32 qid)
 {
-	return ap_tapq(qid, NULL).value;
+	return status_word(ap_tapq(qid, NULL));
 }
 
 u32 vfio_ap_zapq(u32 qid)
 {
-	return ap_zapq(qid, 0).value;
+	return status_word(ap_zapq(qid, 0));
 }
 
 u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator)
 {
 	union ap_qirq_ctrl qirqctrl = { .value = control };
 
-	return ap_aqic(qid, qirqctrl, indicator).value;
+	return status_word(ap_aqic(qid, qirqctrl, indicator));
 }
 
 int vfio_ap_qci(struct ap_config_info *info)
