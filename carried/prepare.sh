@@ -21,7 +21,7 @@ mkdir -p "$build/include"
 trap 'rm -rf "$build"' EXIT
 
 # The parts of the source.
-parts=(rust drivers/vfio/mdev scripts/Makefile.build init/Kconfig)
+parts=(rust drivers/s390/crypto/ap_bus.h drivers/vfio/mdev scripts/Makefile.build init/Kconfig)
 echo "  UNPACK  $ksrc"
 if [ -d "$ksrc" ]; then
 	tar -c -C "$ksrc" --exclude='*.o' --exclude='*.so' --exclude='*.rmeta' --exclude='*.rlib' --exclude='.*.cmd' \
@@ -101,12 +101,14 @@ sed -n 's/^\([a-z].*\)/#include "\1.c"/p' "$here/helpers" | sed '1i #include "be
 sed '/^# Declared/,$d' "$here/helpers" | sed -n 's/^\([a-z].*\)/#include "\1.c"/p' |
 	sed '1i #include "begin.h"' >"$build/rust/helpers/needed.c"
 
-# The header of the AP bus is private to it. Its types are those that the kernel says it has.
+# The header of the AP bus is private. Its types come from BTF of the kernel, and the constants of
+# the architecture from KSRC.
 btf=$kdir/vmlinux
 [ -e "$btf" ] || btf=/sys/kernel/btf/vmlinux
 "${RUSTC:-rustc}" --edition 2021 -O -o "$build/btf" "$here/btf.rs"
 {
 	"$build/btf" declare ap_dev_state ap_sm_state ap_device ap_driver ap_queue ap_perms -- "$btf"
+	grep -E '^#define AP_(RESPONSE|DEVICE_TYPE)_' "$build/drivers/s390/crypto/ap_bus.h"
 	! grep -qw ap_perms_mutex "$kdir/Module.symvers" || echo '#define AP_PERMS_MUTEX'
 } >"$build/include/ap_bus_types.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the module uses of the AP bus, whose own header is in no headers package.
- * The types are those that BTF of the kernel has; see prepare.sh.
+ * The declarations of the AP bus that the module uses. No headers package contains the header of
+ * the bus. prepare.sh makes the included file.
  */
 #ifndef VFIO_AP_RS_AP_BUS_H
 #define VFIO_AP_RS_AP_BUS_H
@@ -16,12 +16,6 @@
 struct ap_card;
 struct ap_message;
 #include "ap_bus_types.h"
-
-#define AP_DEVICE_TYPE_CEX4 10
-#define AP_DEVICE_TYPE_CEX5 11
-#define AP_DEVICE_TYPE_CEX6 12
-#define AP_DEVICE_TYPE_CEX7 13
-#define AP_DEVICE_TYPE_CEX8 14
 
 extern struct ap_perms ap_perms;
 #ifdef AP_PERMS_MUTEX
