@@ -122,11 +122,11 @@ const MAX_GROUPS: usize = <MatrixMdev as mdev::Driver>::MAX_INSTANCES as usize /
 /// Time after which failed resets are repeated, in milliseconds.
 const RETRY_INTERVAL: u32 = 5_000;
 
-/// Time between two looks at the adapters that guests have, in milliseconds.
+/// Time between two checks of the adapters of guests, in milliseconds.
 ///
-/// A look is one TAPQ for each adapter, and not for each queue, because an adapter is deconfigured or in
-/// check stop as a whole. The AP bus executes one for each queue of the machine every 30 s, and does not
-/// tell drivers the result.
+/// A check executes one TAPQ for each adapter, because an adapter is deconfigured or in check stop as a
+/// whole. The AP bus executes one for each queue of the machine every 30 seconds, and does not tell
+/// drivers the result.
 const WATCH_INTERVAL: u32 = 10_000;
 
 /// The data that [`VfioAp::state`] protects.
@@ -154,7 +154,7 @@ pub(crate) struct State {
     config_suspect: bool,
     /// The driver is being unloaded, and must not queue work.
     stopping: bool,
-    /// The adapters that did not work at the last look.
+    /// The adapters that did not work at the last check.
     pub(crate) outages: Outages,
     /// Limits the messages about guests.
     message_limit: RateLimit,
@@ -324,7 +324,7 @@ impl State {
         suppressed.is_some()
     }
 
-    /// Returns the adapters that guests have.
+    /// Returns the adapters of guests.
     fn granted_adapters(&self) -> Mask<Apid> {
         self.mdevs(None)
             .fold(Mask::EMPTY, |apm, mdev| apm | mdev.masks(self).granted.apm)
@@ -444,7 +444,7 @@ impl WorkItem<WATCH> for VfioAp {
     fn run(this: Arc<Self>) {
         let adapters = this.state().granted_adapters();
         for apid in adapters.iter() {
-            // The lock is given back after each adapter, for others to get on.
+            // The lock is released after each adapter, so that others can take it.
             this.watch(&mut this.state(), apid);
         }
         if !adapters.is_empty() {
@@ -613,12 +613,12 @@ impl VfioAp {
         self.schedule::<RETRY>(RETRY_INTERVAL);
     }
 
-    /// Queues the work that looks at the adapters of guests.
+    /// Queues the work that checks the adapters of guests.
     pub(crate) fn schedule_watch(self: &Arc<Self>) {
         self.schedule::<WATCH>(WATCH_INTERVAL);
     }
 
-    /// Looks at an adapter. Tells the guests that have it if it does not work any more, or works again.
+    /// Checks an adapter. Records a new state for each guest that has the adapter.
     fn watch(&self, state: &mut State, apid: Apid) {
         let Some(apqi) = state.host.queues.bound(apid).iter().next() else {
             return;
@@ -626,7 +626,7 @@ impl VfioAp {
         let code = pqap::tapq(Apqn::new(apid, apqi)).code();
         if let Some(cause) = state.outages.note(apid, code) {
             state.for_each(Some(Mask::only(apid)), &|mdev, state| {
-                mdev.record_event(state, apid, cause);
+                mdev.record_adapter_state(state, apid, cause);
             });
         }
     }
@@ -694,7 +694,7 @@ impl VfioAp {
     }
 }
 
-/// Lets kernel messages have values of the functional core in them.
+/// Lets kernel messages format values of the functional core.
 macro_rules! display_in_messages {
     ($($type:ty),*) => {$(
         impl fmt::Display for $type {

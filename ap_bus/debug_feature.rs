@@ -122,9 +122,9 @@ impl DebugFeature {
         self.mask(c"adm", matrix.adm.words());
     }
 
-    /// Records what has happened to the guest of an mdev.
+    /// Records the cause of a change of the guest of an mdev.
     pub(crate) fn happened(&self, mdev: &CStr, cause: &Cause) {
-        // As values: the name may be gone when somebody reads the entry.
+        // The entry has numbers, because the name may be freed before the entry is read.
         let mut parts = mdev.to_bytes().split(|c| *c == b'-').map(parse_part);
         let [a, b, c, d, e] = [(); 5].map(|()| parts.next().unwrap_or(0));
         event!(
@@ -151,12 +151,12 @@ impl DebugFeature {
         }
     }
 
-    fn mask(&self, what: &'static CStr, words: &[u64; 4]) {
+    fn mask(&self, name: &'static CStr, words: &[u64; 4]) {
         event!(
             self,
             INFO,
             c"commit: %s=%016lx%016lx%016lx%016lx\n",
-            Text(what),
+            Text(name),
             words[0],
             words[1],
             words[2],
@@ -165,7 +165,7 @@ impl DebugFeature {
     }
 }
 
-/// A string as an argument. It has to be a static one: whoever reads the entry reads the string.
+/// A string as an argument. It is static, because readers of the entry read the string.
 struct Text(&'static CStr);
 
 impl From<Text> for u64 {

@@ -110,7 +110,7 @@ impl ap_bus::Driver for QueueDriver {
             } else {
                 Unbinding::ByHand
             };
-            // The bus scans in a kernel thread. Somebody who forces a scan counts as the one who unbinds.
+            // The bus scans in a kernel thread. A scan that a user forces counts as unbinding.
             let is_bus = kernel::current!().mm().is_none();
             let event = if is_bus { Event::Gone } else { Event::Unbind };
             state.host.note(event, *apqn);

@@ -10,7 +10,7 @@ use kernel::{
     new_mutex,
     new_work,
     prelude::*,
-    str::CString,
+    str::Formatter,
     sync::{
         aref::ARef,
         lock::{
@@ -106,16 +106,14 @@ struct MdevState {
     slot: usize,
     /// The masks that are due, from [`Mdev::update_due`] until [`Mdev::apply_update`].
     new_due: Option<(Matrix, Cause)>,
-    /// The reason for the masks that are due.
+    /// The cause of the masks that are due.
     cause: Cause,
-    /// The reason for a change that has had no effect on the masks yet.
+    /// The cause of a change whose effect on the masks waits for resets.
     pending_cause: Option<Cause>,
     /// The number of queues that the next commit takes from the guest.
     revoked: u32,
-    /// The reason for the last commit, of which a uevent is due.
-    untold_commit: Option<Cause>,
-    /// The last event of an adapter of the guest, of which a uevent is due.
-    untold_event: Option<Cause>,
+    /// The cause of the last change, if a uevent is due for it.
+    uevent_due: Option<Cause>,
     history: History,
     pins: Pins,
 }
@@ -156,14 +154,8 @@ impl WorkItem<COMMIT_WORK> for Mdev {
 
     fn run(mdev: ARef<Self>) {
         MatrixMdev::commit(&mdev, &mdev.hook.lock());
-        let (commit, event) = mdev.take_untold();
-        for (what, cause) in [
-            (c"EVENT=guest_matrix", commit),
-            (c"EVENT=adapter_state", event),
-        ] {
-            if let Some(cause) = cause {
-                send_uevent(&mdev, what, &cause);
-            }
+        if let Some(cause) = mdev.take_uevent_due() {
+            send_uevent(&mdev, &cause);
         }
     }
 }
@@ -172,10 +164,13 @@ impl Mdev {
     /// Computes the masks that are due if changes of the host affect the mdev. [`Self::apply_update`]
     /// applies them, after they have been computed for all mdevs.
     pub(crate) fn update_due(&self, state: &mut State) {
-        let masks = self.masks(state);
+        let MdevState {
+            masks,
+            pending_cause,
+            ..
+        } = self.mdev_state(state);
         if let Some(due) = masks.due_if_affected(&state.host) {
-            let pending = self.mdev_state(state).pending_cause;
-            let cause = state.host.cause(masks, &due, pending);
+            let cause = state.host.cause(masks, &due, *pending_cause);
             self.mdev_state_mut(state).new_due = Some((due, cause));
         }
     }
@@ -212,11 +207,15 @@ impl Mdev {
     /// Sets the masks that are due, and revokes queues that the guest is to lose. Queues the work that
     /// commits. Returns the revoked queues.
     fn apply_due(&self, state: &mut State, due: Matrix, new_cause: Cause) -> QueueSet {
-        let mdev_state = self.mdev_state_mut(state);
-        let masks = &mut mdev_state.masks;
+        let MdevState {
+            masks,
+            cause,
+            pending_cause,
+            ..
+        } = self.mdev_state_mut(state);
         if due != masks.due {
-            mdev_state.cause = new_cause;
-            mdev_state.pending_cause = None;
+            *cause = new_cause;
+            *pending_cause = None;
         }
         let revoked = masks.set_due(due);
         let is_committed = masks.is_committed();
@@ -233,14 +232,14 @@ impl Mdev {
         let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
     }
 
-    /// Records an event of an adapter, if the guest has the adapter.
-    pub(crate) fn record_event(&self, state: &mut State, apid: Apid, cause: Cause) {
+    /// Records a new state of an adapter, if the guest has the adapter.
+    pub(crate) fn record_adapter_state(&self, state: &mut State, apid: Apid, cause: Cause) {
         if self.masks(state).granted.row(apid).is_empty() {
             return;
         }
         let mdev_state = self.mdev_state_mut(state);
         mdev_state.history.add_event(cause);
-        mdev_state.untold_event = Some(cause);
+        mdev_state.uevent_due = Some(cause);
         self.driver.debug.happened(self.parent().name(), &cause);
         if state.admit_message() {
             dev_info!(self.parent(), "guest: {cause}\n");
@@ -314,12 +313,11 @@ impl MatrixMdev {
                 let cause = mdev_state.cause;
                 mdev_state.history.add_commit(cause, &due, revoked);
                 let is_used = mdev_state.masks.user != User::Nobody;
-                // A user can open and close a device as often as they like.
+                // A user can open and close a device without limit.
                 if !cause.event.is_of_user() && state.admit_message() {
-                    let after = &due;
                     let difference = Difference {
                         before: &before,
-                        after,
+                        after: &due,
                     };
                     dev_info!(mdev.parent(), "guest {difference}: {cause}\n");
                 }
@@ -339,7 +337,7 @@ impl MatrixMdev {
             mdev.driver.debug.committed(name, &cause, &due);
             let revoked = {
                 let state = &mut *mdev.driver.state();
-                mdev.mdev_state_mut(state).untold_commit = Some(cause);
+                mdev.mdev_state_mut(state).uevent_due = Some(cause);
                 mdev.change_masks(state, Masks::end_commit)
             };
             mdev.driver.reset_revoked(&revoked);
@@ -349,13 +347,9 @@ impl MatrixMdev {
         }
     }
 
-    fn take_untold(&self) -> (Option<Cause>, Option<Cause>) {
+    fn take_uevent_due(&self) -> Option<Cause> {
         let mut state = self.driver.state();
-        let mdev_state = self.mdev_state_mut(&mut state);
-        (
-            mdev_state.untold_commit.take(),
-            mdev_state.untold_event.take(),
-        )
+        self.mdev_state_mut(&mut state).uevent_due.take()
     }
 
     /// Waits until the masks are committed, and until these queues and those that the guest is about to
@@ -442,18 +436,18 @@ impl MatrixMdev {
     }
 }
 
-/// Sends a uevent about the guest of an mdev. A variable is left out if there is no memory for it.
-fn send_uevent(mdev: &Mdev, what: &CStr, cause: &Cause) {
-    let text = |text: fmt::Arguments<'_>| CString::try_from_fmt(text).ok();
-    let variables = [
-        text(fmt!("CAUSE={}", cause.event)),
-        cause
-            .apid
-            .and_then(|apid| text(fmt!("ADAPTER={:02x}", apid.0))),
-        cause.apqn().and_then(|apqn| text(fmt!("QUEUE={apqn}"))),
-    ];
-    let [cause, adapter, queue] = variables.each_ref().map(|text| text.as_deref());
-    mdev.send_uevent(&[Some(what), cause, adapter, queue]);
+/// Sends a uevent about a change of the guest of an mdev.
+fn send_uevent(mdev: &Mdev, cause: &Cause) {
+    use fmt::Write;
+
+    let mut variables = [0; 80];
+    // The buffer has room for the longest variables.
+    let _ = write!(
+        Formatter::new(&mut variables),
+        "EVENT=guest_matrix\0{}",
+        cause.variables()
+    );
+    mdev.send_uevent(&variables);
 }
 
 /// Checks that no queue is reserved for the host's own drivers.

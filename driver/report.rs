@@ -36,14 +36,14 @@ use crate::{
 /// The number of commits in the history.
 const REMEMBERED: usize = 24;
 
-/// Something that has happened to a guest.
+/// A change of a guest.
 #[derive(Clone, Copy)]
 struct Record {
     when: Instant<Monotonic>,
     /// In seconds since 1970.
     time: i64,
     cause: Cause,
-    /// What was committed, if it was that.
+    /// The committed masks, if the change was a commit.
     commit: Option<Matrix>,
 }
 
@@ -65,7 +65,7 @@ impl History {
         self.add(cause, Some(*matrix));
     }
 
-    /// Adds something that has changed nothing in the APCB.
+    /// Adds a new state of an adapter, which does not change the APCB.
     pub(crate) fn add_event(&mut self, cause: Cause) {
         self.add(cause, None);
     }
@@ -81,7 +81,7 @@ impl History {
         self.records += 1;
     }
 
-    /// The record with this number, if it is remembered.
+    /// Returns the record with this number, if the history has it.
     fn get(&self, number: u64) -> Option<Record> {
         self.last[(number % REMEMBERED as u64) as usize]
     }
@@ -165,7 +165,7 @@ impl Writer for Report {
                 "page frames held for queues that may still interrupt: {kept}"
             )?;
         }
-        // The oldest comes first. All of them at once would be too large for the stack.
+        // The oldest record is the first. The stack has no room for all of them.
         for number in records.saturating_sub(REMEMBERED as u64)..records {
             let record = mdev.history(&mdev.driver.state()).get(number);
             let Some(Record {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a guest gets or loses something.
+//! The causes of changes of guests.
 //!
-//! Owns the events that can be a cause, their names for people and programs, and the choice of one
-//! for each change. The choice is made when it is decided what a guest has to have, by what is so then.
+//! Owns the events that can be a cause, their names, and the choice of one for each change. The core
+//! chooses the cause when it computes the masks that are due.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
@@ -30,23 +30,23 @@ use crate::matrix::{
     Matrix, //
 };
 
-/// What has happened.
+/// An event that can change a guest.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Event {
     /// A user opened the mdev for a guest.
     #[default]
     Open,
-    /// The user closed it.
+    /// The user closed the mdev.
     Close,
-    /// The user was asked to give it back.
+    /// The user was asked to close the mdev.
     Request,
-    /// An administrator assigned something, or took it back.
+    /// An administrator changed the assigned matrix.
     Assignment,
-    /// The host configuration has changed, as a scan of the AP bus found.
+    /// A scan of the AP bus found another host configuration.
     Scan,
     /// A queue was bound to the driver.
     Bind,
-    /// A queue was unbound by somebody.
+    /// A user of the host unbound a queue.
     Unbind,
     /// The AP bus removed a queue.
     Gone,
@@ -60,12 +60,12 @@ pub enum Event {
     Deconfigured,
     /// An adapter went into check stop.
     CheckStop,
-    /// An adapter is out of both again.
+    /// An adapter works again.
     InOrder,
 }
 
 impl Event {
-    /// The name in debugfs, in uevents and in the debug feature. It is part of the ABI.
+    /// Returns the name in debugfs, in uevents and in the debug feature. The name is part of the ABI.
     pub fn name(self) -> &'static CStr {
         match self {
             Self::Open => c"open",
@@ -85,7 +85,7 @@ impl Event {
         }
     }
 
-    /// Returns true if the user of the guest is the only one who can bring it about.
+    /// Returns true if only the user of the guest can cause the event.
     pub fn is_of_user(self) -> bool {
         matches!(self, Self::Open | Self::Close)
     }
@@ -97,19 +97,19 @@ impl fmt::Display for Event {
     }
 }
 
-/// What has happened, and to which adapter or queue.
+/// An event, and the adapter or queue that it concerns.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Cause {
-    /// What.
+    /// The event.
     pub event: Event,
-    /// Of which adapter, if it concerns one.
+    /// The adapter, if the event concerns one.
     pub apid: Option<Apid>,
-    /// Of which queue of that adapter, if it concerns one.
+    /// The domain of the queue, if the event concerns one queue of the adapter.
     pub apqi: Option<Apqi>,
 }
 
 impl Cause {
-    /// Something that concerns no adapter, or more than one can name.
+    /// Creates a cause that concerns no adapter, or several.
     pub fn of(event: Event) -> Self {
         Self {
             event,
@@ -117,7 +117,7 @@ impl Cause {
         }
     }
 
-    /// Something that has happened to an adapter.
+    /// Creates a cause that concerns an adapter.
     pub fn of_adapter(event: Event, apid: Apid) -> Self {
         Self {
             apid: Some(apid),
@@ -125,7 +125,7 @@ impl Cause {
         }
     }
 
-    /// Something that has happened to a queue.
+    /// Creates a cause that concerns a queue.
     pub fn of_queue(event: Event, apqn: Apqn) -> Self {
         Self {
             apqi: Some(apqn.apqi),
@@ -133,7 +133,7 @@ impl Cause {
         }
     }
 
-    /// Why the APCB of a guest has to become something else when somebody does something to its mdev.
+    /// Returns the cause of a change of an mdev that changes the masks `before` to `due`.
     pub fn of_change(change: &Change, before: &Matrix, due: &Matrix) -> Self {
         let event = match change {
             Change::Open => Event::Open,
@@ -151,17 +151,22 @@ impl Cause {
         Self::of(event)
     }
 
-    /// Something has happened to a queue. Its binding stays what has, when the reset ends that follows
-    /// it.
+    /// Replaces the cause by a later event of a queue. The end of the reset that follows a binding does
+    /// not replace the binding.
     pub(super) fn follow(&mut self, event: Event, apqn: Apqn) {
         if event != Event::Reset || *self != Self::of_queue(Event::Bind, apqn) {
             *self = Self::of_queue(event, apqn);
         }
     }
 
-    /// The queue.
+    /// Returns the queue, if the event concerns one.
     pub fn apqn(&self) -> Option<Apqn> {
         Some(Apqn::new(self.apid?, self.apqi?))
+    }
+
+    /// Returns the variables of a uevent. Each ends with a NUL.
+    pub fn variables(&self) -> Variables<'_> {
+        Variables(self)
     }
 }
 
@@ -179,17 +184,34 @@ impl fmt::Display for Cause {
     }
 }
 
+/// The variables of a uevent about a [`Cause`].
+pub struct Variables<'a>(&'a Cause);
+
+/// `CAUSE=unbind\0ADAPTER=01\0QUEUE=01.0003\0`
+impl fmt::Display for Variables<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = self.0;
+        write!(f, "CAUSE={}\0", cause.event)?;
+        if let Some(apid) = cause.apid {
+            write!(f, "ADAPTER={:02x}\0", apid.0)?;
+        }
+        if let Some(apqn) = cause.apqn() {
+            write!(f, "QUEUE={apqn}\0")?;
+        }
+        Ok(())
+    }
+}
+
 impl<S: Storage> Host<S> {
-    /// Takes note of what has happened to a queue.
+    /// Records an event of a queue.
     pub fn note(&mut self, event: Event, apqn: Apqn) {
         self.recent.follow(event, apqn);
     }
 
-    /// Returns the reason why the APCB of a guest that has these masks has to become `due` by what has
-    /// changed at the host.
+    /// Returns the cause of a change of the host that changes the masks of a guest to `due`.
     ///
-    /// A loss comes first: somebody who looks for a cause misses something. `pending` is the reason for
-    /// a change of the mdev whose effect had to wait for resets.
+    /// The cause of a loss precedes the cause of a gain, because an operator looks for losses. `pending`
+    /// is the cause of a change of the mdev that has waited for resets.
     pub fn cause(&self, masks: &Masks, due: &Matrix, pending: Option<Cause>) -> Cause {
         let (lost, gained) = (masks.due.minus(due), due.minus(&masks.due));
         for apid in lost.apm.iter() {
@@ -236,17 +258,17 @@ impl<S: Storage> Host<S> {
     }
 }
 
-/// The adapters of guests that are there and do not work.
+/// The adapters of guests that do not work.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Outages {
-    /// Deconfigured.
+    /// The deconfigured adapters.
     pub deconfigured: Mask<Apid>,
-    /// In check stop.
+    /// The adapters in check stop.
     pub checkstopped: Mask<Apid>,
 }
 
 impl Outages {
-    /// Those of some adapters.
+    /// Returns the outages of some adapters.
     pub fn of(&self, apm: &Mask<Apid>) -> Self {
         Self {
             deconfigured: self.deconfigured & *apm,
@@ -254,8 +276,8 @@ impl Outages {
         }
     }
 
-    /// TAPQ of a queue of an adapter has answered with a response code. Returns what that tells, if it
-    /// is something new.
+    /// Records the response code of TAPQ of a queue of an adapter. Returns the new state of the adapter
+    /// if the state has changed.
     pub fn note(&mut self, apid: Apid, code: u8) -> Option<Cause> {
         let before = *self;
         self.deconfigured.set(apid, code == response::DECONFIGURED);
@@ -269,11 +291,11 @@ impl Outages {
     }
 }
 
-/// What a guest has lost and got, in words.
+/// The difference of two masks of a guest, as text.
 pub struct Difference<'a> {
-    /// What it had.
+    /// The masks before the change.
     pub before: &'a Matrix,
-    /// What it has.
+    /// The masks after the change.
     pub after: &'a Matrix,
 }
 
@@ -305,9 +327,9 @@ impl fmt::Display for Difference<'_> {
     }
 }
 
-/// How many messages there may be in a while.
+/// A limit on the number of messages in an interval.
 ///
-/// Time is a number of milliseconds that grows.
+/// Times are in milliseconds since a fixed moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RateLimit {
     until: i64,
@@ -319,7 +341,8 @@ impl RateLimit {
     const INTERVAL: i64 = 5_000;
     const BURST: u32 = 10;
 
-    /// Returns how many messages were suppressed before this one, or [`None`] if this one is to be.
+    /// Returns the number of messages that were suppressed since the last one. Returns [`None`] if this
+    /// message must be suppressed.
     pub fn admit(&mut self, now: i64) -> Option<u32> {
         if now >= self.until {
             self.until = now + Self::INTERVAL;

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-# The uevent of a changed guest says what has caused the change.
+# The uevent about a guest names the cause of the change.
 # drivers: rust
 # timeout: 120
 
-# variables COMMAND...: the variables of the uevent that the command leads to.
+# variables COMMAND...: print the variables of the uevent that the command causes.
 variables() {
 	: >/tmp/uevents
 	"$@"
 	wait_until "a uevent with a cause" grep -q CAUSE= /tmp/uevents
-	# All of it.
+	# The rest of the uevent follows.
 	usleep 200000
 	grep -E "^(EVENT|CAUSE|ADAPTER|QUEUE)=" /tmp/uevents | xargs
 }
@@ -25,5 +25,5 @@ expect "a queue that is unbound" "EVENT=guest_matrix CAUSE=unbind ADAPTER=01 QUE
 expect "a queue that is bound" "EVENT=guest_matrix CAUSE=bind ADAPTER=01 QUEUE=01.0000" variables bind 01.0000
 patience=30
 deconfigure() { machine adapter 1 state deconfigured; }
-expect "an adapter that is deconfigured" "EVENT=adapter_state CAUSE=deconfigured ADAPTER=01" variables deconfigure
+expect "an adapter that is deconfigured" "EVENT=guest_matrix CAUSE=deconfigured ADAPTER=01" variables deconfigure
 kill $monitor

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# debugfs and the kernel log say for each change of a guest what has caused it.
+# debugfs and the kernel log name the cause of each change of a guest.
 #
-# What the user of a guest can bring about is not in the kernel log.
+# The kernel log has no message about changes that the user of the guest causes.
 # drivers: rust
 # timeout: 120
 
 report=/sys/kernel/debug/vfio_ap/$(uuid A)
-# last: the last record, without times.
+# last: print the last record without times.
 last() { tail -n 1 $report | sed 's/ [0-9]* ms ago//; s/ time=.*//; s/.*cause=//'; }
 # changes CAUSE MESSAGE COMMAND...: require both after the command; an empty message means none.
 changes() {
@@ -21,7 +21,7 @@ changes() {
 		dmesg_has_not "guest"
 	fi
 }
-# adapters COMMAND...: change the host configuration, and have it found.
+# adapters COMMAND...: change the host configuration, and scan the bus.
 configuration() {
 	machine "$*"
 	scan
@@ -55,7 +55,7 @@ changes "reset-failed adapter=00 queue=00.0001" "lost adapters 00: reset-failed 
 machine "queue 00.0001 zapq clear"
 changes "reset adapter=00 queue=00.0001" "got adapters 00: reset adapter=00 queue=00.0001" vm A reset
 
-# The adapter is replaced, and the bus finds that by itself.
+# The adapter is replaced, and a scan of the bus finds it.
 patience=30
 machine "adapter 2 cex6c"
 echo 5 >$ap/config_time
@@ -67,13 +67,13 @@ changes "in-order adapter=01" "in-order adapter=01" state 1 online "in-order ada
 changes "check-stop adapter=01" "check-stop adapter=01" state 1 checkstopped "check-stop adapter=01"
 machine "adapter 1 state online"
 
-# The clock of the record is that of the wall.
+# The record has the time of the wall clock.
 time=$(tail -n 1 $report | sed 's/.*time=//')
 now=$(date +%s)
 [ $((now - time)) -lt 60 ] && [ $((time - now)) -lt 2 ] || fail "it is $now, and was $time"
 
 changes close "" vm_close A
-# More than the last eight are kept, and not all.
+# The last 24 records are kept.
 for _id in 1 2 3 4 5 6 7 8 9 10; do assign A adapter 3 && unassign A adapter 3; done
 vm_open A
 for _id in 1 2 3 4 5 6 7 8 9 10; do assign A adapter 3 && unassign A adapter 3; done

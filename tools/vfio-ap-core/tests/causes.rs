@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which event is named as the cause when a guest gets or loses something.
+//! The cause of each change of a guest.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use vfio_ap_core::{
     queues::{response, Entry, Instructions, Progress, Queues},
 };
 
-/// Hardware that is fast, and refuses to reset some queues.
+/// Hardware with resets that end at once, and fail for some queues.
 #[derive(Default)]
 struct Hardware(BTreeMap<u16, u8>);
 
@@ -91,7 +91,7 @@ impl World {
         self.host.queues.reset_revoked(&revoked);
     }
 
-    /// Follows what has changed; says why the guest changes, and what by.
+    /// Updates the guest. Returns the cause and the masks.
     fn follow(&mut self) -> Option<(String, String)> {
         self.step();
         let due = self.masks.due_if_affected(&self.host)?;
