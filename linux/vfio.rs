@@ -327,7 +327,10 @@ impl<T: Driver> Device<T> {
     /// An event that is lost for want of memory is not an error.
     pub(crate) fn send_uevent(&self, variables: &[u8]) {
         let mut list = [core::ptr::null_mut(); 5];
-        for (place, variable) in list[..4].iter_mut().zip(variables.split_inclusive(|c| *c == 0)) {
+        for (place, variable) in list[..4]
+            .iter_mut()
+            .zip(variables.split_inclusive(|c| *c == 0))
+        {
             if let [_, .., 0] = variable {
                 *place = variable.as_ptr().cast_mut().cast();
             }
