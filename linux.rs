@@ -5,6 +5,7 @@
 //! They have no type of AP or of this driver. `Documentation/upstream.rst` says which of them could go
 //! where in the kernel tree.
 
+pub(crate) mod clock;
 pub(crate) mod debugfs;
 pub(crate) mod eventfd;
 pub(crate) mod kobject;

@@ -15,7 +15,8 @@
 //!
 //! The functional core is pure, and does not depend on the kernel. [`mask`] has the numbers and sets of
 //! the architecture, [`queues`] the states and resets of queues, [`interrupts`] the states of
-//! interruptions, [`mdev_index`] an index of mdevs by adapter, and [`text`] the formats of attributes.
+//! interruptions, [`cause`] the reason for a change, [`mdev_index`] an index of mdevs by adapter, and
+//! [`text`] the formats of attributes.
 //!
 //! # Examples
 //!
@@ -56,6 +57,8 @@
 //! ```
 
 // The paths are for `tools/vfio-ap-core`, which includes this file from another directory.
+#[path = "matrix/cause.rs"]
+pub mod cause;
 #[path = "matrix/interrupts.rs"]
 pub mod interrupts;
 #[path = "matrix/mask.rs"]
@@ -69,6 +72,10 @@ pub mod text;
 
 use crate::{
     matrix::{
+        cause::{
+            Cause,
+            Event, //
+        },
         mask::{
             Apid,
             Apqi,
@@ -228,6 +235,8 @@ pub struct Host<S> {
     /// The grace period after a scan: APCBs may still have resources that have left the host
     /// configuration.
     pub grace: bool,
+    /// What has happened to a queue last.
+    recent: Cause,
 }
 
 impl<S: Storage> Host<S> {
@@ -241,6 +250,7 @@ impl<S: Storage> Host<S> {
             queue_lost: false,
             unbound_by_hand: Mask::EMPTY,
             grace: false,
+            recent: Cause::default(),
         }
     }
 
@@ -306,10 +316,23 @@ impl<S: Storage> Host<S> {
         ap: &mut impl Instructions,
         mut report: impl FnMut(Apqn, Progress, bool),
     ) {
-        let queue_lost = &mut self.queue_lost;
-        self.queues.step(apid, ap, |apqn, progress, is_new| {
+        let Self {
+            queues,
+            queue_lost,
+            recent,
+            ..
+        } = self;
+        // A reset that leaves its queue usable changes nothing for anybody.
+        let usable = queues.usable(apid);
+        queues.step(apid, ap, |apqn, progress, is_new| {
             // A guest may have the queue.
-            *queue_lost |= matches!(progress, Progress::Failed(_));
+            let has_failed = matches!(progress, Progress::Failed(_));
+            *queue_lost |= has_failed;
+            if has_failed {
+                recent.follow(Event::ResetFailed, apqn);
+            } else if !usable.contains(apqn.apqi) {
+                recent.follow(Event::Reset, apqn);
+            }
             report(apqn, progress, is_new);
         });
     }

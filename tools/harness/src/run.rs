@@ -230,6 +230,13 @@ fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> 
             }
         }
     }
+    // A scenario executes the commands on these pages. Scenarios from elsewhere have none.
+    for page in ["guide.rst", "lost-card.rst"] {
+        let path = artifacts.scenarios.join("../../Documentation").join(page);
+        if path.exists() {
+            archive.file(&format!("scenarios/{page}"), &read(&path)?)?;
+        }
+    }
     archive.file("etc/job", job.variables().as_bytes())?;
     archive.finish()?;
     Ok(())
