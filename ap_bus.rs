@@ -14,6 +14,7 @@ pub(crate) mod debug_feature;
 pub(crate) mod kvm;
 pub(crate) mod matrix_device;
 pub(crate) mod pqap;
+pub(crate) mod trace;
 
 use core::{
     marker::PhantomData,

@@ -7,6 +7,9 @@
 
 #include "helpers.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 /* The macro module! of the kernel crate has no word for it. */
 MODULE_VERSION(VFIO_AP_VERSION);
 
@@ -52,7 +55,10 @@ u32 vfio_ap_tapq(u32 qid)
 
 u32 vfio_ap_zapq(u32 qid)
 {
-	return status_word(ap_zapq(qid, 0));
+	struct ap_queue_status status = ap_zapq(qid, 0);
+
+	trace_vfio_ap_zapq(qid, status.response_code);
+	return status_word(status);
 }
 
 u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator)
@@ -71,4 +77,20 @@ int vfio_ap_qci(struct ap_config_info *info)
 bool vfio_ap_is_memory(struct kvm *kvm, u64 address)
 {
 	return __gfn_to_memslot(kvm_memslots(kvm), gpa_to_gfn(address));
+}
+
+void vfio_ap_trace_commit(const char *mdev, const char *cause, int adapter, int domain,
+			  const u64 *apm, const u64 *aqm, const u64 *adm)
+{
+	trace_vfio_ap_commit(mdev, cause, adapter, domain, apm, aqm, adm);
+}
+
+void vfio_ap_trace_reset_end(u16 qid, u8 code)
+{
+	trace_vfio_ap_reset_end(qid, code);
+}
+
+void vfio_ap_trace_aqic(u16 qid, u8 code)
+{
+	trace_vfio_ap_aqic(qid, code);
 }

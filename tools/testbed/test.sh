@@ -225,7 +225,8 @@ debug() {
 debian() {
 	in_one_machine "the kernel of Debian 13" debian "$VM_PATIENCE" conflict configuration-interrupt \
 		debug-feature host-takes-back hotplug-adapter interruptions-end live-unassign load-unload \
-		messages mixed-scan report reset-fails reset-never-ends unload-with-idle-mdevs unmap
+		messages mixed-scan report reset-fails reset-never-ends tracepoints \
+		unload-with-idle-mdevs unmap
 	check "a layout that is not the kernel's is refused" wrong_layout_is_refused
 }
 
@@ -249,7 +250,7 @@ vm() {
 	if [ -z "$kernel" ]; then
 		count failed "scenarios in emulated machines: $no_kernel" "$all"
 		count failed "scenarios on a debug kernel: $no_kernel" 5
-		count failed "scenarios on the kernel of Debian 13: $no_kernel" 16
+		count failed "scenarios on the kernel of Debian 13: $no_kernel" 17
 		count failed "a random walk: $no_kernel"
 		count failed "a bench runs: $no_kernel"
 		return

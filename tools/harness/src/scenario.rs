@@ -10,7 +10,7 @@
 //! | `cpus`          | number of CPUs, 1                                          |
 //! | `drivers`       | the drivers, `rust c`                                      |
 //! | `kernel`        | some of `usual`, `debug`, `faults`, `races` and `debian`; the scenario is skipped on other kernels |
-//! | `needs`         | some of `iommufd`, `driver_override`, `9p` and `no-sie`; the scenario is skipped on kernels without them |
+//! | `needs`         | some of `iommufd`, `driver_override`, `9p`, `no-sie` and `tracing`; the scenario is skipped on kernels without them |
 //! | `expect-kernel` | a regular expression; the kernel may and must print a warning that matches |
 //! | `count`         | `instructions`: the machine counts executed instructions; with one CPU, an instruction takes a nanosecond |
 //! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too; `clients suite`: a disk with a foreign suite of tests, too |
@@ -61,23 +61,23 @@ impl FromStr for Driver {
     }
 }
 
-/// What kind of kernel the machine runs.
+/// The kind of kernel that the machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Flavour {
-    /// A small one.
+    /// A small kernel.
     Usual,
-    /// One with lockdep, KASAN and so on.
+    /// A kernel with lockdep, KASAN and other checks.
     Debug,
-    /// One in which allocations can be made to fail.
+    /// A kernel with fault injection.
     Faults,
-    /// One that looks for races for data in the C driver.
+    /// A kernel that detects data races in the C driver.
     Races,
-    /// Debian's own.
+    /// Debian's own kernel.
     Debian,
 }
 
 impl Flavour {
-    /// Why it does not have something that scenarios may need.
+    /// Returns the reason if the kernel lacks a feature that scenarios may need.
     fn lacks(self, what: &str) -> Option<&'static str> {
         match (self, what) {
             (Self::Debian, "iommufd") => Some("Debian builds its kernels without IOMMUFD"),
@@ -88,13 +88,16 @@ impl Flavour {
             (Self::Debian, "no-sie") => {
                 Some("Debian's KVM is a module, which does not load without SIE")
             }
+            (Self::Usual | Self::Faults | Self::Races, "tracing") => {
+                Some("only the debug kernel and Debian's kernel have tracepoints")
+            }
             _ => None,
         }
     }
 }
 
-/// What scenarios may need.
-const NEEDS: [&str; 4] = ["iommufd", "driver_override", "9p", "no-sie"];
+/// The features that scenarios may need.
+const NEEDS: [&str; 5] = ["iommufd", "driver_override", "9p", "no-sie", "tracing"];
 
 impl fmt::Display for Flavour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,7 +141,7 @@ pub struct Scenario {
     pub cpus: u32,
     /// The only kernels that it makes sense on, unless there are none.
     pub kernels: Vec<Flavour>,
-    /// What not every kernel has.
+    /// The features that not every kernel has.
     pub needs: Vec<String>,
     /// Whether executed instructions are counted.
     pub counts: bool,
