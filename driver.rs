@@ -54,7 +54,8 @@ use kernel::{
 use crate::{
     ap_bus::{
         debug_feature::DebugFeature,
-        pqap, //
+        pqap,
+        trace, //
     },
     driver::{
         interruptions::{
@@ -74,6 +75,13 @@ use crate::{
         work, //
     },
     matrix::{
+        cause::{
+            Cause,
+            Difference,
+            Event,
+            Outages,
+            RateLimit, //
+        },
         mask::{
             Apid,
             Apqn,
@@ -115,6 +123,13 @@ const MAX_GROUPS: usize = <MatrixMdev as mdev::Driver>::MAX_INSTANCES as usize /
 /// Time after which failed resets are repeated, in milliseconds.
 const RETRY_INTERVAL: u32 = 5_000;
 
+/// Time between two checks of the adapters of guests, in milliseconds.
+///
+/// A check executes one TAPQ for each adapter, because an adapter is deconfigured or in check stop as a
+/// whole. The AP bus executes one for each queue of the machine every 30 seconds, and does not tell
+/// drivers the result.
+const WATCH_INTERVAL: u32 = 10_000;
+
 /// The data that [`VfioAp::state`] protects.
 pub(crate) struct State {
     /// The host configuration and the queues.
@@ -140,6 +155,12 @@ pub(crate) struct State {
     config_suspect: bool,
     /// The driver is being unloaded, and must not queue work.
     stopping: bool,
+    /// The adapters that did not work at the last check.
+    pub(crate) outages: Outages,
+    /// Limits the messages about guests.
+    message_limit: RateLimit,
+    /// The time when the driver was loaded.
+    start: Instant<Monotonic>,
 }
 
 /// [`SLOTS`] mdevs at most, and the index of their adapters.
@@ -258,14 +279,14 @@ impl State {
         // Revoking queues of one guest is a change that may affect another guest.
         while self.host.needs_update() {
             let concerned = (!self.host.affects_all()).then(|| *self.host.queues.changed());
-            self.for_each(concerned, Mdev::update_due);
+            self.for_each(concerned, &Mdev::update_due);
             self.host.clear_changes();
-            self.for_each(concerned, Mdev::apply_update);
+            self.for_each(concerned, &Mdev::apply_update);
         }
     }
 
     /// Calls `act` for some mdevs, see [`Self::mdevs`]. `act` must not change the adapters of an mdev.
-    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: fn(&Mdev, &mut Self)) {
+    fn for_each(&mut self, apm: Option<Mask<Apid>>, act: &dyn Fn(&Mdev, &mut Self)) {
         let groups = core::mem::take(&mut self.groups);
         for mdev in Mdevs::new(&groups, apm) {
             act(mdev, self);
@@ -293,6 +314,21 @@ impl State {
                 self.host.set_config(info.matrix());
             }
         }
+    }
+
+    /// Returns true if one more message about guests is allowed.
+    pub(crate) fn admit_message(&mut self) -> bool {
+        let suppressed = self.message_limit.admit(self.start.elapsed().as_millis());
+        if let Some(suppressed @ 1..) = suppressed {
+            pr_info!("{suppressed} messages about guests suppressed\n");
+        }
+        suppressed.is_some()
+    }
+
+    /// Returns the adapters of guests.
+    fn granted_adapters(&self) -> Mask<Apid> {
+        self.mdevs(None)
+            .fold(Mask::EMPTY, |apm, mdev| apm | mdev.masks(self).granted.apm)
     }
 
     /// Records that the current task begins a scan of the bus.
@@ -350,6 +386,8 @@ pub(crate) struct VfioAp {
     poll_work: DelayedWork<VfioAp>,
     #[pin]
     retry_work: DelayedWork<VfioAp, RETRY>,
+    #[pin]
+    watch_work: DelayedWork<VfioAp, WATCH>,
     /// The area of the debug feature.
     pub(crate) debug: DebugFeature,
     /// The directory of the [reports](crate::driver::report::Report) of mdevs.
@@ -357,10 +395,12 @@ pub(crate) struct VfioAp {
 }
 
 const RETRY: u64 = 1;
+const WATCH: u64 = 2;
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self> for VfioAp { self.poll_work }
     impl HasDelayedWork<Self, RETRY> for VfioAp { self.retry_work }
+    impl HasDelayedWork<Self, WATCH> for VfioAp { self.watch_work }
 }
 
 impl WorkItem for VfioAp {
@@ -399,6 +439,21 @@ impl WorkItem<RETRY> for VfioAp {
     }
 }
 
+impl WorkItem<WATCH> for VfioAp {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let adapters = this.state().granted_adapters();
+        for apid in adapters.iter() {
+            // The lock is released after each adapter, so that others can take it.
+            this.watch(&mut this.state(), apid);
+        }
+        if !adapters.is_empty() {
+            this.schedule_watch();
+        }
+    }
+}
+
 impl VfioAp {
     /// Creates the object, without queues and mdevs.
     ///
@@ -426,12 +481,16 @@ impl VfioAp {
             bus_config: config,
             config_suspect: false,
             stopping: false,
+            outages: Outages::default(),
+            message_limit: RateLimit::default(),
+            start: Instant::now(),
         };
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_mutex!(state, "vfio_ap::state"),
                 poll_work <- new_delayed_work!("vfio_ap::poll_work"),
                 retry_work <- new_delayed_work!("vfio_ap::retry_work"),
+                watch_work <- new_delayed_work!("vfio_ap::watch_work"),
                 debug,
                 reports: Dir::new(c"vfio_ap"),
             }),
@@ -473,6 +532,7 @@ impl VfioAp {
         self.state().stopping = true;
         work::cancel_delayed_sync::<_, 0>(self);
         work::cancel_delayed_sync::<_, RETRY>(self);
+        work::cancel_delayed_sync::<_, WATCH>(self);
         self.release_unpinned();
         let left = self.state().interruptions.forget_all();
         if left != 0 {
@@ -534,6 +594,7 @@ impl VfioAp {
         let config = *host.config();
         host.step(apid, &mut pqap::Machine, |apqn, progress, is_new| {
             *config_suspect |= contradicts(&config, apqn, progress);
+            trace::reset_end(apqn, progress);
             if let Progress::Failed(code) = progress {
                 self.report_failure(apqn, code, is_new);
                 if code != NOT_AVAILABLE {
@@ -552,6 +613,24 @@ impl VfioAp {
 
     fn schedule_retry(self: &Arc<Self>) {
         self.schedule::<RETRY>(RETRY_INTERVAL);
+    }
+
+    /// Queues the work that checks the adapters of guests.
+    pub(crate) fn schedule_watch(self: &Arc<Self>) {
+        self.schedule::<WATCH>(WATCH_INTERVAL);
+    }
+
+    /// Checks an adapter. Records a new state for each guest that has the adapter.
+    fn watch(&self, state: &mut State, apid: Apid) {
+        let Some(apqi) = state.host.queues.bound(apid).iter().next() else {
+            return;
+        };
+        let code = pqap::tapq(Apqn::new(apid, apqi)).code();
+        if let Some(cause) = state.outages.note(apid, code) {
+            state.for_each(Some(Mask::only(apid)), &|mdev, state| {
+                mdev.record_adapter_state(state, apid, cause);
+            });
+        }
     }
 
     fn schedule<const ID: u64>(self: &Arc<Self>, milliseconds: u32)
@@ -617,9 +696,14 @@ impl VfioAp {
     }
 }
 
-/// For kernel messages.
-impl fmt::Display for Apqn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        core::fmt::Display::fmt(self, f)
-    }
+/// Lets kernel messages format values of the functional core.
+macro_rules! display_in_messages {
+    ($($type:ty),*) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                core::fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
 }
+display_in_messages!(Apqn, Cause, Difference<'_>, Event);

@@ -5,11 +5,13 @@
 //! They have no type of AP or of this driver. `Documentation/upstream.rst` says which of them could go
 //! where in the kernel tree.
 
+pub(crate) mod clock;
 pub(crate) mod debugfs;
 pub(crate) mod eventfd;
 pub(crate) mod kobject;
 pub(crate) mod kvm;
 pub(crate) mod mdev;
 pub(crate) mod sysfs;
+pub(crate) mod versions;
 pub(crate) mod vfio;
 pub(crate) mod work;

@@ -15,8 +15,8 @@
 //!
 //! The functional core is pure, and does not depend on the kernel. [`mask`] has the numbers and sets of
 //! the architecture, [`queues`] the states and resets of queues, [`interrupts`] the states of
-//! interruptions, [`mdev_index`] an index of mdevs by adapter, [`migration`] the description of a guest for
-//! another host, and [`text`] the formats of attributes.
+//! interruptions, [`cause`] the cause of a change, [`mdev_index`] an index of mdevs by adapter,
+//! [`migration`] the description of a guest for another host, and [`text`] the formats of attributes.
 //!
 //! # Examples
 //!
@@ -57,6 +57,8 @@
 //! ```
 
 // The paths are for `tools/vfio-ap-core`, which includes this file from another directory.
+#[path = "matrix/cause.rs"]
+pub mod cause;
 #[path = "matrix/interrupts.rs"]
 pub mod interrupts;
 #[path = "matrix/mask.rs"]
@@ -72,6 +74,10 @@ pub mod text;
 
 use crate::{
     matrix::{
+        cause::{
+            Cause,
+            Event, //
+        },
         mask::{
             Apid,
             Apqi,
@@ -231,6 +237,8 @@ pub struct Host<S> {
     /// The grace period after a scan: APCBs may still have resources that have left the host
     /// configuration.
     pub grace: bool,
+    /// What has happened to a queue last.
+    recent: Cause,
 }
 
 impl<S: Storage> Host<S> {
@@ -244,6 +252,7 @@ impl<S: Storage> Host<S> {
             queue_lost: false,
             unbound_by_hand: Mask::EMPTY,
             grace: false,
+            recent: Cause::default(),
         }
     }
 
@@ -309,10 +318,23 @@ impl<S: Storage> Host<S> {
         ap: &mut impl Instructions,
         mut report: impl FnMut(Apqn, Progress, bool),
     ) {
-        let queue_lost = &mut self.queue_lost;
-        self.queues.step(apid, ap, |apqn, progress, is_new| {
+        let Self {
+            queues,
+            queue_lost,
+            recent,
+            ..
+        } = self;
+        // A reset that leaves its queue usable changes nothing for anybody.
+        let usable = queues.usable(apid);
+        queues.step(apid, ap, |apqn, progress, is_new| {
             // A guest may have the queue.
-            *queue_lost |= matches!(progress, Progress::Failed(_));
+            let has_failed = matches!(progress, Progress::Failed(_));
+            *queue_lost |= has_failed;
+            if has_failed {
+                recent.follow(Event::ResetFailed, apqn);
+            } else if !usable.contains(apqn.apqi) {
+                recent.follow(Event::Reset, apqn);
+            }
             report(apqn, progress, is_new);
         });
     }
@@ -400,6 +422,8 @@ pub enum User {
     Nobody,
     /// A guest, which gets the masks that it may have.
     Guest,
+    /// A guest that is stopped for a migration. Its masks are empty.
+    Stopped,
     /// A guest that was asked to give the mdev back. Its masks are empty.
     Leaving,
 }
@@ -441,6 +465,10 @@ pub enum Change {
     Leave,
     /// The guest closes the mdev.
     Close,
+    /// The guest is stopped for a migration.
+    Stop,
+    /// The guest runs again.
+    Run,
 }
 
 impl Masks {
@@ -511,8 +539,10 @@ impl Masks {
         match *change {
             Change::Assign(matrix) => self.assigned = matrix,
             Change::Open => self.user = User::Guest,
-            Change::Leave if self.user == User::Guest => self.user = User::Leaving,
-            Change::Leave => {}
+            Change::Leave if self.user != User::Nobody => self.user = User::Leaving,
+            Change::Stop if self.user == User::Guest => self.user = User::Stopped,
+            Change::Run if self.user == User::Stopped => self.user = User::Guest,
+            Change::Leave | Change::Stop | Change::Run => {}
             Change::Close => self.user = User::Nobody,
         }
         // A change takes effect at once, also during a scan.
@@ -534,7 +564,7 @@ impl Masks {
     /// Computes the masks that are due. If changes have to `wait`, the guest gets no new resources.
     fn compute_apcb<S: Storage>(&self, host: &Host<S>, wait: bool) -> Matrix {
         match self.user {
-            User::Nobody | User::Leaving => Matrix::EMPTY,
+            User::Nobody | User::Stopped | User::Leaving => Matrix::EMPTY,
             User::Guest if wait => host.retained(&self.granted, &self.assigned),
             User::Guest => host.permitted(&self.assigned),
         }
@@ -544,7 +574,7 @@ impl Masks {
     pub fn guest_matrix<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
             User::Nobody => host.permitted(&self.assigned),
-            User::Guest | User::Leaving => self.granted,
+            User::Guest | User::Stopped | User::Leaving => self.granted,
         }
     }
 }

@@ -14,6 +14,7 @@ use kernel::prelude::*;
 use crate::{
     bindings as b,
     matrix::{
+        cause::Cause,
         mask::Apqn,
         Matrix, //
     }, //
@@ -34,7 +35,7 @@ macro_rules! event {
         // SAFETY: By the type invariant. The level is an integer that may change at any time.
         if unsafe { (&raw const (*area).level).read_volatile() } >= $level {
             // SAFETY: By the type invariant. The format is a static string. It has as many directives
-            // as there are arguments, and no argument is a pointer.
+            // as there are arguments. An argument is an integer, or a pointer to a static string.
             unsafe {
                 b::__debug_sprintf_event(
                     area,
@@ -113,17 +114,71 @@ impl DebugFeature {
         );
     }
 
-    /// Records a commit to a guest. An entry has room for 64 adapters and domains.
-    pub(crate) fn committed(&self, matrix: &Matrix) {
+    /// Records that masks were committed to the guest of an mdev.
+    pub(crate) fn committed(&self, mdev: &CStr, cause: &Cause, matrix: &Matrix) {
+        self.happened(mdev, cause);
+        self.mask(c"apm", matrix.apm.words());
+        self.mask(c"aqm", matrix.aqm.words());
+        self.mask(c"adm", matrix.adm.words());
+    }
+
+    /// Records the cause of a change of the guest of an mdev.
+    pub(crate) fn happened(&self, mdev: &CStr, cause: &Cause) {
+        // The entry has numbers, because the name may be freed before the entry is read.
+        let mut parts = mdev.to_bytes().split(|c| *c == b'-').map(parse_part);
+        let [a, b, c, d, e] = [(); 5].map(|()| parts.next().unwrap_or(0));
         event!(
             self,
             INFO,
-            c"commit: apm=%016lx.. aqm=%016lx.. adm=%016lx..\n",
-            matrix.apm.words()[0],
-            matrix.aqm.words()[0],
-            matrix.adm.words()[0]
+            c"guest: mdev=%08lx-%04lx-%04lx-%04lx-%012lx cause=%s\n",
+            a,
+            b,
+            c,
+            d,
+            e,
+            Text(cause.event.name())
+        );
+        match (cause.apid, cause.apqn()) {
+            (_, Some(apqn)) => event!(
+                self,
+                INFO,
+                c"guest: queue=%02lx.%04lx\n",
+                apqn.apid.0,
+                apqn.apqi.0
+            ),
+            (Some(apid), None) => event!(self, INFO, c"guest: adapter=%02lx\n", apid.0),
+            (None, None) => {}
+        }
+    }
+
+    fn mask(&self, name: &'static CStr, words: &[u64; 4]) {
+        event!(
+            self,
+            INFO,
+            c"commit: %s=%016lx%016lx%016lx%016lx\n",
+            Text(name),
+            words[0],
+            words[1],
+            words[2],
+            words[3]
         );
     }
+}
+
+/// A string as an argument. It is static, because readers of the entry read the string.
+struct Text(&'static CStr);
+
+impl From<Text> for u64 {
+    fn from(text: Text) -> Self {
+        text.0.as_char_ptr().addr() as u64
+    }
+}
+
+/// Returns the value of a part of a UUID.
+fn parse_part(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |value, digit| {
+        value << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or(0))
+    })
 }
 
 impl Drop for DebugFeature {

@@ -34,6 +34,7 @@ use crate::{
     },
     linux::sysfs,
     matrix::{
+        cause::Event,
         mask::{
             Apid,
             Apqi,
@@ -86,6 +87,7 @@ impl ap_bus::Driver for QueueDriver {
     fn bound(queue: &Queue) {
         {
             let state = &mut *queue.driver.state();
+            state.host.note(Event::Bind, queue.apqn);
             if state.is_reachable(queue.apqn) {
                 state.host.queues.bind_revoked(queue.apqn);
             } else {
@@ -108,6 +110,10 @@ impl ap_bus::Driver for QueueDriver {
             } else {
                 Unbinding::ByHand
             };
+            // The bus scans in a kernel thread. A scan that a user forces counts as unbinding.
+            let is_bus = kernel::current!().mm().is_none();
+            let event = if is_bus { Event::Gone } else { Event::Unbind };
+            state.host.note(event, *apqn);
             state.host.unbind(*apqn, how);
             how
         };

@@ -6,9 +6,11 @@
 //! from a guest: they are revoked, a commit removes them from the APCB, and then they are reset.
 
 use kernel::{
+    fmt,
     new_mutex,
     new_work,
     prelude::*,
+    str::Formatter,
     sync::{
         aref::ARef,
         lock::{
@@ -31,6 +33,7 @@ use crate::{
     ap_bus::{
         self,
         kvm::Hook,
+        trace,
         ApAttrGuard, //
     },
     driver::{
@@ -66,7 +69,14 @@ use crate::{
         work, //
     },
     matrix::{
-        mask::Apqn,
+        cause::{
+            Cause,
+            Difference, //
+        },
+        mask::{
+            Apid,
+            Apqn, //
+        },
         Change,
         Edit,
         Masks,
@@ -96,11 +106,15 @@ struct MdevState {
     /// The slot in the index of mdevs.
     slot: usize,
     /// The masks that are due, from [`Mdev::update_due`] until [`Mdev::apply_update`].
-    new_due: Option<Matrix>,
+    new_due: Option<(Matrix, Cause)>,
+    /// The cause of the masks that are due.
+    cause: Cause,
+    /// The cause of a change whose effect on the masks waits for resets.
+    pending_cause: Option<Cause>,
     /// The number of queues that the next commit takes from the guest.
     revoked: u32,
-    /// A uevent is due for a commit.
-    uevent_due: bool,
+    /// The cause of the last change, if a uevent is due for it.
+    uevent_due: Option<Cause>,
     history: History,
     pins: Pins,
 }
@@ -141,8 +155,8 @@ impl WorkItem<COMMIT_WORK> for Mdev {
 
     fn run(mdev: ARef<Self>) {
         MatrixMdev::commit(&mdev, &mdev.hook.lock());
-        if mdev.take_uevent_due() {
-            mdev.send_uevent(c"EVENT=guest_matrix");
+        if let Some(cause) = mdev.take_uevent_due() {
+            send_uevent(&mdev, &cause);
         }
     }
 }
@@ -151,9 +165,14 @@ impl Mdev {
     /// Computes the masks that are due if changes of the host affect the mdev. [`Self::apply_update`]
     /// applies them, after they have been computed for all mdevs.
     pub(crate) fn update_due(&self, state: &mut State) {
-        let due = self.masks(state).due_if_affected(&state.host);
-        if due.is_some() {
-            self.mdev_state_mut(state).new_due = due;
+        let MdevState {
+            masks,
+            pending_cause,
+            ..
+        } = self.mdev_state(state);
+        if let Some(due) = masks.due_if_affected(&state.host) {
+            let cause = state.host.cause(masks, &due, *pending_cause);
+            self.mdev_state_mut(state).new_due = Some((due, cause));
         }
     }
 
@@ -181,24 +200,52 @@ impl Mdev {
 
     /// Applies the result of [`Self::update_due`].
     pub(crate) fn apply_update(&self, state: &mut State) {
-        if let Some(due) = self.mdev_state_mut(state).new_due.take() {
-            self.apply_due(state, due);
+        if let Some((due, cause)) = self.mdev_state_mut(state).new_due.take() {
+            self.apply_due(state, due, cause);
         }
     }
 
     /// Sets the masks that are due, and revokes queues that the guest is to lose. Queues the work that
     /// commits. Returns the revoked queues.
-    fn apply_due(&self, state: &mut State, due: Matrix) -> QueueSet {
-        let masks = &mut self.mdev_state_mut(state).masks;
+    fn apply_due(&self, state: &mut State, due: Matrix, new_cause: Cause) -> QueueSet {
+        let MdevState {
+            masks,
+            cause,
+            pending_cause,
+            ..
+        } = self.mdev_state_mut(state);
+        if due != masks.due {
+            *cause = new_cause;
+            *pending_cause = None;
+        }
         let revoked = masks.set_due(due);
         let is_committed = masks.is_committed();
         let count = state.host.queues.revoke(&revoked);
         self.mdev_state_mut(state).revoked += count;
         if !is_committed {
-            // An error means that the work is queued already.
-            let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
+            self.schedule_commit();
         }
         revoked
+    }
+
+    fn schedule_commit(&self) {
+        // An error means that the work is queued already.
+        let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());
+    }
+
+    /// Records a new state of an adapter, if the guest has the adapter.
+    pub(crate) fn record_adapter_state(&self, state: &mut State, apid: Apid, cause: Cause) {
+        if self.masks(state).granted.row(apid).is_empty() {
+            return;
+        }
+        let mdev_state = self.mdev_state_mut(state);
+        mdev_state.history.add_event(cause);
+        mdev_state.uevent_due = Some(cause);
+        self.driver.debug.happened(self.parent().name(), &cause);
+        if state.admit_message() {
+            dev_info!(self.parent(), "guest: {cause}\n");
+        }
+        self.schedule_commit();
     }
 }
 
@@ -246,22 +293,36 @@ impl MatrixMdev {
             state.host.queues.retry_failed_in(apid, assigned.aqm);
         }
         let due = masks.apply(change, &state.host);
+        let cause = Cause::of_change(change, &masks.due, &due);
+        let is_pending = state.host.awaits_resets(&masks.assigned);
+        mdev.mdev_state_mut(state).pending_cause = is_pending.then_some(cause);
         mdev.change_masks(state, |it| *it = masks);
-        mdev.apply_due(state, due)
+        mdev.apply_due(state, due, cause)
     }
 
     /// Commits the masks that are due, until none are.
     fn commit(mdev: &Mdev, hook: &Option<Hook<ARef<Mdev>>>) {
         loop {
-            let (due, is_used) = {
+            let (due, is_used, cause) = {
                 let state = &mut *mdev.driver.state();
+                let before = mdev.masks(state).apcb;
                 let Some(due) = mdev.change_masks(state, Masks::begin_commit) else {
                     return;
                 };
                 let mdev_state = mdev.mdev_state_mut(state);
                 let revoked = core::mem::take(&mut mdev_state.revoked);
-                mdev_state.history.add(&due, revoked);
-                (due, mdev_state.masks.user != User::Nobody)
+                let cause = mdev_state.cause;
+                mdev_state.history.add_commit(cause, &due, revoked);
+                let is_used = mdev_state.masks.user != User::Nobody;
+                // A user can open and close a device without limit.
+                if !cause.event.is_of_user() && state.admit_message() {
+                    let difference = Difference {
+                        before: &before,
+                        after: &due,
+                    };
+                    dev_info!(mdev.parent(), "guest {difference}: {cause}\n");
+                }
+                (due, is_used, cause)
             };
             if let Some(hook) = hook {
                 if is_used {
@@ -273,19 +334,24 @@ impl MatrixMdev {
                     hook.kvm().clear_masks();
                 }
             }
-            mdev.driver.debug.committed(&due);
+            let name = mdev.parent().name();
+            mdev.driver.debug.committed(name, &cause, &due);
+            trace::commit(name, &cause, &due);
             let revoked = {
                 let state = &mut *mdev.driver.state();
-                mdev.mdev_state_mut(state).uevent_due = true;
+                mdev.mdev_state_mut(state).uevent_due = Some(cause);
                 mdev.change_masks(state, Masks::end_commit)
             };
             mdev.driver.reset_revoked(&revoked);
+            if is_used {
+                mdev.driver.schedule_watch();
+            }
         }
     }
 
-    fn take_uevent_due(&self) -> bool {
+    fn take_uevent_due(&self) -> Option<Cause> {
         let mut state = self.driver.state();
-        core::mem::take(&mut self.mdev_state_mut(&mut state).uevent_due)
+        self.mdev_state_mut(&mut state).uevent_due.take()
     }
 
     /// Waits until the masks are committed, and until these queues and those that the guest is about to
@@ -370,6 +436,20 @@ impl MatrixMdev {
             Err(EIO)
         }
     }
+}
+
+/// Sends a uevent about a change of the guest of an mdev.
+fn send_uevent(mdev: &Mdev, cause: &Cause) {
+    use fmt::Write;
+
+    let mut variables = [0; 80];
+    // The buffer has room for the longest variables.
+    let _ = write!(
+        Formatter::new(&mut variables),
+        "EVENT=guest_matrix\0{}",
+        cause.variables()
+    );
+    mdev.send_uevent(&variables);
 }
 
 /// Checks that no queue is reserved for the host's own drivers.

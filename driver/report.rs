@@ -18,12 +18,14 @@ use kernel::{
 use crate::{
     driver::Mdev,
     linux::{
+        clock,
         debugfs::{
             Dir,
             File, //
         }, //
     },
     matrix::{
+        cause::Cause,
         mask::Mask,
         text::Ranges,
         Matrix,
@@ -32,24 +34,56 @@ use crate::{
 };
 
 /// The number of commits in the history.
-const REMEMBERED: usize = 8;
+const REMEMBERED: usize = 24;
+
+/// A change of a guest.
+#[derive(Clone, Copy)]
+struct Record {
+    when: Instant<Monotonic>,
+    /// In seconds since 1970.
+    time: i64,
+    cause: Cause,
+    /// The committed masks, if the change was a commit.
+    commit: Option<Matrix>,
+}
 
 /// The history of an mdev.
 #[derive(Default)]
 pub(crate) struct History {
     commits: u64,
     queues_lost: u64,
-    /// The last commits. The index of a commit is its number modulo the length.
-    last: [Option<(Instant<Monotonic>, Matrix)>; REMEMBERED],
+    records: u64,
+    /// The last records. The index of a record is its number modulo the length.
+    last: [Option<Record>; REMEMBERED],
 }
 
 impl History {
     /// Adds a commit that takes a number of queues from the guest.
-    pub(crate) fn add(&mut self, matrix: &Matrix, lost: u32) {
-        let place = self.commits % REMEMBERED as u64;
-        self.last[place as usize] = Some((Instant::now(), *matrix));
+    pub(crate) fn add_commit(&mut self, cause: Cause, matrix: &Matrix, lost: u32) {
         self.commits += 1;
         self.queues_lost += u64::from(lost);
+        self.add(cause, Some(*matrix));
+    }
+
+    /// Adds a new state of an adapter, which does not change the APCB.
+    pub(crate) fn add_event(&mut self, cause: Cause) {
+        self.add(cause, None);
+    }
+
+    fn add(&mut self, cause: Cause, commit: Option<Matrix>) {
+        let place = self.records % REMEMBERED as u64;
+        self.last[place as usize] = Some(Record {
+            when: Instant::now(),
+            time: clock::real_seconds(),
+            cause,
+            commit,
+        });
+        self.records += 1;
+    }
+
+    /// Returns the record with this number, if the history has it.
+    fn get(&self, number: u64) -> Option<Record> {
+        self.last[(number % REMEMBERED as u64) as usize]
     }
 }
 
@@ -97,13 +131,28 @@ impl Writer for Report {
             }
         }
 
-        let state = mdev.driver.state();
-        let History {
-            commits,
-            queues_lost,
-            last,
-        } = *mdev.history(&state);
-        drop(state);
+        let outages = {
+            let state = mdev.driver.state();
+            state.outages.of(&mdev.masks(&state).granted.apm)
+        };
+        for (adapters, what) in [
+            (outages.deconfigured, "deconfigured"),
+            (outages.checkstopped, "in check stop"),
+        ] {
+            if !adapters.is_empty() {
+                let ids = Ranges {
+                    mask: adapters,
+                    width: 2,
+                };
+                writeln!(f, "out of order: adapters {ids} {what}")?;
+            }
+        }
+
+        let (commits, queues_lost, records) = {
+            let state = mdev.driver.state();
+            let history = mdev.history(&state);
+            (history.commits, history.queues_lost, history.records)
+        };
         writeln!(
             f,
             "queues with interruptions: {interruptions}\n\
@@ -116,12 +165,24 @@ impl Writer for Report {
                 "page frames held for queues that may still interrupt: {kept}"
             )?;
         }
-        // The oldest commit is the first.
-        for number in commits.saturating_sub(REMEMBERED as u64)..commits {
-            if let Some((when, matrix)) = &last[(number % REMEMBERED as u64) as usize] {
-                let ago = when.elapsed().as_millis();
-                writeln!(f, "commit {ago} ms ago: {matrix}")?;
+        // The oldest record is the first. The stack has no room for all of them.
+        for number in records.saturating_sub(REMEMBERED as u64)..records {
+            let record = mdev.history(&mdev.driver.state()).get(number);
+            let Some(Record {
+                when,
+                time,
+                cause,
+                commit,
+            }) = record
+            else {
+                continue;
+            };
+            let ago = when.elapsed().as_millis();
+            match commit {
+                Some(matrix) => write!(f, "commit {ago} ms ago: {matrix}")?,
+                None => write!(f, "event {ago} ms ago:")?,
             }
+            writeln!(f, " cause={cause} time={time}")?;
         }
         Ok(())
     }

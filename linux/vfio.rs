@@ -161,9 +161,13 @@ impl<T: Driver> Callbacks<T> {
         ioctl: Some(Self::ioctl),
         dma_unmap: Some(Self::dma_unmap),
         request: Some(Self::request),
+        #[cfg(CONFIG_IOMMUFD)]
         bind_iommufd: Some(b::vfio_iommufd_emulated_bind),
+        #[cfg(CONFIG_IOMMUFD)]
         unbind_iommufd: Some(b::vfio_iommufd_emulated_unbind),
+        #[cfg(CONFIG_IOMMUFD)]
         attach_ioas: Some(b::vfio_iommufd_emulated_attach_ioas),
+        #[cfg(CONFIG_IOMMUFD)]
         detach_ioas: Some(b::vfio_iommufd_emulated_detach_ioas),
         ..pin_init::zeroed()
     };
@@ -321,18 +325,27 @@ impl<T: Driver> Device<T> {
         unsafe { (*self.raw.get()).iommufd_access.is_null() }
     }
 
-    /// Sends a `change` uevent of the parent. `variable` is a variable of the event with its value.
+    /// Sends a `change` uevent of the parent. `variables` are up to four variables with their values.
+    /// Each ends with a NUL.
     ///
     /// An event that is lost for want of memory is not an error.
-    pub(crate) fn send_uevent(&self, variable: &'static CStr) {
-        let mut variables = [variable.as_char_ptr().cast_mut(), core::ptr::null_mut()];
-        // SAFETY: `dev` is the parent, to which `inner` owns a reference. NULL terminates the list,
-        // which is only read.
+    pub(crate) fn send_uevent(&self, variables: &[u8]) {
+        let mut list = [core::ptr::null_mut(); 5];
+        for (place, variable) in list[..4]
+            .iter_mut()
+            .zip(variables.split_inclusive(|c| *c == 0))
+        {
+            if let [_, .., 0] = variable {
+                *place = variable.as_ptr().cast_mut().cast();
+            }
+        }
+        // SAFETY: `dev` is the parent, to which `inner` owns a reference. The elements of the list are
+        // strings, and NULL terminates it. The strings are only read.
         unsafe {
             bindings::kobject_uevent_env(
                 &raw mut (*(*self.raw.get()).dev).kobj,
                 bindings::kobject_action_KOBJ_CHANGE,
-                variables.as_mut_ptr(),
+                list.as_mut_ptr(),
             )
         };
     }

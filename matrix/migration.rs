@@ -2,9 +2,9 @@
 
 //! The AP configuration of a guest that moves to another host.
 //!
-//! An adapter has no state that could be moved. What is moved is a description of the guest's queues and
-//! control domains, and another host decides by it whether it can offer the same. This module owns the
-//! format of the description, and that decision.
+//! An adapter has no state that can be moved. The stream of a migration describes the queues and control
+//! domains of the guest. The other host compares the description with what it can give to the guest. This
+//! module owns the format of the description, and the comparison.
 //!
 //! # Format
 //!
@@ -22,8 +22,8 @@
 //! | 80     | 32    | control domains (ADM)                                                |
 //! | 112    | 8 n   | [`QueueInfo`] of each queue: adapters ascending, domains within them |
 //!
-//! There is a record for each pair of an adapter and a usage domain, and nothing behind the last one. A
-//! reader refuses another version or length. A later version of the format has another number.
+//! There is a record for each pair of an adapter and a usage domain, and nothing after the last record.
+//! A reader refuses other versions and lengths. Each version of the format has its own number.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
@@ -45,25 +45,25 @@ pub const MAGIC: [u8; 8] = *b"VFIO-AP\0";
 /// The version of the format.
 pub const VERSION: u16 = 1;
 
-/// Length of what stands before the records, in bytes.
+/// The length of the header, in bytes.
 pub const HEADER: usize = 112;
 
-/// Length of a record, in bytes.
+/// The length of a record, in bytes.
 pub const RECORD: usize = 8;
 
-/// Length of the longest description, that of 256 adapters with 256 domains, in bytes.
+/// The length of the longest description, in bytes. It has 256 adapters with 256 domains.
 pub const MAX_LENGTH: usize = HEADER + RECORD * 256 * 256;
 
-/// The version and the lengths, as they stand behind [`MAGIC`].
+/// The version and the lengths, which follow [`MAGIC`].
 const NUMBERS: [u8; 8] = [0, VERSION as u8, 0, HEADER as u8, 0, RECORD as u8, 0, 0];
 
-/// What a queue can do: general register 2 of PQAP(TAPQ) with the T bit.
+/// The properties of a queue: general register 2 of PQAP(TAPQ) with the T bit.
 ///
 /// Source: `struct ap_tapq_hwinfo` of `arch/s390/include/asm/ap.h`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueInfo(pub u64);
 
-/// A field of [`QueueInfo`] that has to be the same on both hosts.
+/// A field of [`QueueInfo`] that must be equal on both hosts.
 struct Field {
     name: &'static str,
     bits: u64,
@@ -83,7 +83,7 @@ impl QueueInfo {
     const FULL_FUNCTION: u64 = Self::flag("", 8).bits;
     const BINDING_STATE: u64 = 3 << (63 - 17);
 
-    /// The bit with this number, which counts from the left.
+    /// Returns a field of one bit. Bit 0 is the most significant bit.
     const fn flag(name: &'static str, bit: u32) -> Field {
         Field {
             name,
@@ -91,12 +91,13 @@ impl QueueInfo {
         }
     }
 
-    /// The type of the adapter, as in `hwtype` of the AP bus.
+    /// Returns the type of the adapter, as in `hwtype` of the AP bus.
     pub const fn adapter_type(self) -> u8 {
         self.0.to_be_bytes()[4]
     }
 
-    /// The greatest length of a message, in units of 4 KiB; 0 is the length that all adapters have.
+    /// Returns the maximum length of a message, in units of 4 KiB. 0 is the length that all adapters
+    /// have.
     const fn message_limit(self) -> u8 {
         self.0.to_be_bytes()[6] & 0xf
     }
@@ -106,11 +107,11 @@ impl QueueInfo {
         self.0 & Self::FULL_FUNCTION != 0
     }
 
-    /// Compares this queue of a guest with the queue of the same name at another host.
+    /// Compares this queue of a guest with the queue of the same name on another host.
     ///
     /// # Errors
     ///
-    /// Tells the first thing that a guest would miss there, or would find otherwise.
+    /// Returns the first property that the guest would miss there, or that would differ.
     pub fn fits(self, there: Self) -> Result<(), Mismatch> {
         let differs = |field: &Field| (self.0 ^ there.0) & field.bits != 0;
         if there.adapter_type() < self.adapter_type() {
@@ -138,23 +139,23 @@ impl QueueInfo {
     }
 }
 
-/// Why a queue cannot take the place of another one.
+/// The reason why a queue cannot replace another queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mismatch {
-    /// The guest cannot be given a queue of this name.
+    /// The guest cannot get a queue of this name.
     Missing,
     /// The adapter is older.
     Type {
-        /// The type that the guest knows.
+        /// The type on the first host.
         needed: u8,
-        /// The type that there is.
+        /// The type on the other host.
         there: u8,
     },
-    /// One of the queues has this facility or mode, and the other one has not.
+    /// Only one of the queues has this facility or mode.
     Facility(&'static str),
-    /// The adapter has fewer functions: those without state only.
+    /// The adapter has only the functions without state.
     Restricted,
-    /// The adapter takes shorter messages only.
+    /// The adapter accepts only shorter messages.
     MessageLimit,
     /// One of the queues is bound to, or associated with, a secret of a protected guest.
     Bound,
@@ -173,12 +174,12 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Why a host cannot take on a guest.
+/// The reason why a host cannot take a guest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Refusal {
-    /// Because of this queue.
+    /// A queue does not fit.
     Queue(Apqn, Mismatch),
-    /// The guest cannot be given this control domain.
+    /// The guest cannot get this control domain.
     ControlDomain(Apqi),
 }
 
@@ -193,14 +194,14 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why bytes are no description.
+/// The reason why bytes are not a description.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Malformed {
-    /// It is something else.
+    /// The first bytes are not [`MAGIC`].
     Magic,
-    /// It has another version, or lengths that this version does not have.
+    /// The version is another one, or its lengths are wrong.
     Version(u16),
-    /// It ends too early, or too late.
+    /// The length is wrong.
     Length,
 }
 
@@ -219,11 +220,12 @@ pub fn length(masks: &Matrix) -> usize {
     HEADER + RECORD * (masks.apm.len() * masks.aqm.len()) as usize
 }
 
-/// Describes a guest with these masks, in pieces that `write` takes one after the other.
+/// Describes a guest with these masks. `info` returns the properties of a queue. `write` gets the pieces of
+/// the description in order.
 ///
 /// # Errors
 ///
-/// Those of `info`, which tells of each queue, and of `write`.
+/// Those of `info` and `write`.
 pub fn describe<E>(
     masks: &Matrix,
     mut info: impl FnMut(Apqn) -> Result<QueueInfo, E>,
@@ -242,25 +244,25 @@ pub fn describe<E>(
     Ok(())
 }
 
-/// The queues of a guest, in the order of their records.
+/// Returns the queues of a guest in the order of their records.
 fn queues(masks: &Matrix) -> impl Iterator<Item = Apqn> {
     QueueSet::new(masks, &Matrix::EMPTY).queues()
 }
 
-/// The description of a guest, which came from anywhere.
+/// The description of a guest, from an untrusted source.
 #[derive(Clone, Copy, Debug)]
 pub struct Description<'a> {
     masks: Matrix,
-    /// As many as there are queues.
+    /// The records of the queues.
     records: &'a [[u8; RECORD]],
 }
 
 impl<'a> Description<'a> {
-    /// Reads a description.
+    /// Parses a description.
     ///
     /// # Errors
     ///
-    /// Tells why `bytes` is none.
+    /// Returns the reason why `bytes` is not a description.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (magic, rest) = bytes.split_first_chunk().ok_or(Malformed::Length)?;
         if *magic != MAGIC {
@@ -286,19 +288,19 @@ impl<'a> Description<'a> {
         Ok(Self { masks, records })
     }
 
-    /// The masks of the guest.
+    /// Returns the masks of the guest.
     pub fn masks(&self) -> &Matrix {
         &self.masks
     }
 
-    /// Decides whether this host can take on the guest, to which it may give the queues and control
-    /// domains of `permitted`. `info` tells of one of those queues.
+    /// Checks that a host can take the guest. The host can give it the queues and control domains of
+    /// `permitted`. `info` returns the properties of one of these queues.
     ///
-    /// The guest may get more than it had. It must not get less.
+    /// The guest may get more queues than it had. It must not get fewer.
     ///
     /// # Errors
     ///
-    /// Tells the first reason why not.
+    /// Returns the first reason against it.
     pub fn check(
         &self,
         permitted: &Matrix,
@@ -316,7 +318,7 @@ impl<'a> Description<'a> {
     }
 }
 
-/// Reads a mask.
+/// Converts a mask from the format of the description.
 fn mask<I>(bytes: &[u8; 32]) -> Mask<I> {
     let mut words = [0; 4];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {

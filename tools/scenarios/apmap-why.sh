@@ -4,7 +4,7 @@
 # The C driver keeps no record of resets and commits; apmap says so.
 
 # causes SUBJECT: what apmap names as the matter.
-causes() { apmap why "$1" --json | sed -n 's/^ *"cause": "\(.*\)",/\1/p' | uniq; }
+causes() { apmap why "$1" --json | sed -n '/"history"/q; s/^ *"cause": "\(.*\)",/\1/p' | uniq; }
 # user SUBJECT: who uses the mdev.
 user() { apmap why "$1" --json | sed -n 's/^ *"user": "\(.*\)",/\1/p'; }
 # well SUBJECT: the exit status.

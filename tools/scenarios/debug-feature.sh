@@ -31,7 +31,15 @@ if_rust written "aqic: apqn=01.0001 enable=1 nib=0x0 refused with 0x06"
 if_rust dmesg_has_not "aqic"
 echo 5 >$area/level
 assign A domain 2
-if_rust written "commit: apm=4000000000000000.. aqm=6000000000000000.. adm=0000000000000000.."
+zeros=000000000000000000000000000000000000000000000000
+if_rust written "guest: mdev=$(uuid A) cause=assignment"
+if_rust written "commit: apm=4000000000000000$zeros"
+if_rust written "commit: aqm=6000000000000000$zeros"
+if_rust written "commit: adm=0000000000000000$zeros"
+unbind 01.0002
+if_rust written "guest: mdev=$(uuid A) cause=unbind"
+if_rust written "guest: queue=01.0002"
+bind 01.0002
 machine "queue 01.0001 zapq rc=42"
 if_rust expect_error EIO vm A reset
 if_rust written "reset: apqn=01.0001 failed with 0x42"

@@ -3,7 +3,7 @@
 # drivers: rust
 
 # report: print the report about mdev A without times.
-report() { sed 's/commit [0-9]* ms ago/commit/' "/sys/kernel/debug/vfio_ap/$(uuid A)"; }
+report() { sed 's/commit [0-9]* ms ago/commit/; s/ time=[0-9]*$//' "/sys/kernel/debug/vfio_ap/$(uuid A)"; }
 
 give_to_vfio_ap "0 1 2 9" ""
 load_driver
@@ -31,10 +31,10 @@ expect "with a guest" "used by: guest
 queues with interruptions: 0
 commits: 4
 queues taken from guests: 2
-commit: apm=00 aqm=0000-0001 adm=none
-commit: apm=00-01 aqm=0000-0001 adm=none
-commit: apm=00-02 aqm=0000-0001 adm=none
-commit: apm=01-02 aqm=0000-0001 adm=none" report
+commit: apm=00 aqm=0000-0001 adm=none cause=open
+commit: apm=00-01 aqm=0000-0001 adm=none cause=bind adapter=01 queue=01.0001
+commit: apm=00-02 aqm=0000-0001 adm=none cause=reset adapter=02 queue=02.0000
+commit: apm=01-02 aqm=0000-0001 adm=none cause=assignment adapter=00" report
 vm_close A
 remove_mdev A
 expect "nothing is left" "" ls /sys/kernel/debug/vfio_ap
