@@ -36,11 +36,12 @@ pub(crate) fn commit(mdev: &CStr, cause: &Cause, matrix: &Matrix) {
     }
 }
 
-/// Traces the end of a reset.
+/// Traces the end of a reset, if it has ended.
 pub(crate) fn reset_end(apqn: Apqn, progress: Progress) {
     let code = match progress {
+        Progress::Pending => return,
+        Progress::Done => response::NORMAL,
         Progress::Failed(code) => code,
-        _ => response::NORMAL,
     };
     // SAFETY: The arguments are numbers.
     unsafe { b::vfio_ap_trace_reset_end(apqn.to_raw(), code) }
