@@ -4,13 +4,15 @@
 # On any machine: `make demo` and `make test` set up all that they need.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
+# Where the kernel has no CONFIG_RUST: a source of Linux that the crates come from.
+KSRC ?= $(lastword $(shell ls -v /usr/src/linux-source-7.*.tar.* 2>/dev/null))
 testbed := tools/testbed
 
 .DEFAULT_GOAL := modules
 
 ##@ The module
 
-modules: check-kdir ## Build vfio_ap.ko for the kernel in KDIR (ARCH=, CROSS_COMPILE=, LLVM=1)
+modules: carried ## Build vfio_ap.ko for the kernel in KDIR (ARCH=, CROSS_COMPILE=, LLVM=1)
 modules_install: modules ## Install it into /lib/modules, where it comes before the in-tree driver
 modules modules_install:
 	$(MAKE) -C "$(KDIR)" M="$(CURDIR)" $@
@@ -18,8 +20,12 @@ modules modules_install:
 clean: ## Remove what was built here
 	@if [ -e "$(KDIR)/Makefile" ]; then $(MAKE) -C "$(KDIR)" M="$(CURDIR)" clean; fi
 
+carried: check-kdir
+	@grep -q '^CONFIG_RUST=y' "$(KDIR)/include/config/auto.conf" || \
+		carried/prepare.sh "$(KDIR)" "$(KSRC)" carried/build
+
 check-kdir:
-	@ARCH="$(ARCH)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" $(testbed)/check-kdir.sh "$(KDIR)"
+	@ARCH="$(ARCH)" RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" PAHOLE="$(PAHOLE)" $(testbed)/check-kdir.sh "$(KDIR)" "$(KSRC)"
 
 ##@ apmap
 
@@ -48,6 +54,9 @@ test-host: ## Run those tests that need no machine
 
 test-vm: ## Run the scenarios; FILTER=name to run some of them
 	@$(testbed)/vm test $(FILTER)
+
+test-debian: ## Run the scenarios on the kernel that Debian 13 has, as far as that can; FILTER=name
+	@VM_FLAVOUR=debian $(testbed)/vm test $(FILTER)
 
 test-debug: ## Run stress, and the scenarios that can share a machine, on a debug kernel: an hour; [FROM=name]
 	@export VM_FLAVOUR=debug VM_PATIENCE=$(or $(VM_PATIENCE),30); \
@@ -102,5 +111,5 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: modules modules_install clean check-kdir apmap install-apmap apmap-s390x demo test test-host test-vm test-debug walk stress \
+.PHONY: modules modules_install clean carried check-kdir apmap install-apmap apmap-s390x demo test test-host test-vm test-debian test-debug walk stress \
 	bench bench-host run judges shell lint licences format docs toolchain kernel help

@@ -14,6 +14,7 @@ pub(crate) mod debug_feature;
 pub(crate) mod kvm;
 pub(crate) mod matrix_device;
 pub(crate) mod pqap;
+pub(crate) mod trace;
 
 use core::{
     marker::PhantomData,
@@ -49,7 +50,10 @@ use kernel::{
 use crate::{
     ap_bus::pqap::ConfigInfo,
     bindings as b,
-    linux::sysfs,
+    linux::{
+        sysfs,
+        versions, //
+    },
     matrix::{
         mask::{
             Apid,
@@ -239,12 +243,14 @@ impl<T: Driver> Callbacks<T> {
     /// # Safety
     ///
     /// Called by the bus to unbind a device that [`Self::probe_callback`] has bound.
-    unsafe extern "C" fn remove_callback(dev: *mut b::ap_device) {
+    unsafe extern "C" fn remove_callback(raw: *mut b::ap_device) {
         // SAFETY: As in `probe_callback`.
-        let queue = unsafe { &*dev.cast::<Queue<device::CoreInternal<'_>>>() };
+        let queue = unsafe { &*raw.cast::<Queue<device::CoreInternal<'_>>>() };
         let dev: &device::Device<device::CoreInternal<'_>> = queue.as_ref();
-        // SAFETY: `probe_callback` has set the data, which is dropped after this callback.
+        // SAFETY: `probe_callback` has set the data, which is dropped after this line.
         T::unbind(unsafe { dev.drvdata_borrow::<QueueData<T::Data>>() }.get_ref());
+        // SAFETY: As above. The attributes have gone, and this is the last callback.
+        unsafe { versions::unbound::<QueueData<T::Data>>(&raw mut (*raw).device) };
     }
 
     /// # Safety

@@ -8,7 +8,7 @@
 #include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/device.h>
-#include <linux/device-id/ap.h>
+#include <linux/mod_devicetable.h>
 #include <linux/eventfd.h>
 #include <linux/kvm_host.h>
 #include <linux/mdev.h>

@@ -54,7 +54,8 @@ use kernel::{
 use crate::{
     ap_bus::{
         debug_feature::DebugFeature,
-        pqap, //
+        pqap,
+        trace, //
     },
     driver::{
         interruptions::{
@@ -593,6 +594,7 @@ impl VfioAp {
         let config = *host.config();
         host.step(apid, &mut pqap::Machine, |apqn, progress, is_new| {
             *config_suspect |= contradicts(&config, apqn, progress);
+            trace::reset_end(apqn, progress);
             if let Progress::Failed(code) = progress {
                 self.report_failure(apqn, code, is_new);
                 if code != NOT_AVAILABLE {

@@ -12,5 +12,6 @@ pub(crate) mod kobject;
 pub(crate) mod kvm;
 pub(crate) mod mdev;
 pub(crate) mod sysfs;
+pub(crate) mod versions;
 pub(crate) mod vfio;
 pub(crate) mod work;

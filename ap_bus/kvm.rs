@@ -140,7 +140,7 @@ impl Vcpu<'_> {
     /// Returns true if the guest has memory at an address.
     pub(crate) fn has_memory_at(&self, address: u64) -> bool {
         // SAFETY: By the type invariant, the thread holds `kvm->srcu`, which protects the memory slots.
-        unsafe { b::kvm_s390_is_gpa_in_memslot((*self.0.as_ptr()).kvm, address) }
+        unsafe { b::vfio_ap_is_memory((*self.0.as_ptr()).kvm, address) }
     }
 
     /// Returns the address of the general registers. User space may write to them at any time.

@@ -17,6 +17,7 @@ use crate::{
             self,
             ConfigInfo, //
         },
+        trace,
         DeviceId,
         QueueData, //
     },
@@ -200,6 +201,7 @@ fn release(driver: &Arc<VfioAp>, apqn: Apqn) {
             break progress;
         }
     };
+    trace::reset_end(apqn, result);
     // The machine resets a queue that is not available before it comes back.
     let is_reset = matches!(result, Progress::Done | Progress::Failed(NOT_AVAILABLE));
     let is_config_suspect = {

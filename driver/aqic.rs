@@ -18,7 +18,8 @@ use crate::{
             AqicRequest,
             Status,
             Target, //
-        }, //
+        },
+        trace, //
     },
     driver::{
         interruptions::{
@@ -56,10 +57,11 @@ impl PqapHandler for Mdev {
         } else {
             disable(self, &request)
         };
+        let AqicRequest {
+            apqn, enable, nib, ..
+        } = request;
+        trace::aqic(apqn, status.code());
         if status.code() != response::NORMAL {
-            let AqicRequest {
-                apqn, enable, nib, ..
-            } = request;
             self.driver
                 .debug
                 .aqic_refused(apqn, enable, nib, status.code());

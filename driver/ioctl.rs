@@ -51,8 +51,8 @@ pub(crate) fn execute(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result {
     }
 }
 
-/// The number of interrupts.
-const IRQS: u32 = b::VFIO_AP_NUM_IRQS;
+/// The number of interrupts: the request, and behind it the change of the configuration.
+const IRQS: u32 = b::VFIO_AP_REQ_IRQ_INDEX + 2;
 
 /// Reads the first `N` words of an argument. The first word is the size of the argument in bytes.
 fn read_words<const N: usize>(arg: UserPtr) -> Result<[u32; N]> {

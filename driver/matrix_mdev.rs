@@ -33,6 +33,7 @@ use crate::{
     ap_bus::{
         self,
         kvm::Hook,
+        trace,
         ApAttrGuard, //
     },
     driver::{
@@ -335,6 +336,7 @@ impl MatrixMdev {
             }
             let name = mdev.parent().name();
             mdev.driver.debug.committed(name, &cause, &due);
+            trace::commit(name, &cause, &due);
             let revoked = {
                 let state = &mut *mdev.driver.state();
                 mdev.mdev_state_mut(state).uevent_due = Some(cause);

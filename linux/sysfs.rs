@@ -27,6 +27,8 @@ use kernel::{
     str::Formatter, //
 };
 
+use crate::linux::versions;
+
 /// A static that C code may write to.
 #[repr(transparent)]
 pub(crate) struct CStatic<T>(UnsafeCell<T>);
@@ -119,11 +121,11 @@ impl<A: Attribute> Static<bindings::device_attribute, A> {
         raw.attr.name = kernel::str::as_char_ptr_in_const_context(name);
         if A::HAS_SHOW {
             raw.attr.mode |= 0o444;
-            raw.__bindgen_anon_1.show = Some(Self::show);
+            versions::set_show(&mut raw, Self::show);
         }
         if A::HAS_STORE {
             raw.attr.mode |= 0o200;
-            raw.__bindgen_anon_2.store = Some(Self::store);
+            versions::set_store(&mut raw, Self::store);
         }
         // INVARIANT: Above.
         Self {
@@ -193,7 +195,7 @@ impl<A: LongAttribute> Static<bindings::bin_attribute, A> {
     unsafe extern "C" fn read(
         _file: *mut bindings::file,
         kobj: *mut bindings::kobject,
-        attr: *const bindings::bin_attribute,
+        attr: versions::ReadAttribute,
         buf: *mut ffi::c_char,
         offset: bindings::loff_t,
         count: usize,
@@ -279,8 +281,8 @@ impl<D> Group<D> {
         long: &'static List<Long<D>, M>,
     ) -> Self {
         let mut raw: bindings::attribute_group = pin_init::zeroed();
-        raw.__bindgen_anon_2.attrs = text.get().cast_mut().cast();
-        raw.bin_attrs = long.get().cast();
+        versions::set_attributes(&mut raw, text.get().cast_mut().cast());
+        raw.bin_attrs = long.get().cast_mut().cast();
         Self {
             raw: CStatic::new(raw),
             device: PhantomData,

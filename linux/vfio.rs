@@ -161,9 +161,13 @@ impl<T: Driver> Callbacks<T> {
         ioctl: Some(Self::ioctl),
         dma_unmap: Some(Self::dma_unmap),
         request: Some(Self::request),
+        #[cfg(CONFIG_IOMMUFD)]
         bind_iommufd: Some(b::vfio_iommufd_emulated_bind),
+        #[cfg(CONFIG_IOMMUFD)]
         unbind_iommufd: Some(b::vfio_iommufd_emulated_unbind),
+        #[cfg(CONFIG_IOMMUFD)]
         attach_ioas: Some(b::vfio_iommufd_emulated_attach_ioas),
+        #[cfg(CONFIG_IOMMUFD)]
         detach_ioas: Some(b::vfio_iommufd_emulated_detach_ioas),
         ..pin_init::zeroed()
     };

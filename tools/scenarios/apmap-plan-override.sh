@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A plan of apmap that uses driver_override takes no queue that was not asked for.
+# needs: driver_override
 
 # follow ARGUMENT...: make a plan and carry it out.
 follow() {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A driver_override gives a single queue to vfio_ap, without masks for the whole host.
+# needs: driver_override
 
 load_driver
 mdev A

@@ -2,6 +2,7 @@
 # driverctl gives single queues to guests, temporarily or persistently, and takes them back.
 # image: clients
 # timeout: 120
+# needs: driver_override
 
 # driver_of QUEUE: print its driver.
 driver_of() { basename "$(readlink $ap/devices/"$1"/driver)"; }

@@ -9,7 +9,7 @@
 # timeout: 90
 
 mdev_with A 1 1
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend --run 1 --look 0,0
 	machine "queue *.* irq-polls 0"
 	for before in nothing interruptions; do

@@ -7,6 +7,7 @@
 # that, vfio_ap does nothing to the queue on behalf of the guest.
 # timeout: 90
 # drivers: rust
+# needs: driver_override
 
 hosts() { case $(cat $ap/devices/01.0001/interrupt) in *enabled*) return 0 ;; *) return 1 ;; esac; }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # All scenarios that can share a machine run in it one after the other and leave nothing behind.
 #
-# This serves a debug kernel, which takes minutes to boot and to search for leaks. Scenarios that
+# This serves kernels that take long to boot; a debug kernel takes minutes for that and to search for
+# leaks. Scenarios that
 # need another machine, or expect trouble in the kernel, run alone. Scenarios about the tools take
 # very long there and are left out. killed-while-waiting is left out because its limit of one second
 # is too short there. stress, recreated-queue-of-the-host and unbind-in-a-scan have machines of their
@@ -13,7 +14,7 @@
 #
 # Scenarios that take memory away from a user come last, because lockdep reports only once.
 # drivers: rust
-# kernel: debug
+# kernel: debug debian
 # cpus: 3
 # timeout: 300
 

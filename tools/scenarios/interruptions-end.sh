@@ -17,7 +17,7 @@ reset_done() {
 }
 
 mdev_with A 1 1
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend --run 1
 	machine "queue *.* irq-polls 0"
 	on

@@ -8,6 +8,7 @@
 #
 # This driver differs in three points. A request without data and with a count of 0 removes the
 # eventfd, as VFIO defines it. A request with a count of 0 reads no data. A request has one action.
+# needs: iommufd
 
 answers() {
 	while read -r c rust request; do

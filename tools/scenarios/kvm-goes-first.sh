@@ -9,7 +9,7 @@ give_to_vfio_ap "1 2" ""
 load_driver
 mdev A
 assign A adapter 1 domain 1
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend
 	vm A set-irq cfg eventfd
 	vm A leave

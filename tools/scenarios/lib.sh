@@ -25,6 +25,9 @@ type=vfio_ap-passthrough
 run=/run/vm
 # The disk with programs from Debian, in the machines that have one.
 clients=/dev/clients
+# The ways to a user's memory that the kernel has.
+backends=group
+[ ! -e /dev/iommu ] || backends="group iommufd"
 mkdir -p $run
 
 # ---------------------------------------------------------------- expecting ---
@@ -502,7 +505,7 @@ enable_at_once() {
 
 # backends_that_survive: the backends with which the host survives if a page is unpinned at an
 # address in the next mapping: type 1 of the IOMMU stops a host with the C driver by a BUG.
-backends_that_survive() { if [ "$DRIVER" = c ]; then echo iommufd; else echo iommufd group; fi; }
+backends_that_survive() { if [ "$DRIVER" = c ]; then echo iommufd; else echo "$backends"; fi; }
 
 # masks NAME: print the masks that KVM last put into the guest's CRYCB.
 masks() { vm "$1" masks; }

@@ -10,6 +10,7 @@
 # memory: 1024
 # cpus: 2
 # timeout: 300
+# needs: iommufd
 
 has_answers() { guest "$1" '[ -s /tmp/answers.1 ] && [ -s /tmp/answers.2 ]'; }
 ended() { guest "$1" '[ -e /tmp/end.1 ] && [ -e /tmp/end.2 ]'; }

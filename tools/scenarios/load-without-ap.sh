@@ -3,6 +3,7 @@
 #
 # The C driver leaks its debug feature each time, which breaks the next attempt.
 # machine: none
+# needs: no-sie
 
 expect_error ENODEV ktry insmod /lib/modules/vfio_ap.ko
 expect_error ENODEV ktry insmod /lib/modules/vfio_ap.ko

@@ -30,7 +30,7 @@ left() {
 }
 
 mdev_with A 1 "1 2"
-for backend in group iommufd; do
+for backend in $backends; do
 	for end in unmap disable close; do
 		vm_open A $backend --run 1
 		machine "queue *.* irq-polls 0"

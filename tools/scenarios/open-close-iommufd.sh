@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Opening and closing work as in open-close, by the device's own file and an iommufd.
+# needs: iommufd
 
 mdev_with A "1 2" 1
 vm_open A iommufd --vcpus 1

@@ -2,7 +2,7 @@
 # A virtual machine monitor that crashes leaves nothing behind.
 
 mdev_with A 1 "1 2"
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend
 	count_from_zero
 	vm_kill A

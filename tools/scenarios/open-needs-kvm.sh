@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A mediated device can only be opened for a virtual machine of KVM.
+# needs: iommufd
 
 mdev_with A 1 1
 expect_error EINVAL vm_open A group --unlinked

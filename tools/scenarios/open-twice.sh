@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A mediated device has at most one user.
+# needs: iommufd
 
 mdev_with A 1 1
 vm_open A

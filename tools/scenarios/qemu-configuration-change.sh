@@ -25,7 +25,7 @@ give_to_vfio_ap "1 2" ""
 load_driver
 mdev A
 assign A adapter 1 domain 1
-for backend in group iommufd; do
+for backend in $backends; do
 	rm -f $debian$trace
 	qemu A $backend -trace css_crw -D $trace
 	reports=0

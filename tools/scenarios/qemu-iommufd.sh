@@ -5,6 +5,7 @@
 # image: clients
 # memory: 1024
 # timeout: 120
+# needs: iommufd
 
 give_to_vfio_ap "1" ""
 load_driver

@@ -3,6 +3,7 @@
 # image: clients
 # memory: 1024
 # timeout: 120
+# needs: iommufd
 
 mdev_with A "1 2" 1
 qemu A group

@@ -9,7 +9,7 @@
 
 give_to_vfio_ap "1" ""
 load_driver
-for backend in group iommufd; do
+for backend in $backends; do
 	mdev A
 	assign A adapter 1 domain 1
 	qemu A $backend

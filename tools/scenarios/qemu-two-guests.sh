@@ -4,6 +4,7 @@
 # image: clients
 # memory: 1024
 # timeout: 180
+# needs: iommufd
 
 give_to_vfio_ap "1 2 3" ""
 load_driver

@@ -11,7 +11,7 @@ said() { dmesg | grep -c "RLIMIT_MEMLOCK" || :; }
 
 mdev_with A 1 1
 chmod 666 /dev/kvm /dev/iommu /dev/vfio/vfio /dev/vfio/[0-9]* /dev/vfio/devices/*
-for backend in group iommufd; do
+for backend in $backends; do
 	before=$(said)
 	_start A su -s /bin/sh nobody -c "ulimit -l 0; exec apvmm --backend $backend --run 1 --look 0,0 $(uuid A)"
 	n=0

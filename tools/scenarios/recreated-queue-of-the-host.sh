@@ -5,6 +5,7 @@
 # The type of its adapter has changed, and the driver_override is gone with the old device. The host
 # configuration changes only in a control domain.
 # timeout: 90
+# needs: driver_override
 
 load_driver
 override 01.0001 02.0001 03.0000 03.0001

@@ -5,6 +5,7 @@
 # Both queues have their indicators in one page. The kernel warns of a page that is unpinned twice
 # or in the wrong address space.
 # timeout: 90
+# needs: iommufd
 
 mdev_with A 1 "1 2"
 vm_open A iommufd --run 1 --look 0,0

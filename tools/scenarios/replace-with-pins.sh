@@ -3,6 +3,7 @@
 # unpinned and no longer written to.
 #
 # The old one is destroyed then. The kernel refuses that while one of its pages is pinned.
+# needs: iommufd
 
 # off WHAT: require that nothing is enabled or pinned after WHAT.
 off() {

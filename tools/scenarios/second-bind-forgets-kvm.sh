@@ -6,6 +6,7 @@
 # checks if the device is open. The virtual machine of the first user is never destroyed. The
 # drivers behave correctly: the guest keeps its queues until the device is closed. This scenario
 # fails once the kernel is fixed; `stress` may open all devices in all ways then.
+# needs: iommufd
 
 mdev_with A 1 1
 vm_open A iommufd --run 1

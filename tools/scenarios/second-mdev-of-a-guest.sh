@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A guest has one AP configuration and can have one mediated device.
+# needs: iommufd
 
 give_to_vfio_ap "1 2" ""
 load_driver

@@ -3,6 +3,7 @@
 #
 # The guest queries each queue over and over without being disturbed.
 # machine: adapter 1-3 cex8c ; apm = 0-3 ; aqm = 0-3
+# needs: iommufd
 
 # agree WHAT: require that the guest sees the queues in guest_matrix. (guest_matrix also lists
 # adapters without domains, as "01.", and domains without adapters, as ".0001".)

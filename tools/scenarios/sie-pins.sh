@@ -28,7 +28,7 @@ off() {
 
 mdev_with A 1 "1 2"
 machine "queue *.* irq-polls 0"
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend --run 1
 	off "nothing"
 	on 01.0001

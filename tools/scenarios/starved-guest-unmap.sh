@@ -8,6 +8,7 @@
 # drivers: rust
 # machine: apm = 0,1
 # timeout: 90
+# needs: iommufd
 
 # taken_away BACKEND DEED: take memory away while the guest enables, and require that nothing is pinned.
 taken_away() {

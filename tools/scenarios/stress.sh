@@ -9,6 +9,7 @@
 # cpus: 2
 # machine: adapter 0-3 cex7a
 # timeout: 150
+# needs: driver_override iommufd
 
 rounds=${ROUNDS:-2} seed=${SEED:-1}
 

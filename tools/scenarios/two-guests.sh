@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Events of one guest do not affect another guest.
 # cpus: 2
+# needs: iommufd
 
 give_to_vfio_ap "0 1 2 3" ""
 load_driver

@@ -16,7 +16,7 @@ mdev A
 mdev B
 assign A adapter 1 domain 1 2
 assign B adapter 2 domain 1 2
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend --run 1 --look 0,0
 	vm_open B $backend --run 1 --look 0,0
 	count_from_zero

@@ -5,6 +5,7 @@
 # The adapter of the queue has just left the host configuration, and comes back. A driver_override
 # can give the queue to the host's driver at once.
 # timeout: 90
+# needs: driver_override
 
 load_driver
 override 00.0000 00.0001 00.0002 01.0001 02.0001

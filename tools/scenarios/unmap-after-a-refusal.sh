@@ -9,7 +9,7 @@
 
 mdev_with A 1 "1 2"
 machine "queue *.* irq-polls 0"
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend --run 1
 	for code in 01 02 05 06 42; do
 		machine "queue 01.0001 aqic rc=$code times=1"

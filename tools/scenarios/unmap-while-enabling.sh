@@ -12,7 +12,7 @@ none_enabled() { [ "$(enabled_for_guests)" = 0 ]; }
 mdev_with A 1 1
 lengths="4 300 forever"
 if_c eval 'lengths=4'
-for backend in group iommufd; do
+for backend in $backends; do
 	for polls in $lengths; do
 		vm_open A $backend --run 1 --look 0,0
 		count_from_zero

@@ -6,7 +6,7 @@
 # contains address 0.
 
 mdev_with A 1 "1 2"
-for backend in group iommufd; do
+for backend in $backends; do
 	vm_open A $backend --run 1
 	machine "queue *.* irq-polls 0 ; counters reset"
 	expect "enable" "rc=00 cc=0 status=81000000" vm A guest enable 01.0001

@@ -7,11 +7,13 @@
 #   kernel.sh debug    one with lockdep, KASAN, kmemleak and so on
 #   kernel.sh faults   one in which allocations can be made to fail
 #   kernel.sh races    one that looks for races for data in the C driver
+#   kernel.sh debian   Debian's own: see debian.sh
 #   kernel.sh FLAVOUR --make-flags    print how to call make for it
 #   kernel.sh FLAVOUR --plan          print what it takes: see room in lib.sh
 . "$(dirname "$0")/lib.sh"
 
 flavour=${1:-usual}
+[ "$flavour" != debian ] || exec "$testbed/debian.sh" "${@:2}"
 configs=("$testbed/kernel.config") flags="ARCH=s390 CROSS_COMPILE=s390x-linux-gnu-" time=8 lines=1625
 case $flavour in
 usual) ;;
@@ -23,7 +25,7 @@ races)
 	flags="ARCH=s390 LLVM=1 KCSAN_SANITIZE=n KCSAN_SANITIZE_vfio_ap_ops.o=y KCSAN_SANITIZE_vfio_ap_drv.o=y"
 	;;
 faults) configs+=("$testbed/kernel-faults.config") ;;
-*) die "there is no kernel '$flavour': usual, debug, faults or races" ;;
+*) die "there is no kernel '$flavour': usual, debug, faults, races or debian" ;;
 esac
 if [ "${2:-}" = --make-flags ]; then
 	echo "$flags"

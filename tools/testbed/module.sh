@@ -10,7 +10,8 @@ mkdir -p "$dir"
 cd "$repo"
 (
 	flock 9
-	for file in Kbuild Makefile ./*.rs ./{ap_bus,driver,linux,matrix}/*.rs ./*.[ch] bindgen_parameters dkms.conf tools/testbed/check-kdir.sh; do
+	for file in Kbuild Makefile ./*.rs ./{ap_bus,driver,linux,matrix}/*.rs ./*.[ch] bindgen_parameters dkms.conf \
+		tools/testbed/check-kdir.sh $(find carried -type f ! -path 'carried/build/*'); do
 		[[ $file != *_generated.rs ]] && [[ $file != *.mod.c ]] || continue
 		# Unchanged ones keep their times, so that make has nothing to do.
 		cmp -s "$file" "$dir/$file" || install -D "$file" "$dir/$file"

@@ -130,7 +130,7 @@ lint() {
 	cd "$repo"
 	with_kernel "rustfmt" "$testbed/format.sh" --check
 	check "documentation" "$testbed/docs.sh" "$own/docs"
-	check "shellcheck" "$testbed/enter" shellcheck -x tools/testbed/*.sh tools/testbed/enter tools/testbed/vm .ci/run
+	check "shellcheck" "$testbed/enter" shellcheck -x carried/prepare.sh tools/testbed/*.sh tools/testbed/enter tools/testbed/vm .ci/run
 	with_kernel "the module builds without warnings" module
 	with_kernel "clippy: the module" module CLIPPY=1
 	with_kernel "rustdoc: the module" module RUSTDOC_TOO=1
@@ -146,7 +146,7 @@ lint() {
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --exclude fuzz --no-deps --document-private-items
 	cd ..
 	with_kernel "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
-		--ignore SPDX_LICENSE_TAG --file Kbuild helpers.c helpers.h layouts.c bindings_helper.h
+		--ignore SPDX_LICENSE_TAG --file Kbuild carried/crates.mk carried/printing.c carried/include/ap_bus.h helpers.c helpers.h layouts.c bindings_helper.h
 }
 
 # compile LOG WORD...: what cargo compiles for a test, and how far it is. If it does not get
@@ -158,7 +158,7 @@ compile() {
 host() {
 	cd "$repo/tools"
 	suite "packages that cannot be had as they are named" 9 "$testbed/enter" "$testbed/fetch-test.sh" || :
-	suite "kernels that the module cannot be built for" 12 "$testbed/check-kdir-test.sh" || :
+	suite "kernels that the module cannot be built for" 30 "$testbed/check-kdir-test.sh" || :
 	# What is fuzzed is built with other flags.
 	local all=(test --workspace --exclude fuzz)
 	compile tests "${all[@]}" --no-run
@@ -177,25 +177,25 @@ scenarios() {
 	echo $n
 }
 
-# One scenario of each kind; `make test-debug` runs all.
-debug() {
-	local what="on a debug kernel" names=(mixed-scan live-unassign reset-fails interruptions-end unmap)
+# in_one_machine KERNEL FLAVOUR PATIENCE NAME...: scenarios in one machine with a kernel of a kind.
+in_one_machine() {
+	local what="on $1" flavour=$2 patience=$3 names=("${@:4}")
 	local name reason rc=0 good=0 list
 	if [ "$(elapsed)" -gt 3300 ]; then
 		count skipped "scenarios $what: there have been 55 minutes of tests already" ${#names[@]}
 		return
 	fi
 	# By itself, as what is checked is silent.
-	if ! "$testbed/kernel.sh" debug >/dev/null 2> >(tee "$log.debug" >&2); then
+	if ! "$testbed/kernel.sh" "$flavour" >/dev/null 2> >(tee "$log.flavour" >&2); then
 		sleep 0.5
-		reason=$(sed -n 's/^error: //p' "$log.debug" | tail -n 1)
+		reason=$(sed -n 's/^error: //p' "$log.flavour" | tail -n 1)
 		for name in "${names[@]}"; do
 			count failed "$name $what: $reason"
 		done
 		return
 	fi
 	printf -v list '%s,' "${names[@]}"
-	group env VM_FLAVOUR=debug VM_PATIENCE=10 "$testbed/vm" \
+	group env VM_FLAVOUR="$flavour" VM_PATIENCE="$patience" "$testbed/vm" \
 		run in-one-machine --set ONLY="${list%,}" >"$log" 2>&1
 	pid=$!
 	waiting "scenarios $what" "$log" $pid
@@ -211,9 +211,35 @@ debug() {
 		fi
 	done
 	if [ $rc != 0 ] && [ $good = ${#names[@]} ]; then
-		count failed "the debug kernel itself, or the end of all"
+		count failed "$1 itself, or the end of all"
 	fi
 	[ $rc = 0 ] || cat "$log" >&2
+}
+
+# One scenario of each kind; `make test-debug` runs all.
+debug() {
+	in_one_machine "a debug kernel" debug 10 mixed-scan live-unassign reset-fails interruptions-end unmap
+}
+
+# The same for the kernel that Debian 13 has; `make test-debian` runs all.
+debian() {
+	in_one_machine "the kernel of Debian 13" debian "$VM_PATIENCE" conflict configuration-interrupt \
+		debug-feature host-takes-back hotplug-adapter interruptions-end live-unassign load-unload \
+		messages mixed-scan report reset-fails reset-never-ends tracepoints \
+		unload-with-idle-mdevs unmap
+	check "a layout that is not the kernel's is refused" wrong_layout_is_refused
+}
+
+# With one size changed, in what bindgen has made for that kernel.
+wrong_layout_is_refused() {
+	local kernel dir out
+	kernel=$("$testbed/debian.sh")
+	dir=$own/module-$(key "$kernel")
+	sed '/"Size of ap_queue"/s/[0-9]*usize/1usize/' "$dir/bindings_generated.rs" >"$own/bindings"
+	! cmp "$own/bindings" "$dir/bindings_generated.rs" || return 1
+	! out=$("$testbed/enter" "$dir/carried/build/btf" check "$own/bindings" -- "$kernel/build/vmlinux" 2>&1) || return 1
+	echo "$out"
+	[[ $out == *"struct ap_queue is not that of the kernel: 1 bytes, and "* ]]
 }
 
 vm() {
@@ -224,6 +250,7 @@ vm() {
 	if [ -z "$kernel" ]; then
 		count failed "scenarios in emulated machines: $no_kernel" "$all"
 		count failed "scenarios on a debug kernel: $no_kernel" 5
+		count failed "scenarios on the kernel of Debian 13: $no_kernel" 17
 		count failed "a random walk: $no_kernel"
 		count failed "a bench runs: $no_kernel"
 		return
@@ -234,6 +261,7 @@ vm() {
 	else
 		count skipped "scenarios on a debug kernel: it is not built for those that fail already" 5
 	fi
+	debian
 	check "a random walk" "$testbed/vm" walk --seed 1 --steps 300
 	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }
@@ -252,6 +280,7 @@ room "$(
 	if [[ " $* " == *" vm "* ]]; then
 		"$testbed/clients.sh" --plan
 		"$testbed/kernel.sh" debug --plan
+		"$testbed/debian.sh" --plan
 		[ -z "$new" ] || echo "4 500 programs of the machine"
 	fi
 	[ -z "$new" ] || [[ " $* " != *" lint "* ]] || echo "2 600 what clippy looks at"
@@ -262,7 +291,7 @@ say "then the tests themselves: $(for tier; do
 	case $tier in
 	lint) echo "lint 2 min" ;;
 	host) echo "host 1 min" ;;
-	vm) echo "scenarios and walks 20 min" ;;
+	vm) echo "scenarios and walks 23 min" ;;
 	esac
 done | paste -sd, | sed 's/,/, /g')"
 kernel='' no_kernel=''
@@ -284,7 +313,7 @@ else
 		lint) count failed "lint: $reason" \
 			"$(sed -n '/^lint() {/,/^}/p' "$0" | grep -cE '^	(check|with_kernel) ')" ;;
 		host) count failed "unit and property tests, and those of packages: $reason" 10 ;;
-		vm) count failed "scenarios, a debug kernel, a walk, a bench: $reason" $(($(scenarios) + 7)) ;;
+		vm) count failed "scenarios, a debug kernel, a walk, a bench: $reason" $(($(scenarios) + 23)) ;;
 		esac
 	done
 fi

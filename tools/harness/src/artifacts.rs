@@ -122,7 +122,18 @@ impl Artifacts {
     pub fn module(&self, driver: Driver) -> Option<PathBuf> {
         match driver {
             Driver::Rust => self.rust_module.clone(),
+            // Debian does not build it.
+            Driver::C if self.flavour == Flavour::Debian => None,
             Driver::C => Some(self.kernel.join("drivers/s390/crypto/vfio_ap.ko")),
+        }
+    }
+
+    /// A module that the kernel has. What it lacks is built along with our driver.
+    pub fn kernel_module(&self, path: &str) -> PathBuf {
+        let module = self.kernel.join(path);
+        match (&self.rust_module, module.file_name()) {
+            (Some(driver), Some(name)) if !module.exists() => driver.with_file_name(name),
+            _ => module,
         }
     }
 

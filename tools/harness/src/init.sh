@@ -21,6 +21,9 @@ for disk in /sys/block/vd*; do
 	[ ! -e "$disk" ] || ln -s "${disk##*/}" "/dev/$(cat "$disk/serial")"
 done
 
+# Before Linux 7.0, KVM wants it for programs that are not marked as QEMU is.
+[ ! -e /proc/sys/vm/allocate_pgste ] || echo 1 >/proc/sys/vm/allocate_pgste
+
 # From here on everything that the kernel says belongs on the console.
 dmesg -n 8
 

@@ -13,7 +13,7 @@ use crate::artifacts::Artifacts;
 use crate::console::{Record, Verdict};
 use crate::initramfs::Archive;
 use crate::machine::{self, Config};
-use crate::scenario::{Driver, Scenario};
+use crate::scenario::{Driver, Flavour, Scenario};
 
 /// The first process in the machine.
 const INIT: &[u8] = include_bytes!("init.sh");
@@ -32,6 +32,17 @@ const MODULES: [&str; 6] = [
     "drivers/iommu/iommufd/iommufd.ko",
     "drivers/vfio/vfio.ko",
     "drivers/vfio/vfio_iommu_type1.ko",
+    "drivers/vfio/mdev/mdev.ko",
+    "drivers/s390/crypto/zcrypt.ko",
+    "drivers/s390/crypto/zcrypt_cex4.ko",
+];
+
+/// The same for Debian's kernel, of which more is in modules.
+const DEBIAN_MODULES: [&str; 7] = [
+    "virt/lib/irqbypass.ko",
+    "drivers/vfio/vfio.ko",
+    "drivers/vfio/vfio_iommu_type1.ko",
+    "arch/s390/kvm/kvm.ko",
     "drivers/vfio/mdev/mdev.ko",
     "drivers/s390/crypto/zcrypt.ko",
     "drivers/s390/crypto/zcrypt_cex4.ko",
@@ -182,7 +193,7 @@ fn begin_initrd(
     }
     let mut order = String::new();
     for module in modules {
-        let module = artifacts.kernel.join(module);
+        let module = artifacts.kernel_module(module);
         let name = module.file_name().unwrap_or_default().to_string_lossy();
         archive.file(&format!("lib/modules/{name}"), &read(&module)?)?;
         order += &format!("{name}\n");
@@ -197,7 +208,11 @@ fn write_guest_initrd(path: &Path, artifacts: &Artifacts) -> Result<()> {
 }
 
 fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> {
-    let mut archive = begin_initrd(path, artifacts, INIT, &PROGRAMS, &MODULES)?;
+    let modules: &[_] = match artifacts.flavour {
+        Flavour::Debian => &DEBIAN_MODULES,
+        _ => &MODULES,
+    };
+    let mut archive = begin_initrd(path, artifacts, INIT, &PROGRAMS, modules)?;
     let module = artifacts
         .module(job.driver)
         .context("this driver is not built; give its path with --module")?;

@@ -9,7 +9,8 @@
 //! | `machine`       | `none` for a machine without AP, or commands for the machine, which follow those of `default.machine`; can be repeated |
 //! | `cpus`          | number of CPUs, 1                                          |
 //! | `drivers`       | the drivers, `rust c`                                      |
-//! | `kernel`        | `usual`, `debug`, `faults` or `races`; the scenario is skipped on other kernels |
+//! | `kernel`        | some of `usual`, `debug`, `faults`, `races` and `debian`; the scenario is skipped on other kernels |
+//! | `needs`         | some of `iommufd`, `driver_override`, `9p`, `no-sie` and `tracing`; the scenario is skipped on kernels without them |
 //! | `expect-kernel` | a regular expression; the kernel may and must print a warning that matches |
 //! | `count`         | `instructions`: the machine counts executed instructions; with one CPU, an instruction takes a nanosecond |
 //! | `image`         | `clients`: the machine has a disk with programs from Debian; `clients linux`: Linux for a guest, too; `clients suite`: a disk with a foreign suite of tests, too |
@@ -60,18 +61,43 @@ impl FromStr for Driver {
     }
 }
 
-/// What kind of kernel the machine runs.
+/// The kind of kernel that the machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Flavour {
-    /// A small one.
+    /// A small kernel.
     Usual,
-    /// One with lockdep, KASAN and so on.
+    /// A kernel with lockdep, KASAN and other checks.
     Debug,
-    /// One in which allocations can be made to fail.
+    /// A kernel with fault injection.
     Faults,
-    /// One that looks for races for data in the C driver.
+    /// A kernel that detects data races in the C driver.
     Races,
+    /// Debian's own kernel.
+    Debian,
 }
+
+impl Flavour {
+    /// Returns the reason if the kernel lacks a feature that scenarios may need.
+    fn lacks(self, what: &str) -> Option<&'static str> {
+        match (self, what) {
+            (Self::Debian, "iommufd") => Some("Debian builds its kernels without IOMMUFD"),
+            (Self::Debian, "driver_override") => {
+                Some("queues have no driver_override before Linux 7.0")
+            }
+            (Self::Debian, "9p") => Some("Debian has 9p in a module, which is not loaded"),
+            (Self::Debian, "no-sie") => {
+                Some("Debian's KVM is a module, which does not load without SIE")
+            }
+            (Self::Usual | Self::Faults | Self::Races, "tracing") => {
+                Some("only the debug kernel and Debian's kernel have tracepoints")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The features that scenarios may need.
+const NEEDS: [&str; 5] = ["iommufd", "driver_override", "9p", "no-sie", "tracing"];
 
 impl fmt::Display for Flavour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +106,7 @@ impl fmt::Display for Flavour {
             Self::Debug => "debug",
             Self::Faults => "faults",
             Self::Races => "races",
+            Self::Debian => "debian",
         })
     }
 }
@@ -93,7 +120,8 @@ impl FromStr for Flavour {
             "debug" => Ok(Self::Debug),
             "faults" => Ok(Self::Faults),
             "races" => Ok(Self::Races),
-            _ => bail!("there is no kernel {name:?}: usual, debug, faults or races"),
+            "debian" => Ok(Self::Debian),
+            _ => bail!("there is no kernel {name:?}: usual, debug, faults, races or debian"),
         }
     }
 }
@@ -111,8 +139,10 @@ pub struct Scenario {
     pub machine: Vec<String>,
     /// Number of CPUs.
     pub cpus: u32,
-    /// The only kernel that it makes sense on.
-    pub kernel: Option<Flavour>,
+    /// The only kernels that it makes sense on, unless there are none.
+    pub kernels: Vec<Flavour>,
+    /// The features that not every kernel has.
+    pub needs: Vec<String>,
     /// Whether executed instructions are counted.
     pub counts: bool,
     /// Whether it has the disk with programs from Debian.
@@ -137,7 +167,8 @@ impl Default for Scenario {
             has_ap: true,
             machine: Vec::new(),
             cpus: 1,
-            kernel: None,
+            kernels: Vec::new(),
+            needs: Vec::new(),
             counts: false,
             has_clients: false,
             has_linux: false,
@@ -184,8 +215,13 @@ impl Scenario {
 
     /// Why it cannot be run on a kernel, if it cannot.
     pub fn unfit_for(&self, flavour: Flavour) -> Option<String> {
-        let wanted = self.kernel.filter(|&wanted| wanted != flavour)?;
-        Some(format!("needs the {wanted} kernel: VM_FLAVOUR={wanted}"))
+        if let Some(wanted) = self.kernels.first()
+            && !self.kernels.contains(&flavour)
+        {
+            return Some(format!("needs the {wanted} kernel: VM_FLAVOUR={wanted}"));
+        }
+        let reason = self.needs.iter().find_map(|what| flavour.lacks(what))?;
+        Some(reason.into())
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
@@ -200,7 +236,20 @@ impl Scenario {
                     .map(str::parse)
                     .collect::<Result<_>>()?;
             }
-            "kernel" => self.kernel = Some(value.parse()?),
+            "kernel" => {
+                self.kernels = value
+                    .split_whitespace()
+                    .map(str::parse)
+                    .collect::<Result<_>>()?;
+            }
+            "needs" => {
+                for what in value.split_whitespace() {
+                    if !NEEDS.contains(&what) {
+                        bail!("no kernel is known to lack {what:?}: {}", NEEDS.join(", "));
+                    }
+                    self.needs.push(what.into());
+                }
+            }
             "image" => {
                 self.has_linux = value == "clients linux";
                 self.has_suite = value == "clients suite";
@@ -292,12 +341,40 @@ machine: this is no longer the header
     }
 
     #[test]
+    fn one_of_several_kernels() {
+        let scenario = Scenario::parse("# X.\n# kernel: debug debian\n", Driver::Rust).unwrap();
+        assert_eq!(scenario.unfit_for(Flavour::Debian), None);
+        assert_eq!(
+            scenario.unfit_for(Flavour::Usual).unwrap(),
+            "needs the debug kernel: VM_FLAVOUR=debug"
+        );
+    }
+
+    #[test]
+    fn what_a_kernel_lacks() {
+        let scenario =
+            Scenario::parse("# X.\n# needs: driver_override iommufd\n", Driver::Rust).unwrap();
+        assert_eq!(
+            scenario.unfit_for(Flavour::Debian).unwrap(),
+            "queues have no driver_override before Linux 7.0"
+        );
+        assert_eq!(scenario.unfit_for(Flavour::Usual), None);
+        assert_eq!(
+            Scenario::parse("# X.\n", Driver::Rust)
+                .unwrap()
+                .unfit_for(Flavour::Debian),
+            None
+        );
+    }
+
+    #[test]
     fn mistakes_are_found() {
         for (header, complaint) in [
             ("# X.\n# cpu: 2\n", "no directive \"cpu\""),
             ("# X.\n# cpus: two\n", "line 2"),
             ("# X.\n# drivers: c cobol\n", "no driver \"cobol\""),
             ("# X.\n# kernel: fast\n", "no kernel \"fast\""),
+            ("# X.\n# needs: iommu\n", "lack \"iommu\""),
             ("# X.\n# timeout[ada]: 3\n", "no driver \"ada\""),
             ("# X.\n# expect-kernel: (\n", "line 2"),
             ("# X.\n# image: gimp\n", "no image \"gimp\""),
