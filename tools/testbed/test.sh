@@ -146,7 +146,7 @@ lint() {
 	check "rustdoc: the tools" "$testbed/enter" env RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --exclude fuzz --no-deps --document-private-items
 	cd ..
 	with_kernel "checkpatch" "$testbed/enter" perl "$kernel/scripts/checkpatch.pl" --no-tree --quiet --terse \
-		--ignore SPDX_LICENSE_TAG --file Kbuild carried/crates.mk carried/printing.c carried/include/ap_bus.h helpers.c helpers.h layouts.c bindings_helper.h
+		--ignore SPDX_LICENSE_TAG --file Kbuild carried/crates.mk carried/printing.c carried/include/ap_bus.h helpers.c helpers.h trace.h layouts.c bindings_helper.h
 }
 
 # compile LOG WORD...: what cargo compiles for a test, and how far it is. If it does not get
