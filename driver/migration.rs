@@ -49,8 +49,9 @@ use crate::{
     matrix::{
         mask::Apqn,
         migration::{
-            describe,
+            header,
             length,
+            queues,
             Description,
             Mismatch,
             QueueInfo,
@@ -288,15 +289,13 @@ fn queue_info(mdev: &Mdev, apqn: Apqn) -> Result<QueueInfo> {
 /// - `ENOMEM` if there is no memory.
 fn save(mdev: &Mdev, masks: &Matrix) -> Result<KVVec<u8>> {
     let mut bytes = KVVec::with_capacity(length(masks), GFP_KERNEL_ACCOUNT)?;
-    describe(
-        masks,
-        |apqn| {
-            queue_info(mdev, apqn).inspect_err(|_| {
-                refuse(mdev, &Refusal::Queue(apqn, Mismatch::Missing));
-            })
-        },
-        |piece| Ok(bytes.extend_from_slice(piece, GFP_KERNEL_ACCOUNT)?),
-    )?;
+    bytes.extend_from_slice(&header(masks), GFP_KERNEL_ACCOUNT)?;
+    for apqn in queues(masks) {
+        let QueueInfo(info) = queue_info(mdev, apqn).inspect_err(|_| {
+            refuse(mdev, &Refusal::Queue(apqn, Mismatch::Missing));
+        })?;
+        bytes.extend_from_slice(&info.to_be_bytes(), GFP_KERNEL_ACCOUNT)?;
+    }
     Ok(bytes)
 }
 

@@ -220,32 +220,22 @@ pub fn length(masks: &Matrix) -> usize {
     HEADER + RECORD * (masks.apm.len() * masks.aqm.len()) as usize
 }
 
-/// Describes a guest with these masks. `info` returns the properties of a queue. `write` gets the pieces of
-/// the description in order.
-///
-/// # Errors
-///
-/// Those of `info` and `write`.
-pub fn describe<E>(
-    masks: &Matrix,
-    mut info: impl FnMut(Apqn) -> Result<QueueInfo, E>,
-    mut write: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    write(&MAGIC)?;
-    write(&NUMBERS)?;
-    for words in [masks.apm.words(), masks.aqm.words(), masks.adm.words()] {
-        for word in words {
-            write(&word.to_be_bytes())?;
-        }
+/// Returns the header of the description of a guest with these masks.
+pub fn header(masks: &Matrix) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    let (magic, rest) = header.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(&MAGIC);
+    let (numbers, rest) = rest.split_at_mut(NUMBERS.len());
+    numbers.copy_from_slice(&NUMBERS);
+    let words = [masks.apm.words(), masks.aqm.words(), masks.adm.words()];
+    for (to, word) in rest.as_chunks_mut().0.iter_mut().zip(words.into_iter().flatten()) {
+        *to = word.to_be_bytes();
     }
-    for apqn in queues(masks) {
-        write(&info(apqn)?.0.to_be_bytes())?;
-    }
-    Ok(())
+    header
 }
 
 /// Returns the queues of a guest in the order of their records.
-fn queues(masks: &Matrix) -> impl Iterator<Item = Apqn> {
+pub fn queues(masks: &Matrix) -> impl Iterator<Item = Apqn> {
     QueueSet::new(masks, &Matrix::EMPTY).queues()
 }
 
