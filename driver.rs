@@ -88,14 +88,14 @@ use crate::{
             Apqn,
             Mask, //
         },
-        migration::{
-            Malformed,
-            Refusal, //
-        },
         mdev_index::{
             MdevIndex,
             Slots,
             SLOTS, //
+        },
+        migration::{
+            Malformed,
+            Refusal, //
         },
         queues::{
             response::NOT_AVAILABLE,

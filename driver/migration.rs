@@ -251,9 +251,9 @@ fn stop(mdev: &Mdev) -> Result<Matrix> {
         let state: &DriverState = &mdev.driver.state();
         let queues = &state.host.queues;
         mdev.masks(state).is_committed()
-            && revoked.rows().all(|(apid, row)| {
-                (row & queues.bound(apid)).is_subset(&queues.reset_done(apid))
-            })
+            && revoked
+                .rows()
+                .all(|(apid, row)| (row & queues.bound(apid)).is_subset(&queues.reset_done(apid)))
     };
     if !is_stopped {
         run(mdev);

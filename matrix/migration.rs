@@ -228,7 +228,12 @@ pub fn header(masks: &Matrix) -> [u8; HEADER] {
     let (numbers, rest) = rest.split_at_mut(NUMBERS.len());
     numbers.copy_from_slice(&NUMBERS);
     let words = [masks.apm.words(), masks.aqm.words(), masks.adm.words()];
-    for (to, word) in rest.as_chunks_mut().0.iter_mut().zip(words.into_iter().flatten()) {
+    for (to, word) in rest
+        .as_chunks_mut()
+        .0
+        .iter_mut()
+        .zip(words.into_iter().flatten())
+    {
         *to = word.to_be_bytes();
     }
     header

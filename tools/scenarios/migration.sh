@@ -24,7 +24,7 @@ count_from_zero
 vm A migration to stop
 expect "the state" stop vm A migration state
 expect "resets" 4 machine counters "*.*" zapq
-expect "the masks" none vm A masks
+expect "the masks" "apm=none aqm=none adm=none" vm A masks
 dmesg_has_not "guest lost"
 expect "the report" "guest, stopped" sed -n 's/^used by: //p' "/sys/kernel/debug/vfio_ap/$(uuid A)"
 expect "the guest" none vm A guest queues

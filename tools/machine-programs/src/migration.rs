@@ -34,25 +34,26 @@ pub struct Migration {
 }
 
 impl Migration {
-    /// Executes a command. Returns its answer.
+    /// Executes a command about the stream, or about the device. Returns its answer.
     ///
     /// # Errors
     ///
     /// Those of the requests of VFIO, and of reading and writing.
-    pub fn execute(&mut self, device: &Device, command: &[&str]) -> Result<String> {
+    pub fn execute(&mut self, device: Option<&Device>, command: &[&str]) -> Result<String> {
+        let device = || device.ok_or(Errno::ENXIO).step("no open device");
         match command {
             ["state"] => {
-                let state = device.migration_state()?;
+                let state = device()?.migration_state()?;
                 let name = STATES.iter().find(|(_, number)| *number == state);
                 return Ok(name.map_or_else(|| state.to_string(), |(name, _)| (*name).into()));
             }
-            ["flags"] => return Ok(format!("{:#x}", device.migration_flags()?)),
-            ["size"] => return Ok(device.migration_data_size()?.to_string()),
+            ["flags"] => return Ok(format!("{:#x}", device()?.migration_flags()?)),
+            ["size"] => return Ok(device()?.migration_data_size()?.to_string()),
             ["to", name] => {
                 let state = STATES.iter().find(|(known, _)| known == name);
                 let state = state.map_or_else(|| name.parse().ok(), |(_, number)| Some(*number));
                 let state = state.ok_or(Errno::EINVAL).step("no such state")?;
-                if let Some(fd) = device.set_migration_state(state)? {
+                if let Some(fd) = device()?.set_migration_state(state)? {
                     self.stream = Some(OwnedFd::into(fd));
                 }
             }

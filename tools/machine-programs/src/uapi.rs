@@ -17,8 +17,10 @@ use nix::{request_code_none, request_code_readwrite, request_code_write};
 use vfio_bindings::bindings::vfio::{
     VFIO_BASE, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
     VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_SET,
-    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_TYPE, VFIO_TYPE1v2_IOMMU, vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd,
-    vfio_device_detach_iommufd_pt, vfio_device_feature, vfio_device_feature_mig_state, vfio_device_info, vfio_irq_info, vfio_irq_set,
+    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_TYPE, VFIO_TYPE1v2_IOMMU,
+    vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd, vfio_device_detach_iommufd_pt,
+    vfio_device_feature, vfio_device_feature_mig_state, vfio_device_info, vfio_irq_info,
+    vfio_irq_set,
 };
 
 use crate::argument::Argument;
@@ -298,12 +300,22 @@ fn feature<T>(device: BorrowedFd<'_>, operation: u32, number: u32, data: T) -> n
 
 /// Returns the flags for migration.
 pub fn migration_flags(device: BorrowedFd<'_>) -> nix::Result<u64> {
-    feature(device, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_MIGRATION, 0)
+    feature(
+        device,
+        VFIO_DEVICE_FEATURE_GET,
+        VFIO_DEVICE_FEATURE_MIGRATION,
+        0,
+    )
 }
 
 /// Returns the length of the stream of a migration in bytes.
 pub fn migration_data_size(device: BorrowedFd<'_>) -> nix::Result<u64> {
-    feature(device, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, 0)
+    feature(
+        device,
+        VFIO_DEVICE_FEATURE_GET,
+        VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
+        0,
+    )
 }
 
 /// Returns the state in a migration.

@@ -298,11 +298,7 @@ impl Session {
                 let info = self.device()?.irq_info(index)?;
                 format!("flags={:#x} count={}", info.flags, info.count)
             }
-            ["migration", command @ ..] => {
-                let device = self.devices.last().ok_or(Errno::ENODEV);
-                let device = device.step("no open device")?;
-                self.migration.execute(device, command)?
-            }
+            ["migration", command @ ..] => self.migration.execute(self.devices.last(), command)?,
             ["reset"] => {
                 self.device()?.reset()?;
                 String::new()
