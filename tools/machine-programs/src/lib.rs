@@ -20,6 +20,7 @@
 //! | [`host`]     | the AP bus, the mdevs, the driver under test                |
 //! | [`module`]   | kernel modules: one attempt to load and to unload           |
 //! | [`faults`]   | allocations of the kernel that fail                         |
+//! | [`migration`] | the migration of a device                                  |
 //! | [`stress`]   | the roles of the stress test                                |
 //! | [`error`]    | an errno together with the step that failed                 |
 //!
@@ -37,6 +38,7 @@ pub mod instructions;
 pub mod interview;
 pub mod kvm_run;
 pub mod memory;
+pub mod migration;
 pub mod module;
 pub mod payload;
 pub mod race;
