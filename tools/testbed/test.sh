@@ -242,6 +242,14 @@ wrong_layout_is_refused() {
 	[[ $out == *"struct ap_queue is not that of the kernel: 1 bytes, and "* ]]
 }
 
+# The source prints the stream, which the destination takes.
+two_machines() {
+	local scenario=migration-between-machines stream
+	"$testbed/vm" run $scenario | tee "$own/source"
+	stream=$(tr -d '\r' <"$own/source" | sed -n 's/^@STREAM //p')
+	[ -n "$stream" ] && "$testbed/vm" run $scenario --set "STREAM=$stream"
+}
+
 vm() {
 	# Where time is short, no scenario is to fail for that.
 	export VM_PATIENCE=${VM_PATIENCE:-3}
@@ -251,6 +259,7 @@ vm() {
 		count failed "scenarios in emulated machines: $no_kernel" "$all"
 		count failed "scenarios on a debug kernel: $no_kernel" 5
 		count failed "scenarios on the kernel of Debian 13: $no_kernel" 17
+		count failed "a guest moves between two machines: $no_kernel"
 		count failed "a random walk: $no_kernel"
 		count failed "a bench runs: $no_kernel"
 		return
@@ -262,6 +271,7 @@ vm() {
 		count skipped "scenarios on a debug kernel: it is not built for those that fail already" 5
 	fi
 	debian
+	check "a guest moves between two machines" two_machines
 	check "a random walk" "$testbed/vm" walk --seed 1 --steps 300
 	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }
