@@ -8,7 +8,7 @@ use proptest::prelude::*;
 const T: u64 = gr0::T;
 const ENABLE: u64 = 1 << 47;
 
-/// A machine that is set up by the control language.
+/// Returns the preset machine after a request of the control language.
 fn machine(request: &str) -> Machine {
     let mut machine = Machine::preset();
     machine.control(request).unwrap();
@@ -332,7 +332,7 @@ fn bits_that_have_to_be_zero_are_specification_exceptions() {
     }
 }
 
-/// Whatever the queue is: even one that does not exist, or that a guest does not have.
+/// The check does not depend on the queue, which may be missing or denied to the guest.
 #[test]
 fn messages_and_buffers_have_a_length_that_is_possible() {
     let mut machine = machine("");
@@ -431,8 +431,8 @@ fn exceptions_are_not_counted_answers_are() {
 }
 
 proptest! {
-    /// Whatever is in the registers: no panic, 02 exactly while a reset is under way,
-    /// and condition code 3 exactly with a response code.
+    /// Any registers give an answer without a panic. The response code is 02 exactly during a
+    /// reset, and the condition code is 3 exactly with a response code other than 0.
     #[test]
     fn any_sequence_of_instructions_is_answered(
         instructions in prop::collection::vec((0_u64..6, 0_u64..3, 0_u64..3, any::<u64>()), 1..60),
@@ -455,7 +455,7 @@ proptest! {
         }
     }
 
-    /// A reset of N polls is over after N more instructions.
+    /// A reset of N polls ends after N further instructions.
     #[test]
     fn a_reset_ends_when_it_is_due(polls in 0_u32..50) {
         let mut machine = machine("");
