@@ -4,7 +4,7 @@ use crate::cpu::fake::FakeCpu;
 
 const GIB: usize = 0x1000;
 const NISC: u8 = 5;
-/// Of two guests, not at the beginning of a page.
+/// The GISAs of two guests, which are not at the start of a page.
 const GISAS: [u32; 2] = [0x1900, 0x2900];
 
 fn setup() -> (FakeCpu, Pending) {
