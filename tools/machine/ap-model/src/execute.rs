@@ -210,8 +210,6 @@ impl Machine {
     /// # Errors
     ///
     /// Returns the program interruption of the instruction.
-    ///
-    /// The program interruption that the instruction ends in.
     pub fn nqap(
         &mut self,
         gr0: u64,
