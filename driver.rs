@@ -18,6 +18,7 @@ mod attributes;
 mod interruptions;
 mod ioctl;
 pub(crate) mod matrix_mdev;
+mod migration;
 pub(crate) mod module_global;
 mod pages;
 mod report;
@@ -91,6 +92,10 @@ use crate::{
             MdevIndex,
             Slots,
             SLOTS, //
+        },
+        migration::{
+            Malformed,
+            Refusal, //
         },
         queues::{
             response::NOT_AVAILABLE,
@@ -706,4 +711,4 @@ macro_rules! display_in_messages {
         }
     )*};
 }
-display_in_messages!(Apqn, Cause, Difference<'_>, Event);
+display_in_messages!(Apqn, Cause, Difference<'_>, Event, Malformed, Refusal);

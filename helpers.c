@@ -4,6 +4,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <asm/ap.h>
+#include <asm/facility.h>
 
 #include "helpers.h"
 
@@ -51,6 +52,17 @@ static u32 status_word(struct ap_queue_status status)
 u32 vfio_ap_tapq(u32 qid)
 {
 	return status_word(ap_tapq(qid, NULL));
+}
+
+u32 vfio_ap_tapq_info(u32 qid, u64 *info)
+{
+	struct ap_tapq_hwinfo hwinfo;
+	struct ap_queue_status status;
+
+	/* Facility 15 (APFT) is the T bit of TAPQ. */
+	status = ap_test_queue(qid, test_facility(15), &hwinfo);
+	*info = hwinfo.value;
+	return status_word(status);
 }
 
 u32 vfio_ap_zapq(u32 qid)

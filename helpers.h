@@ -19,6 +19,7 @@ bool vfio_ap_is_memory(struct kvm *kvm, u64 address);
 
 bool vfio_ap_instructions_available(void);
 u32 vfio_ap_tapq(u32 qid);
+u32 vfio_ap_tapq_info(u32 qid, u64 *info);
 u32 vfio_ap_zapq(u32 qid);
 u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator);
 int vfio_ap_qci(struct ap_config_info *info);

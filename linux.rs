@@ -11,6 +11,8 @@ pub(crate) mod eventfd;
 pub(crate) mod kobject;
 pub(crate) mod kvm;
 pub(crate) mod mdev;
+pub(crate) mod migration;
+pub(crate) mod stream;
 pub(crate) mod sysfs;
 pub(crate) mod versions;
 pub(crate) mod vfio;

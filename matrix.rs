@@ -15,8 +15,8 @@
 //!
 //! The functional core is pure, and does not depend on the kernel. [`mask`] has the numbers and sets of
 //! the architecture, [`queues`] the states and resets of queues, [`interrupts`] the states of
-//! interruptions, [`cause`] the reason for a change, [`mdev_index`] an index of mdevs by adapter, and
-//! [`text`] the formats of attributes.
+//! interruptions, [`cause`] the cause of a change, [`mdev_index`] an index of mdevs by adapter,
+//! [`migration`] the description of a guest for another host, and [`text`] the formats of attributes.
 //!
 //! # Examples
 //!
@@ -65,6 +65,8 @@ pub mod interrupts;
 pub mod mask;
 #[path = "matrix/mdev_index.rs"]
 pub mod mdev_index;
+#[path = "matrix/migration.rs"]
+pub mod migration;
 #[path = "matrix/queues.rs"]
 pub mod queues;
 #[path = "matrix/text.rs"]
@@ -420,6 +422,8 @@ pub enum User {
     Nobody,
     /// A guest, which gets the masks that it may have.
     Guest,
+    /// A guest that is stopped for a migration. Its masks are empty.
+    Stopped,
     /// A guest that was asked to give the mdev back. Its masks are empty.
     Leaving,
 }
@@ -461,6 +465,10 @@ pub enum Change {
     Leave,
     /// The guest closes the mdev.
     Close,
+    /// The guest is stopped for a migration.
+    Stop,
+    /// The guest runs again.
+    Run,
 }
 
 impl Masks {
@@ -531,8 +539,10 @@ impl Masks {
         match *change {
             Change::Assign(matrix) => self.assigned = matrix,
             Change::Open => self.user = User::Guest,
-            Change::Leave if self.user == User::Guest => self.user = User::Leaving,
-            Change::Leave => {}
+            Change::Leave if self.user != User::Nobody => self.user = User::Leaving,
+            Change::Stop if self.user == User::Guest => self.user = User::Stopped,
+            Change::Run if self.user == User::Stopped => self.user = User::Guest,
+            Change::Leave | Change::Stop | Change::Run => {}
             Change::Close => self.user = User::Nobody,
         }
         // A change takes effect at once, also during a scan.
@@ -554,7 +564,7 @@ impl Masks {
     /// Computes the masks that are due. If changes have to `wait`, the guest gets no new resources.
     fn compute_apcb<S: Storage>(&self, host: &Host<S>, wait: bool) -> Matrix {
         match self.user {
-            User::Nobody | User::Leaving => Matrix::EMPTY,
+            User::Nobody | User::Stopped | User::Leaving => Matrix::EMPTY,
             User::Guest if wait => host.retained(&self.granted, &self.assigned),
             User::Guest => host.permitted(&self.assigned),
         }
@@ -564,7 +574,7 @@ impl Masks {
     pub fn guest_matrix<S: Storage>(&self, host: &Host<S>) -> Matrix {
         match self.user {
             User::Nobody => host.permitted(&self.assigned),
-            User::Guest | User::Leaving => self.granted,
+            User::Guest | User::Stopped | User::Leaving => self.granted,
         }
     }
 }

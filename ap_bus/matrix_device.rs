@@ -77,7 +77,7 @@ impl sysfs::Attribute for Features {
     type Device = Self;
 
     fn show(&self, _device: &Self, page: &mut sysfs::Page<'_>) -> Result {
-        page.write_str("guest_matrix hotplug ap_config\n")?;
+        page.write_str("guest_matrix hotplug ap_config migratable\n")?;
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ use crate::{
             Apqn,
             Mask, //
         },
+        migration::QueueInfo,
         queues::{
             self,
             response, //
@@ -82,6 +83,17 @@ impl Status {
 pub(crate) fn tapq(apqn: Apqn) -> Status {
     // SAFETY: TAPQ has no operand in storage. An APQN that does not exist gets a response code.
     Status(unsafe { b::vfio_ap_tapq(apqn.to_raw().into()) })
+}
+
+/// PQAP(TAPQ): returns the properties of a queue, or the response code if there are none.
+pub(crate) fn queue_info(apqn: Apqn) -> Result<QueueInfo, u8> {
+    let mut info = 0;
+    // SAFETY: As for `tapq`. `info` is valid.
+    let status = Status(unsafe { b::vfio_ap_tapq_info(apqn.to_raw().into(), &mut info) });
+    match status.code() {
+        response::NORMAL => Ok(QueueInfo(info)),
+        code => Err(code),
+    }
 }
 
 /// PQAP(ZAPQ): resets a queue, and zeroizes what it holds.

@@ -19,6 +19,7 @@ use crate::{
     bindings as b,
     driver::{
         matrix_mdev::MatrixMdev,
+        migration,
         Mdev, //
     },
     linux::eventfd::EventFd, //
@@ -46,7 +47,10 @@ pub(crate) fn execute(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result {
         GET_INFO => get_info(arg),
         GET_IRQ_INFO => get_irq_info(arg),
         SET_IRQS => set_irqs(mdev, arg),
-        RESET => MatrixMdev::reset(mdev),
+        RESET => {
+            migration::reset(mdev);
+            MatrixMdev::reset(mdev)
+        }
         _ => Err(EOPNOTSUPP),
     }
 }

@@ -40,6 +40,7 @@ use crate::{
         attributes,
         interruptions::MdevId,
         ioctl,
+        migration,
         module_global,
         pages::{
             self,
@@ -131,6 +132,9 @@ pub(crate) struct MatrixMdev {
     hook: Mutex<Option<Hook<ARef<Mdev>>>>,
     #[pin]
     eventfds: Mutex<EventFds>,
+    /// The progress of a migration. Taken before `hook`.
+    #[pin]
+    pub(crate) migration: Mutex<migration::Progress>,
     state: LockedBy<MdevState, State>,
     /// Serialises PQAP(AQIC) of the guest.
     #[pin]
@@ -300,6 +304,14 @@ impl MatrixMdev {
         mdev.apply_due(state, due, cause)
     }
 
+    /// Applies a change to the masks, and commits it. Returns the queues that are revoked by that.
+    pub(crate) fn change_and_commit(mdev: &Mdev, change: &Change) -> QueueSet {
+        let hook = mdev.hook.lock();
+        let revoked = Self::apply_change(mdev, change);
+        Self::commit(mdev, &hook);
+        revoked
+    }
+
     /// Commits the masks that are due, until none are.
     fn commit(mdev: &Mdev, hook: &Option<Hook<ARef<Mdev>>>) {
         loop {
@@ -356,7 +368,7 @@ impl MatrixMdev {
 
     /// Waits until the masks are committed, and until these queues and those that the guest is about to
     /// get are reset.
-    fn wait_until_ready(&self, wait: &Wait, revoked: &QueueSet) {
+    pub(crate) fn wait_until_ready(&self, wait: &Wait, revoked: &QueueSet) {
         while !self.is_ready(revoked) && self.driver.sleep(wait) {}
     }
 
@@ -541,6 +553,7 @@ impl vfio::Driver for MatrixMdev {
                 id,
                 hook <- new_mutex!(None, "vfio_ap::hook"),
                 eventfds <- new_mutex!(EventFds::default(), "vfio_ap::eventfds"),
+                migration <- new_mutex!(migration::Progress::default(), "vfio_ap::migration"),
                 report <- new_mutex!(None, "vfio_ap::report"),
                 commit_work <- new_work!("vfio_ap::commit_work"),
                 pin_work <- new_work!("vfio_ap::pin_work"),
@@ -562,6 +575,7 @@ impl vfio::Driver for MatrixMdev {
     }
 
     fn close(mdev: &Mdev) {
+        migration::close(mdev);
         let revoked = Self::apply_change(mdev, &Change::Close);
         let installed = {
             let mut hook = mdev.hook.lock();

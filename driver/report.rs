@@ -112,6 +112,7 @@ impl Writer for Report {
         let user = match masks.user {
             User::Nobody => "nobody",
             User::Guest => "guest",
+            User::Stopped => "guest, stopped",
             User::Leaving => "guest, asked to leave",
         };
         writeln!(f, "used by: {user}")?;

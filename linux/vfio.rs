@@ -5,8 +5,8 @@
 //! Owns `struct vfio_device` and the driver's data in it, the callbacks of a driver, and pages of the
 //! user that are pinned.
 //!
-//! Not supported: device features, migration, `read`, `write` and `mmap` of a device, and pins of
-//! several pages at once.
+//! Not supported: other features of devices than migration, `read`, `write` and `mmap` of a device, and
+//! pins of several pages at once.
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h)
 
@@ -51,7 +51,13 @@ use kernel::{
 
 use crate::{
     bindings as b,
-    linux::kvm::Kvm, //
+    linux::{
+        kvm::Kvm,
+        migration::{
+            Migration,
+            State, //
+        }, //
+    }, //
 };
 
 /// A `struct vfio_device` and the driver's data, in one allocation that the VFIO core owns.
@@ -59,17 +65,19 @@ use crate::{
 /// The VFIO core may drop its last reference after the module has been unloaded: an open character
 /// device that is not bound to an iommufd holds no reference to the module. The core must therefore
 /// find nothing of the module in the allocation. Rust code has a reference count of its own. The last
-/// of these references drops `inner`. `ops` lives as long as `raw`.
+/// of these references drops `inner`. `ops` and `migration_ops` live as long as `raw`.
 ///
 /// # Invariants
 ///
-/// - `raw` is the first field. It is initialised, and refers to `ops`, which has no `release`.
+/// - `raw` is the first field. It is initialised, and refers to `migration_ops`, and to `ops`, which has
+///   no `release`.
 /// - As long as `references` is not zero, `inner` is initialised and pinned, and Rust code owns one
 ///   reference to `raw`.
 #[repr(C)]
 pub(crate) struct Device<T: Driver> {
     raw: Opaque<b::vfio_device>,
     ops: b::vfio_device_ops,
+    migration_ops: b::vfio_migration_ops,
     references: Refcount,
     inner: Inner<T>,
 }
@@ -119,7 +127,7 @@ impl<T: Driver> Deref for Device<T> {
 }
 
 /// A driver for emulated VFIO devices.
-pub(crate) trait Driver: Sized + Send + Sync + 'static {
+pub(crate) trait Driver: Migration + Send + Sync + 'static {
     /// The name of the driver.
     const NAME: &'static CStr;
 
@@ -170,6 +178,13 @@ impl<T: Driver> Callbacks<T> {
         #[cfg(CONFIG_IOMMUFD)]
         detach_ioas: Some(b::vfio_iommufd_emulated_detach_ioas),
         ..pin_init::zeroed()
+    };
+
+    /// The operations for migration that are copied to each device.
+    const MIGRATION_OPS: &'static b::vfio_migration_ops = &b::vfio_migration_ops {
+        migration_set_state: Some(Self::set_migration_state),
+        migration_get_state: Some(Self::get_migration_state),
+        migration_get_data_size: Some(Self::get_migration_data_size),
     };
 
     /// # Safety
@@ -233,6 +248,46 @@ impl<T: Driver> Callbacks<T> {
         // SAFETY: Unregistering a device waits for its users, and has not returned.
         T::request(unsafe { Self::device(raw) }, count);
     }
+
+    /// # Safety
+    ///
+    /// Called by VFIO for an open device.
+    unsafe extern "C" fn set_migration_state(
+        raw: *mut b::vfio_device,
+        new: b::vfio_device_mig_state,
+    ) -> *mut bindings::file {
+        // SAFETY: The device is open.
+        let device = unsafe { Self::device(raw) };
+        match State::from_raw(new).and_then(|new| T::set_state(device, new)) {
+            Ok(Some(file)) => ARef::into_raw(file).as_ptr().cast(),
+            Ok(None) => core::ptr::null_mut(),
+            Err(error) => error.to_ptr(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by VFIO for an open device, with a valid pointer to the result.
+    unsafe extern "C" fn get_migration_state(
+        raw: *mut b::vfio_device,
+        state: *mut b::vfio_device_mig_state,
+    ) -> ffi::c_int {
+        // SAFETY: The device is open, and `state` is valid.
+        unsafe { *state = T::state(Self::device(raw)).to_raw() };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by VFIO for an open device, with a valid pointer to the result.
+    unsafe extern "C" fn get_migration_data_size(
+        raw: *mut b::vfio_device,
+        length: *mut ffi::c_ulong,
+    ) -> ffi::c_int {
+        // SAFETY: The device is open, and `length` is valid.
+        unsafe { *length = T::data_size(Self::device(raw)) };
+        0
+    }
 }
 
 /// A device that is not registered yet.
@@ -272,6 +327,9 @@ impl<T: Driver> NewDevice<T> {
         unsafe {
             (&raw mut (*device).ops).write(*ops);
             (*raw).ops = &raw const (*device).ops;
+            (&raw mut (*device).migration_ops).write(*Callbacks::<T>::MIGRATION_OPS);
+            (*raw).mig_ops = &raw const (*device).migration_ops;
+            (*raw).migration_flags = b::VFIO_MIGRATION_STOP_COPY;
             (&raw mut (*device).references).write(Refcount::new(1));
             if let Err(error) = pin_init::raw_try_init(&raw mut (*device).inner, inner) {
                 bindings::put_device(&raw mut (*raw).device);
@@ -323,6 +381,20 @@ impl<T: Driver> Device<T> {
         // SAFETY: The device is valid. The field is set when the user attaches memory, and no page can
         // be pinned before that.
         unsafe { (*self.raw.get()).iommufd_access.is_null() }
+    }
+
+    /// Returns the next state on the way from one state to another.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no way.
+    pub(crate) fn next_migration_state(&self, from: State, to: State) -> Result<State> {
+        let mut next = from.to_raw();
+        // SAFETY: The device is valid. The function reads its migration flags.
+        to_result(unsafe {
+            b::vfio_mig_get_next_state(self.raw.get(), from.to_raw(), to.to_raw(), &mut next)
+        })?;
+        State::from_raw(next)
     }
 
     /// Sends a `change` uevent of the parent. `variables` are up to four variables with their values.

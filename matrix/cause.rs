@@ -40,6 +40,10 @@ pub enum Event {
     Close,
     /// The user was asked to close the mdev.
     Request,
+    /// The user stopped the guest for a migration.
+    Stop,
+    /// The user let the guest run again.
+    Run,
     /// An administrator changed the assigned matrix.
     Assignment,
     /// A scan of the AP bus found another host configuration.
@@ -71,6 +75,8 @@ impl Event {
             Self::Open => c"open",
             Self::Close => c"close",
             Self::Request => c"request",
+            Self::Stop => c"stop",
+            Self::Run => c"run",
             Self::Assignment => c"assignment",
             Self::Scan => c"scan",
             Self::Bind => c"bind",
@@ -87,7 +93,7 @@ impl Event {
 
     /// Returns true if only the user of the guest can cause the event.
     pub fn is_of_user(self) -> bool {
-        matches!(self, Self::Open | Self::Close)
+        matches!(self, Self::Open | Self::Close | Self::Stop | Self::Run)
     }
 }
 
@@ -139,6 +145,8 @@ impl Cause {
             Change::Open => Event::Open,
             Change::Close => Event::Close,
             Change::Leave => Event::Request,
+            Change::Stop => Event::Stop,
+            Change::Run => Event::Run,
             Change::Assign(_) => {
                 let (lost, gained) = (before.apm - due.apm, due.apm - before.apm);
                 let first = lost.iter().chain(gained.iter()).next();

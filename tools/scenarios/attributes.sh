@@ -12,7 +12,8 @@ mode() { stat -c %a "$@"; }
 
 give_to_vfio_ap "1" ""
 load_driver
-expect "features" "guest_matrix hotplug ap_config" cat $parent/features
+if_c expect "features" "guest_matrix hotplug ap_config" cat $parent/features
+if_rust expect "features" "guest_matrix hotplug ap_config migratable" cat $parent/features
 expect "mode of features" 444 mode $parent/features
 expect "driver of the matrix device" /sys/bus/matrix/drivers/vfio_ap readlink -f $parent/driver
 expect "matrix device on its bus" $parent readlink -f /sys/bus/matrix/devices/matrix

@@ -243,6 +243,14 @@ wrong_layout_is_refused() {
 	[[ $out == *"struct ap_queue is not that of the kernel: 1 bytes, and "* ]]
 }
 
+# The source prints the stream, which the destination takes.
+two_machines() {
+	local scenario=migration-between-machines stream
+	"$testbed/vm" run $scenario | tee "$own/source"
+	stream=$(tr -d '\r' <"$own/source" | sed -n 's/^@STREAM //p')
+	[ -n "$stream" ] && "$testbed/vm" run $scenario --set "STREAM=$stream"
+}
+
 vm() {
 	# The time limit then skips scenarios, and does not fail them.
 	export VM_PATIENCE=${VM_PATIENCE:-3}
@@ -252,6 +260,7 @@ vm() {
 		count failed "scenarios in emulated machines: $no_kernel" "$all"
 		count failed "scenarios on a debug kernel: $no_kernel" 5
 		count failed "scenarios on the kernel of Debian 13: $no_kernel" 17
+		count failed "a guest moves between two machines: $no_kernel"
 		count failed "a random walk: $no_kernel"
 		count failed "a bench runs: $no_kernel"
 		return
@@ -263,6 +272,7 @@ vm() {
 		count skipped "scenarios on a debug kernel: not built, because scenarios have failed" 5
 	fi
 	debian
+	check "a guest moves between two machines" two_machines
 	check "a random walk" "$testbed/vm" walk --seed 1 --steps 300
 	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }

@@ -20,6 +20,7 @@
 //! | [`host`]     | the AP bus, the mdevs, the driver under test                |
 //! | [`module`]   | kernel modules: one attempt of loading or unloading         |
 //! | [`faults`]   | fault injection into allocations of the kernel              |
+//! | [`migration`] | the migration of a device                                  |
 //! | [`stress`]   | the roles of the stress test                                |
 //! | [`error`]    | an errno with the failed step                               |
 //!
@@ -37,6 +38,7 @@ pub mod instructions;
 pub mod interview;
 pub mod kvm_run;
 pub mod memory;
+pub mod migration;
 pub mod module;
 pub mod payload;
 pub mod race;

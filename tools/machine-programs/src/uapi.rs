@@ -15,9 +15,12 @@ use nix::errno::Errno;
 use nix::libc::{self, Ioctl};
 use nix::{request_code_none, request_code_readwrite, request_code_write};
 use vfio_bindings::bindings::vfio::{
-    VFIO_BASE, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_TYPE,
-    VFIO_TYPE1v2_IOMMU, vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd,
-    vfio_device_detach_iommufd_pt, vfio_device_info, vfio_irq_info, vfio_irq_set,
+    VFIO_BASE, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
+    VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_SET,
+    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_TYPE, VFIO_TYPE1v2_IOMMU,
+    vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd, vfio_device_detach_iommufd_pt,
+    vfio_device_feature, vfio_device_feature_mig_state, vfio_device_info, vfio_irq_info,
+    vfio_irq_set,
 };
 
 use crate::argument::Argument;
@@ -45,6 +48,7 @@ const VFIO_DEVICE_GET_INFO: Ioctl = request_code_none!(VFIO, 107);
 const VFIO_DEVICE_GET_IRQ_INFO: Ioctl = request_code_none!(VFIO, 109);
 const VFIO_DEVICE_SET_IRQS: Ioctl = request_code_none!(VFIO, 110);
 const VFIO_DEVICE_RESET: Ioctl = request_code_none!(VFIO, 111);
+const VFIO_DEVICE_FEATURE: Ioctl = request_code_none!(VFIO, 117);
 const VFIO_DEVICE_BIND_IOMMUFD: Ioctl = request_code_none!(VFIO, 118);
 const VFIO_DEVICE_ATTACH_IOMMUFD_PT: Ioctl = request_code_none!(VFIO, 119);
 const VFIO_DEVICE_DETACH_IOMMUFD_PT: Ioctl = request_code_none!(VFIO, 120);
@@ -84,6 +88,13 @@ struct IoasAlloc {
 struct IrqSet {
     head: vfio_irq_set,
     eventfd: i32,
+}
+
+/// A [`vfio_device_feature`] with one word of data.
+#[repr(C)]
+struct Feature<T> {
+    head: vfio_device_feature,
+    data: T,
 }
 
 /// Returns the `argsz` of a structure, which is a few words long in this module.
@@ -271,6 +282,59 @@ pub fn device_info(device: BorrowedFd<'_>) -> nix::Result<vfio_device_info> {
     // SAFETY: this is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_GET_INFO, &mut info) }?;
     Ok(info)
+}
+
+/// Issues VFIO_DEVICE_FEATURE, which gets or sets a feature of a device.
+fn feature<T>(device: BorrowedFd<'_>, operation: u32, number: u32, data: T) -> nix::Result<T> {
+    let mut feature = Feature {
+        head: vfio_device_feature {
+            argsz: argsz::<Feature<T>>(),
+            flags: operation | number,
+            ..Default::default()
+        },
+        data,
+    };
+    // SAFETY: this is the structure of this request. The callers pass the data of their feature.
+    unsafe { by_reference(device, VFIO_DEVICE_FEATURE, &mut feature) }?;
+    Ok(feature.data)
+}
+
+/// Returns the flags for migration.
+pub fn migration_flags(device: BorrowedFd<'_>) -> nix::Result<u64> {
+    feature(
+        device,
+        VFIO_DEVICE_FEATURE_GET,
+        VFIO_DEVICE_FEATURE_MIGRATION,
+        0,
+    )
+}
+
+/// Returns the length of the stream of a migration in bytes.
+pub fn migration_data_size(device: BorrowedFd<'_>) -> nix::Result<u64> {
+    feature(
+        device,
+        VFIO_DEVICE_FEATURE_GET,
+        VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
+        0,
+    )
+}
+
+/// Returns the state in a migration.
+pub fn migration_state(device: BorrowedFd<'_>) -> nix::Result<u32> {
+    let data = vfio_device_feature_mig_state::default();
+    let number = VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+    Ok(feature(device, VFIO_DEVICE_FEATURE_GET, number, data)?.device_state)
+}
+
+/// Changes the state in a migration. Returns the file of the new state.
+pub fn set_migration_state(device: BorrowedFd<'_>, state: u32) -> nix::Result<Option<OwnedFd>> {
+    let data = vfio_device_feature_mig_state {
+        device_state: state,
+        data_fd: -1,
+    };
+    let number = VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+    let fd = feature(device, VFIO_DEVICE_FEATURE_SET, number, data)?.data_fd;
+    Ok((fd >= 0).then(|| owned(fd)))
 }
 
 /// Issues VFIO_DEVICE_RESET.

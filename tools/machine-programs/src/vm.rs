@@ -428,6 +428,27 @@ impl Device {
         uapi::device_reset(self.handle.as_fd()).step("VFIO_DEVICE_RESET")
     }
 
+    /// Returns the flags for migration.
+    pub fn migration_flags(&self) -> Result<u64> {
+        uapi::migration_flags(self.handle.as_fd()).step("VFIO_DEVICE_FEATURE_MIGRATION")
+    }
+
+    /// Returns the length of the stream of a migration in bytes.
+    pub fn migration_data_size(&self) -> Result<u64> {
+        uapi::migration_data_size(self.handle.as_fd()).step("VFIO_DEVICE_FEATURE_MIG_DATA_SIZE")
+    }
+
+    /// Returns the state in a migration.
+    pub fn migration_state(&self) -> Result<u32> {
+        uapi::migration_state(self.handle.as_fd()).step("VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE")
+    }
+
+    /// Changes the state in a migration. Returns the file of the new state.
+    pub fn set_migration_state(&self, state: u32) -> Result<Option<OwnedFd>> {
+        uapi::set_migration_state(self.handle.as_fd(), state)
+            .step("VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE")
+    }
+
     /// Returns VFIO's information about interrupt `index`.
     pub fn irq_info(&self, index: u32) -> Result<vfio_irq_info> {
         uapi::irq_info(self.handle.as_fd(), index).step("VFIO_DEVICE_GET_IRQ_INFO")

@@ -8,4 +8,4 @@
 pub mod matrix;
 pub mod specification;
 
-pub use matrix::{cause, interrupts, mask, mdev_index, queues, text};
+pub use matrix::{cause, interrupts, mask, mdev_index, migration, queues, text};

@@ -34,6 +34,12 @@
 //! hold container      make VFIO hold the lock of the device's container until `release`
 //! release             end the request of `hold`, and print its result
 //! release after N     the same after N seconds, in the background
+//! migration state | flags | size   VFIO's information about the migration of the device
+//! migration to STATE  change the state: running, stop, stop-copy, resuming, pre-copy, error or a
+//!                     number. The file of a new state replaces that of an earlier one
+//! migration save FILE CHUNK   read the stream in pieces of CHUNK bytes, and write it to FILE
+//! migration load FILE CHUNK   write FILE to the stream in pieces of CHUNK bytes
+//! migration drop      close the stream
 //! guest COMMAND...    a command for the running guest, see below
 //! race WHAT [MS] COMMAND...   execute WHAT (reset, map, unmap, detach, attach or replace, see
 //!                     above) in another thread, immediately or after MS milliseconds; repeat
@@ -85,6 +91,7 @@ use machine_programs::crycb::Question;
 use machine_programs::error::{Result, Step};
 use machine_programs::instructions::{self, Places};
 use machine_programs::memory::{Memory, SEGMENT};
+use machine_programs::migration::Migration;
 use machine_programs::payload::STORAGE;
 use machine_programs::race::{self, Named};
 use machine_programs::scheduling::{self, Hogs, Share};
@@ -223,6 +230,7 @@ struct Session {
     held: Option<HeldRequest>,
     /// The storage that was last added to the guest. It may have been removed.
     more: Option<Memory>,
+    migration: Migration,
 }
 
 impl Session {
@@ -291,6 +299,7 @@ impl Session {
                 let info = self.device()?.irq_info(index)?;
                 format!("flags={:#x} count={}", info.flags, info.count)
             }
+            ["migration", command @ ..] => self.migration.execute(self.devices.last(), command)?,
             ["reset"] => {
                 self.device()?.reset()?;
                 String::new()
@@ -505,6 +514,7 @@ fn start(options: &Options) -> Result<Session> {
         linked: options.linked,
         held: None,
         more: None,
+        migration: Migration::default(),
     })
 }
 

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fuzzes descriptions of guests that move. The core writes an accepted description with the same
+//! header and length.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vfio_ap_core::migration::{Description, HEADER, QueueInfo, RECORD, header, length, queues};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(description) = Description::parse(bytes) else {
+        return;
+    };
+    let masks = description.masks();
+    assert_eq!(bytes.len(), length(masks));
+    assert_eq!(bytes[..HEADER], header(masks));
+    assert_eq!(queues(masks).count(), (bytes.len() - HEADER) / RECORD);
+    // A host with the same queues takes the guest, unless a queue is bound to a protected guest.
+    let mut records = bytes[HEADER..].chunks(RECORD);
+    let answer = description.check(masks, |_| {
+        let record = records.next()?.try_into().ok()?;
+        Some(QueueInfo(u64::from_be_bytes(record)))
+    });
+    // Bits 16 and 17 of a record.
+    let is_bound = bytes[HEADER..]
+        .chunks(RECORD)
+        .any(|record| record[2] & 0xc0 != 0);
+    assert_eq!(answer.is_err(), is_bound);
+});
