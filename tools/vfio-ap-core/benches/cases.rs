@@ -80,19 +80,19 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
     assert_eq!(masks.due_apcb(&settled), everything);
     vec![
         (
-            "what a guest has to have",
+            "masks of a guest",
             Box::new(move || {
                 black_box(black_box(&masks).due_apcb(&settled));
             }),
         ),
         (
-            "what it keeps in a scan",
+            "masks during a scan",
             Box::new(move || {
                 black_box(black_box(&masks).due_apcb(&scanning));
             }),
         ),
         (
-            "which queues it loses",
+            "revoked queues",
             Box::new(move || {
                 let lost = QueueSet::new(black_box(&everything), black_box(&half));
                 black_box(lost.rows().fold(Mask::EMPTY, |all, (_, row)| all | row));

@@ -433,18 +433,18 @@ impl Universe {
             taken |= product(granted);
             if !world.host.is_scanning() && !world.host.grace {
                 // A number outside the host configuration can belong to the host when it returns.
-                assert_eq!(granted & !config, 0, "names of what has gone");
+                assert_eq!(granted & !config, 0, "outside the configuration");
             }
             // SIE gives the guest only queues that are also in the host configuration.
             let effective = product(granted & config);
             assert_eq!(effective & !usable, 0, "granted but not usable");
             match masks.user {
                 User::Nobody => {
-                    assert_eq!(granted, 0, "granted to nobody");
+                    assert_eq!(granted, 0, "granted without a user");
                     assert_eq!(bits(&masks.guest_matrix(&world.host)), specified);
                 }
                 User::Stopped => assert_eq!(granted, 0, "granted to a guest that is stopped"),
-                User::Leaving => assert_eq!(granted, 0, "granted to one who leaves"),
+                User::Leaving => assert_eq!(granted, 0, "granted after the request to release"),
                 User::Guest => {
                     let awaited = product(assigned & config) & !usable;
                     let awaits = (0..4).any(|q| {
@@ -453,7 +453,7 @@ impl Universe {
                         awaited >> q & 1 != 0 && soon.contains(apqn.apqi)
                     });
                     if !world.host.is_scanning() && !awaits {
-                        assert_eq!(granted, specified, "the one rule");
+                        assert_eq!(granted, specified, "differs from the specification");
                     }
                 }
             }
@@ -471,7 +471,7 @@ impl Universe {
         for (n, masks) in world.mdevs.iter().enumerate() {
             let (had, has) = (bits(&state.mdevs[n].granted), bits(&masks.granted));
             assert!(world.commits[n] <= 1, "more than one commit");
-            assert_eq!(world.commits[n] != 0, had != has, "a commit for nothing");
+            assert_eq!(world.commits[n] != 0, had != has, "an unnecessary commit");
             let lost = product(had) & !product(has);
             assert_eq!(lost & after, 0, "lost, not reset, and usable");
             let won = product(has) & !product(had);

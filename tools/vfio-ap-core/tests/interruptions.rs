@@ -501,7 +501,7 @@ fn unpack((user, all, committing): PackedMasks) -> Masks {
     }
 }
 
-const NOT_OURS: &str = "AQIC or ZAPQ for a queue that is not ours";
+const NOT_OURS: &str = "AQIC or ZAPQ for a queue that the driver does not have";
 
 /// The AP instructions of the driver, with a check that the driver may execute them.
 struct Ap<'a> {
@@ -543,7 +543,7 @@ impl Control for Ap<'_> {
     fn test(&mut self, apqn: Apqn) -> (u8, bool) {
         let q = usize::from(apqn.apid.0);
         if !self.devices[q].is_ours() && !self.orphan[q] {
-            *self.wrong = Some("TAPQ for a queue that is not ours");
+            *self.wrong = Some("TAPQ for a queue that the driver does not have");
         }
         self.hardware[q].tapq()
     }
@@ -1383,12 +1383,12 @@ impl<'a> World<'a> {
                 if let Target::Guest(g, epoch) = target {
                     let is_its = |owner: Owner| (owner.mdev, owner.epoch) == (g, epoch);
                     if !it.is_some_and(|it| is_its(it.owner)) {
-                        return Some("enabled for a guest of which nothing is held");
+                        return Some("enabled for a guest without an allocated target");
                     }
                 }
             }
             if it.is_some_and(|it| !it.owner.is_orphan) && !device.is_ours() {
-                return Some("interruptions of a queue that is not ours");
+                return Some("interruptions of a queue that the driver does not have");
             }
             let reached = self.masks.iter().filter(|masks| masks.may_reach(queue(q)));
             match reached.count() {
@@ -1400,11 +1400,11 @@ impl<'a> World<'a> {
         }
         let is_stale = |masks: &Masks| masks.is_committed() && masks.granted != masks.apcb;
         if self.masks.iter().any(is_stale) {
-            return Some("granted is not what the guest has");
+            return Some("the granted masks differ from the guest's masks");
         }
         let is_stale = |masks: &Masks| masks.is_committed() && masks.granted != masks.apcb;
         if self.masks.iter().any(is_stale) {
-            return Some("granted is not what the guest has");
+            return Some("the granted masks differ from the guest's masks");
         }
         for g in 0..self.universe.guests {
             let mdev = &self.shell.mdevs[usize::from(g)];
@@ -1430,13 +1430,13 @@ impl<'a> World<'a> {
             ..
         } = &self.shell;
         if interruptions.iter().any(Option::is_some) || *frames {
-            return Some("held for ever");
+            return Some("held forever");
         }
         if waiter.is_some() {
-            return Some("an administrator waits for ever");
+            return Some("an administrator waits forever");
         }
         if devices.iter().any(|it| matches!(it, Device::Leaving(..))) {
-            return Some("unbinding lasts for ever");
+            return Some("unbinding lasts forever");
         }
         let is_idle = |mdev: &Mdev| {
             !mdev.is_open
@@ -1444,7 +1444,7 @@ impl<'a> World<'a> {
                 && (mdev.hand, mdev.candidate, mdev.released) == (Hand::Empty, Candidate::None, 0)
         };
         if !mdevs.iter().all(is_idle) || !self.masks.iter().all(Masks::is_committed) {
-            return Some("a guest or its user waits for ever");
+            return Some("a guest or its user waits forever");
         }
         if self.host.needs_update() {
             return Some("nobody follows");
@@ -1452,7 +1452,7 @@ impl<'a> World<'a> {
         let is_usable = |q| self.host.queues.usable(Apid(q)).contains(Apqi(0));
         let mut ours = (0..).zip(devices).filter(|(_, it)| it.is_ours());
         let is_lost = ours.any(|(q, _)| !is_usable(q));
-        is_lost.then_some("a queue is of no use for ever")
+        is_lost.then_some("a queue is unusable forever")
     }
 }
 
@@ -1900,7 +1900,7 @@ fn assert_wrong(universe: Universe, rules: Rules, what: &str) {
             println!("{wrong}");
             assert_eq!(wrong.what, what);
         }
-        Ok(_) => panic!("found nothing, but not: {what}"),
+        Ok(_) => panic!("the search did not find: {what}"),
     }
 }
 
@@ -2113,7 +2113,7 @@ fn without_page_in_table() {
     assert_wrong(ONE, rules, "pinned after dma_unmap");
 }
 
-const NOTHING_HELD: &str = "enabled for a guest of which nothing is held";
+const NOTHING_HELD: &str = "enabled for a guest without an allocated target";
 
 /// TAPQ reports interruptions as disabled while they are being enabled.
 #[test]
@@ -2181,7 +2181,7 @@ fn without_waiters_that_look() {
         waiters_look: false,
         ..RIGHT
     };
-    assert_wrong(WAITERS, rules, "an administrator waits for ever");
+    assert_wrong(WAITERS, rules, "an administrator waits forever");
 }
 
 /// A queue returns before the end of the commit that takes it from a guest.
@@ -2209,5 +2209,5 @@ fn without_memory_of_resets() {
         knows_of_reset: false,
         ..RIGHT
     };
-    assert_wrong(UNBIND, rules, "held for ever");
+    assert_wrong(UNBIND, rules, "held forever");
 }

@@ -141,7 +141,7 @@ mod tests {
             let reply = ask(b"RL", b"RANDOM  ", 4096);
             let (block, data) = cprb::reply_parts(&reply);
             assert_eq!(block[field::RETURN_CODE..][..4], [0; 4]);
-            assert!(block.len() >= CPRB + 6, "Linux takes no shorter one");
+            assert!(block.len() >= CPRB + 6, "Linux accepts no shorter block");
             data.to_vec()
         });
         assert_eq!(first.len(), 4096);

@@ -472,7 +472,7 @@ mod tests {
         assert_eq!(queue.take_request(), Some(IRQ));
         assert_eq!(queue.take_request(), None, "once");
         assert_eq!(queue.take(8).unwrap().psmid, 7);
-        assert_eq!(queue.take(8), None, "the next one takes as long");
+        assert_eq!(queue.take(8), None, "the next reply takes the same time");
         queue.begin();
         queue.begin();
         assert_eq!(queue.take(8).unwrap().psmid, 8);

@@ -39,7 +39,7 @@ pub(crate) fn back_door(cpu: &mut impl Cpu, machine: &Machine) {
             cpu.read(request, length)
                 .ok_or_else(|| "the request is not mapped".into())
         })
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the request is no text".into()))
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the request is not UTF-8".into()))
         .and_then(|text| {
             machine.trace(cpu.index(), || format!("control: {}", text.trim_end()));
             machine.control(&text).map_err(|e| e.to_string())

@@ -160,7 +160,7 @@ pub(crate) fn learn_registers() {
         unsafe { ffi::g_array_unref(array) };
         let handle = |name: &str| match handles.get(name) {
             Some(&handle) => handle,
-            None => panic!("this QEMU does not show register {name} to plugins"),
+            None => panic!("this QEMU has no register {name} for plugins"),
         };
         Registers {
             gr: std::array::from_fn(|number| handle(&format!("r{number}"))),
@@ -191,7 +191,7 @@ impl Vcpu {
         let bytes = Bytes::new(&[]);
         // SAFETY: The type invariant allows reading registers, and the handle is QEMU's.
         let ok = unsafe { ffi::qemu_plugin_read_register(register.0, bytes.0) };
-        assert!(ok, "a register can not be read");
+        assert!(ok, "a register cannot be read");
         bytes
             .as_slice()
             .iter()
@@ -204,7 +204,7 @@ impl Vcpu {
         // SAFETY: The type invariant allows writing registers, the handle is QEMU's, and the value
         // is as long as the register.
         let ok = unsafe { ffi::qemu_plugin_write_register(register.0, bytes.0) };
-        assert!(ok, "a register can not be written");
+        assert!(ok, "a register cannot be written");
     }
 }
 

@@ -144,7 +144,7 @@ impl Bench {
 fn registers_are_swapped_and_swapped_back() {
     let mut bench = Bench::running();
     assert_eq!(bench.cpu.gr[14..], [0x14, 0x15]);
-    assert_ne!(bench.cpu.cr[1], GMAP | 3, "tables of ours");
+    assert_ne!(bench.cpu.cr[1], GMAP | 3, "the shadow tables");
     assert_ne!(bench.cpu.psw_mask & bits::PROBLEM, 0);
     bench.cpu.gr[14] = 0x99;
     assert_eq!(
@@ -283,7 +283,7 @@ fn a_guest_has_what_is_its_own_of_control_register_0() {
     let mut bench = Bench::new();
     bench.cpu.cr[0] = own;
     bench.enter();
-    assert_eq!(bench.cpu.cr[0] & own, 0, "not what the host has");
+    assert_eq!(bench.cpu.cr[0] & own, 0, "not the bits of the host");
     // LCTLG changes the control register immediately.
     bench.cpu.gr[1] = 0x3000;
     (bench.cpu).write_absolute(GUEST + 0x3000, &LOW_ADDRESS_PROTECTION.to_be_bytes());
