@@ -133,6 +133,10 @@ pub type Rules = matrix::Host<Vec<queues::Entry>>;
 
 impl Host {
     /// Reads a host.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no AP bus, or if a file has an unknown format.
     pub fn read(sysfs: &Sysfs) -> Result<Self> {
         let apmask = sysfs.text(&format!("{BUS}/apmask"))?;
         let Some(apmask) = apmask else {
@@ -284,6 +288,10 @@ impl Host {
     }
 
     /// Finds the program that uses a mediated device.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a file of procfs cannot be read.
     pub fn find_process(&mut self, sysfs: &Sysfs, place: usize) -> Result<()> {
         let mdev = &mut self.mdevs[place];
         if mdev.process.is_none() && mdev.user != Some(User::Nobody) {
@@ -454,6 +462,10 @@ fn parse_apqn(name: &str) -> Option<Apqn> {
 }
 
 /// Parses a number in the name of a queue.
+///
+/// # Errors
+///
+/// Returns an error if the text is not a number from 00 to ff.
 pub fn parse_id(text: &str) -> Result<u8> {
     u8::from_str_radix(text, 16).map_err(|_| {
         anyhow!("{text:?} is no number of an adapter or domain: 00 to ff, hexadecimal")

@@ -23,6 +23,10 @@ pub struct Message {
 }
 
 /// Returns the messages of vfio_ap since the boot, or `None` if they are not readable.
+///
+/// # Errors
+///
+/// Returns an error if reading the messages fails for another reason than permission.
 pub fn read(sysfs: &Sysfs, booted: Option<i64>) -> Result<Option<Vec<Message>>> {
     let text = sysfs.messages(|| match of_journal() {
         Some(text) => Ok(text),

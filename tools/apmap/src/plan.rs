@@ -75,6 +75,10 @@ pub struct Plan {
 
 impl Plan {
     /// Makes a plan.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name of the mdev is unknown or ambiguous.
     pub fn new(host: &Host, args: &PlanArgs) -> Result<Self> {
         let uuid = args.mdev.find(host)?;
         let asked: BTreeSet<Apqn> = args.queues.iter().flat_map(|set| set.queues()).collect();

@@ -40,6 +40,10 @@ impl FromStr for MdevName {
 
 impl MdevName {
     /// Returns the UUID. A complete UUID need not exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name is unknown or ambiguous.
     pub fn find(&self, host: &Host) -> Result<Uuid> {
         let Self(name) = self;
         for (place, mdev) in host.mdevs.iter().enumerate() {
@@ -127,6 +131,10 @@ impl QueueSet {
 }
 
 /// Parses domains, as in `00-03,0a`.
+///
+/// # Errors
+///
+/// Returns an error if the text is not a list of domains.
 pub fn parse_domains(text: &str) -> Result<Mask<Apqi>> {
     parse_set(text)
 }

@@ -79,6 +79,10 @@ impl Sysfs {
     }
 
     /// Opens a directory, or a file with the text of [`Self::recording`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be opened or is not a recording.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Ok(Self::new(Source::Directory(path.to_owned())));
@@ -90,6 +94,10 @@ impl Sysfs {
     }
 
     /// Returns all entries that were read, as JSON with a line for each entry.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the entries cannot be written as JSON.
     pub fn recording(&self) -> Result<String> {
         let seen = self.seen.borrow();
         let lines = seen.iter().map(|(path, entry)| {
@@ -101,6 +109,10 @@ impl Sysfs {
     }
 
     /// Returns the text of a file, or `None` if it does not exist or is write-only.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read.
     pub fn text(&self, path: &str) -> Result<Option<String>> {
         self.entry(path, |file| fs::read_to_string(file).map(Entry::Text))
             .map(|entry| match entry {
@@ -110,11 +122,19 @@ impl Sysfs {
     }
 
     /// Returns the text of a file that only some users may read, such as a file in debugfs.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read for another reason than permission.
     pub fn restricted(&self, path: &str) -> Result<Access> {
         self.restricted_part(path, |text| text)
     }
 
     /// Returns the text of a file as [`Self::restricted`] does, and keeps only a part of the text.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read for another reason than permission.
     pub fn restricted_part(&self, path: &str, part: fn(String) -> String) -> Result<Access> {
         let read = |file: &Path| match fs::read_to_string(file) {
             Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(Entry::Denied),
@@ -129,6 +149,10 @@ impl Sysfs {
 
     /// Returns the kernel's messages. `read` reads them (see `journal`). They belong to this
     /// machine, so there are none for the sysfs of another machine.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `read`, except for a missing permission.
     pub fn messages(&self, read: impl FnOnce() -> io::Result<String>) -> Result<Access> {
         const NAME: &str = "kernel messages";
 
@@ -217,6 +241,10 @@ impl Sysfs {
     }
 
     /// Returns the name of the target of a link, or `None` if the link does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the link cannot be read.
     pub fn link(&self, path: &str) -> Result<Option<String>> {
         let read = |file: &Path| {
             let target = fs::read_link(file)?;
@@ -251,7 +279,11 @@ impl Sysfs {
         Ok(entry)
     }
 
-    /// Returns the names in a directory, sorted, or `None` if it does not exist.
+    /// Returns the names in a directory, sorted. A missing directory has no names.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the directory cannot be read.
     pub fn names(&self, path: &str) -> Result<BTreeSet<String>> {
         match &self.source {
             Source::Recording(recording) => Ok(recording

@@ -24,6 +24,10 @@ pub struct Uevents(OwnedFd);
 
 impl Uevents {
     /// Opens the socket. This needs no privilege.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn listen() -> io::Result<Self> {
         let socket = socket::socket(
             AddressFamily::Netlink,
@@ -36,6 +40,10 @@ impl Uevents {
     }
 
     /// Waits until a burst of events about AP has ended, but no longer than `interval`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn wait(&self, interval: Duration) -> io::Result<()> {
         let mut until = Instant::now() + interval;
         let mut latest = until;

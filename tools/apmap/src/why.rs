@@ -82,6 +82,10 @@ pub struct Why {
 }
 
 /// Reads all files that this module and the picture need, for a recording.
+///
+/// # Errors
+///
+/// Returns an error if a file cannot be read.
 pub fn read_all(sysfs: &Sysfs) -> Result<()> {
     let mut host = Host::read(sysfs)?;
     for place in 0..host.mdevs.len() {
@@ -93,6 +97,10 @@ pub fn read_all(sysfs: &Sysfs) -> Result<()> {
 
 impl Why {
     /// Finds the explanation.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the subject does not exist, or if a file cannot be read.
     pub fn new(sysfs: &Sysfs, host: &mut Host, subject: &Subject) -> Result<Self> {
         let (place, queue) = match subject {
             Subject::Queue(apqn) => (host.owner(*apqn).map(|(place, _)| place), Some(*apqn)),

@@ -140,6 +140,10 @@ impl Artifacts {
     }
 
     /// Returns the names of all scenarios, sorted, without `demo`, which is not a test.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the directory cannot be read.
     pub fn scenario_names(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.scenarios)
             .with_context(|| format!("scenarios in {}", self.scenarios.display()))?;
@@ -158,6 +162,10 @@ impl Artifacts {
     }
 
     /// Returns the text of a scenario or a bench.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file does not exist or cannot be read.
     pub fn scenario(&self, name: &str) -> Result<String> {
         let file = format!("{name}.sh");
         let bench = self.benches.join(&file);
@@ -174,12 +182,20 @@ impl Artifacts {
     }
 
     /// Returns the commands that configure the default machine of scenarios.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read.
     pub fn default_machine(&self) -> Result<String> {
         let path = self.scenarios.join("default.machine");
         std::fs::read_to_string(&path).with_context(|| path.display().to_string())
     }
 
     /// Checks that all necessary files exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first missing file.
     pub fn check(&self) -> Result<()> {
         let exists = |what: &str, path: &Path| {
             if path.starts_with(NOWHERE) {

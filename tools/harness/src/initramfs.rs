@@ -47,16 +47,28 @@ impl<W: Write> Archive<W> {
     }
 
     /// Adds a directory. Its parent must exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing to `out`.
     pub fn directory(&mut self, name: &str) -> io::Result<()> {
         self.entry(name, 0o755, ModeFileType::Directory, &[])
     }
 
     /// Adds a file. Its directory must exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing to `out`.
     pub fn file(&mut self, name: &str, data: &[u8]) -> io::Result<()> {
         self.entry(name, 0o755, ModeFileType::Regular, data)
     }
 
     /// Ends the archive.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing to `out`.
     pub fn finish(mut self) -> io::Result<W> {
         match self.out.take() {
             Some(out) => newc::trailer(out),

@@ -115,6 +115,10 @@ fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 /// Runs a machine until it ends or `timeout` has passed. `console` receives each line, and returns
 /// true for the last line. The machine then has a few seconds to switch itself off. Error messages
 /// of QEMU are in the console, too.
+///
+/// # Errors
+///
+/// Returns an error if QEMU cannot be started.
 pub fn run(
     artifacts: &Artifacts,
     config: &Config<'_>,
@@ -158,6 +162,10 @@ pub fn run(
 }
 
 /// Runs a machine on the terminal until its user ends it.
+///
+/// # Errors
+///
+/// Returns an error if QEMU cannot be started.
 pub fn interact(artifacts: &Artifacts, config: &Config<'_>) -> Result<()> {
     let mut qemu = command(artifacts, config)?;
     qemu.args(["-display", "none", "-serial", "mon:stdio"]);

@@ -270,6 +270,10 @@ fn without_clients(artifacts: &Artifacts, scenario: &Scenario) -> Option<Verdict
 
 /// Runs a scenario in its own machine. Each console line is passed to `watch` and written to a log
 /// file.
+///
+/// # Errors
+///
+/// Returns an error if the scenario has a wrong header, or if the machine cannot be started.
 pub fn scenario(
     artifacts: &Artifacts,
     name: &str,
@@ -287,6 +291,10 @@ pub fn scenario(
 }
 
 /// Runs a job with a name in its own machine. `log` is the name of its log file.
+///
+/// # Errors
+///
+/// Returns an error if the header is wrong, or if the machine cannot be started.
 pub fn in_machine(
     artifacts: &Artifacts,
     job: Job<'_>,
@@ -341,6 +349,10 @@ pub fn in_machine(
 }
 
 /// Runs a shell for the user in a machine with the driver.
+///
+/// # Errors
+///
+/// Returns an error if the machine cannot be started.
 pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u32) -> Result<()> {
     let scenario = Scenario {
         machine: machine.to_vec(),

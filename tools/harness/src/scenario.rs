@@ -182,6 +182,10 @@ impl Default for Scenario {
 
 impl Scenario {
     /// Parses the header of a scenario for `driver`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a directive or the first line is wrong.
     pub fn parse(text: &str, driver: Driver) -> Result<Self> {
         let directive = Regex::new(r"^([a-z-]+)(?:\[(\w+)\])?: *(.*)$")?;
         let mut scenario = Self::default();

@@ -47,6 +47,10 @@ unsafe impl Send for Argument {}
 
 impl Argument {
     /// Returns an argument with these words. An access beyond the last word fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn new(words: &[u32]) -> nix::Result<Self> {
         let argument = Self::untouched(words.len())?;
         for (number, word) in words.iter().enumerate() {
@@ -79,6 +83,10 @@ impl Argument {
     }
 
     /// Makes the argument read-only.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn read_only(self) -> nix::Result<Self> {
         // SAFETY: the page is ours by the invariant.
         unsafe { mprotect(self.page, PAGE, ProtFlags::PROT_READ)? };
@@ -116,6 +124,10 @@ pub struct Hold {
 
 impl Hold {
     /// Returns an argument whose words are not accessible before [`Self::release`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn new(words: &[u32]) -> nix::Result<(Argument, Self)> {
         let argument = Argument::untouched(words.len())?;
         let contents = Argument::new(words)?;
@@ -151,12 +163,20 @@ impl Hold {
     }
 
     /// Waits for an access to the argument.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn wait(&self) -> nix::Result<()> {
         let mut message = [0; size_of::<uffd_msg>()];
         unistd::read(&self.userfaultfd, &mut message).map(drop)
     }
 
     /// Makes the argument accessible.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn release(self) -> nix::Result<()> {
         let mut copy = uffdio_copy {
             dst: self.page as u64,

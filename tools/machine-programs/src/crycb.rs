@@ -76,6 +76,10 @@ fn parse_set(line: &str, commits: &mut Vec<Commit>) {
 }
 
 /// Returns the recorded changes for the virtual machine of process `pid`.
+///
+/// # Errors
+///
+/// Returns an error if KVM has no record of the process.
 pub fn read(pid: u32) -> io::Result<Vec<Commit>> {
     let path = format!("/sys/kernel/debug/s390dbf/kvm-{pid}/sprintf");
     Ok(parse(&std::fs::read_to_string(path)?))
@@ -104,6 +108,10 @@ impl Question {
     }
 
     /// Returns the answer for the virtual machine of process `pid`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the virtual machine does not exist.
     pub fn answer(self, pid: u32) -> io::Result<String> {
         let commits = read(pid)?;
         Ok(match self {

@@ -28,6 +28,10 @@ const SUBCLASS: u64 = 4;
 const MESSAGE: u64 = 0x100;
 
 /// Sends a query to the guest, and returns the answer as text.
+///
+/// # Errors
+///
+/// Returns an error if the guest does not answer, or if the words are not a query.
 pub fn ask(guest: &Guest, words: &[&str]) -> Result<String> {
     let unknown = || Err(Errno::EINVAL).step("no such command");
     let (cpu, words) = match words {
@@ -189,6 +193,10 @@ fn apqn(name: &str) -> Result<u64> {
 }
 
 /// Parses a number, hexadecimal with 0x or decimal.
+///
+/// # Errors
+///
+/// Returns `EINVAL` if the word is not a number.
 pub fn number(word: &str) -> Result<u64> {
     let parsed = match word.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),

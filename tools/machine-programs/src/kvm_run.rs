@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Runs a virtual CPU: the storage and the facilities of its virtual machine, and a thread in
 //! KVM_RUN. As in [`crate::uapi`], numbers and layouts of KVM and iommufd are defined here.
+//!
+//! Each fallible function returns the errno of the kernel.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;

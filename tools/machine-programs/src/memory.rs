@@ -29,6 +29,10 @@ unsafe impl Sync for Memory {}
 impl Memory {
     /// Returns new storage, all zero, from guest address `start` on. Both numbers have to be
     /// multiples of a megabyte.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn new(start: u64, length: usize) -> nix::Result<Self> {
         let room = NonZero::new(length + SEGMENT).ok_or(Errno::EINVAL)?;
         // SAFETY: a new anonymous mapping does not change others.

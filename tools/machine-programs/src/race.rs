@@ -160,6 +160,10 @@ impl fmt::Display for Account<'_> {
 }
 
 /// Repeats a query of the guest until the action has finished. The action starts after `delay`.
+///
+/// # Errors
+///
+/// Returns an error if the thread of the action fails.
 pub fn race<'a>(
     guest: &Guest,
     device: &Device,
@@ -185,6 +189,10 @@ pub fn race<'a>(
 
 /// Sends one query to the guest. The action starts after `delay`, when `ready` has returned. The
 /// value of `ready` is dropped at the end of the action.
+///
+/// # Errors
+///
+/// Returns an error if the thread of the action cannot be started.
 pub fn after<'a, T: 'static>(
     guest: &Guest,
     device: &Device,
@@ -205,6 +213,10 @@ pub fn after<'a, T: 'static>(
 /// memory of the guest is unmapped, and the thread gets CPU time again.
 ///
 /// Returns the results of the unmapping and of the action, in this order.
+///
+/// # Errors
+///
+/// Returns an error if the thread of the action cannot be started.
 pub fn starve<'a>(
     guest: &Guest,
     device: &Device,

@@ -103,6 +103,10 @@ impl Vector {
     }
 
     /// Computes the output with zcrypt through `device` (/dev/z90crypt).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of zcrypt.
     pub fn compute(&self, device: BorrowedFd<'_>, method: Method) -> nix::Result<Vec<u8>> {
         let [input, right] = self.input_and_output(method);
         let mut output = vec![0; right.len()];

@@ -6,6 +6,8 @@
 //! constants of iommufd and KVM are defined here, from `linux/iommufd.h`, `linux/kvm.h` and
 //! `asm/kvm.h`. The licence of `iommufd-bindings` is Apache-2.0 alone, which is incompatible with
 //! GPL-2.0-only, and `kvm-bindings` does not support s390x.
+//!
+//! Each fallible function returns the errno of the kernel.
 
 use std::ffi::CStr;
 use std::mem::size_of;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A virtual machine whose guest may use AP instructions, and its mediated devices. It owns all
 //! descriptors. Dropping a [`Device`] closes it in the same way as the end of a VMM.
+//!
+//! Each fallible function returns the failed step and the errno of the kernel.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};

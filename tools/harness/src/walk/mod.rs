@@ -275,6 +275,10 @@ pub enum Outcome {
 }
 
 /// Walks, and reduces a failing walk within the time limit.
+///
+/// # Errors
+///
+/// Returns an error if the machine cannot be started.
 pub fn run(artifacts: &Artifacts, plan: &Plan, mut say: impl FnMut(&str)) -> Result<Outcome> {
     let operations = generate(plan);
     let name = format!("walk-{}", plan.seed);
