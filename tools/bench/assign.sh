@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# Assign one more number to an mdev that has nearly all, and unassign it; then all at once.
+# Assign one more number to an mdev that has nearly all numbers, and unassign it. Then assign all
+# numbers at once.
 # count: instructions
 . /scenarios/measure.sh
 
-# Nearly all: without the last adapter, domain and control domain.
+# The matrix without the last adapter, domain and control domain.
 nearly=$(mask $last),$(mask $last),$(mask $last)
 
 # once WHOSE: measure one change of each kind. WHOSE is `guest` or `idle`.

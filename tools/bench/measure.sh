@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The words of benches, in addition to those of scenarios.
+# The functions of benches, in addition to those of scenarios.
 #
 #   prepare            give all queues to the driver, and load it
 #   full               the masks of all adapters and domains, for ap_config

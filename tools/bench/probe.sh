@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# Unbind one queue of a guest with all queues, and bind it again; then a queue without an mdev.
+# Unbind and bind one queue of a guest with all queues. Then unbind and bind a queue without an
+# mdev.
 #
 # Nearly all of the latter is the cost of the AP bus and the device model.
 # count: instructions

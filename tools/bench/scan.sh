@@ -49,7 +49,7 @@ with() {
 		_n=$((_n + 1))
 	done
 	once 1
-	# With 1,024 queues each scan takes long, and fewer are measured.
+	# With 1,024 queues, each scan takes long, so fewer scans are measured.
 	[ "$SIZE" -gt 16 ] || once $((SIZE / 2))
 	clean
 }

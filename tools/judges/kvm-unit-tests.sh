@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The tests of kvm-unit-tests for s390x, each in a guest of its own under KVM.
+# The tests of kvm-unit-tests for s390x, each in its own guest under KVM.
 #
 # `make judges` builds the tests and puts them on a disk, with a list made from the suite's own list.
 # The output of each test stands between @TEST and @ENDED.
@@ -28,7 +28,7 @@ under_kvm() {
 		${_arguments:+-append "$_arguments"} -smp "$_cpus" "$@" 2>&1
 }
 
-# on_console: the options that make QEMU's console that of the test.
+# on_console: print the options that connect QEMU's console with the test.
 on_console="-chardev stdio,id=console -device sclpconsole,chardev=console"
 
 # panics SECONDS FILE CPUS [OPTION...]: pass if QEMU reports that the guest has panicked.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// A driver for queues that gives them the attributes of mdevs: what is behind a queue would be taken
-// for an mdev.
+// A driver for queues that registers the attributes of mdevs. The attributes would use a queue as
+// an mdev.
 // appended to: driver/ap_driver.rs
 // error: E0308
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// An attribute of queues among those of an mdev.
+// An attribute of queues among the attributes of an mdev.
 // appended to: driver/ap_driver.rs
 // error: E0308
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A driver for queues whose table of ids matches cards: a card would be taken for a queue.
+// A driver for queues whose table of ids matches cards. The driver would use a card as a queue.
 // appended to: driver/ap_driver.rs
 // error: E0423
 

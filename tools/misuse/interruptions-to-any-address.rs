@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// An adapter that is told to set a byte at an address out of the blue.
+// AQIC with an arbitrary address for the indicator byte.
 // appended to: driver/ap_driver.rs
 // error: E0308
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The guard of another mutex as a proof that the masks of the AP bus do not change.
+// The guard of another mutex as the proof that the masks of the AP bus do not change.
 // appended to: driver/ap_driver.rs
 // error: E0308
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What a queue may still write to is taken from its interruptions.
+// The indicator byte is removed from the interruptions of a queue that may still write to it.
 // appended to: driver/interruptions.rs
 // error: E0507
 

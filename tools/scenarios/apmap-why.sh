@@ -3,13 +3,13 @@
 #
 # The C driver keeps no record of resets and commits; apmap says so.
 
-# causes SUBJECT: what apmap names as the matter.
+# causes SUBJECT: print the causes that apmap names.
 causes() { apmap why "$1" --json | sed -n '/"history"/q; s/^ *"cause": "\(.*\)",/\1/p' | uniq; }
-# user SUBJECT: who uses the mdev.
+# user SUBJECT: print the user of the mdev.
 user() { apmap why "$1" --json | sed -n 's/^ *"user": "\(.*\)",/\1/p'; }
-# well SUBJECT: the exit status.
+# well SUBJECT: print the exit status.
 well() { if apmap why "$1" >/dev/null; then echo yes; else echo "no: $?"; fi; }
-# says TEXT SUBJECT: require it to be said.
+# says TEXT SUBJECT: require TEXT in the output of apmap.
 says() {
 	apmap why "$2" --width 400 >/tmp/why || :
 	grep -Fq "$1" /tmp/why || {
@@ -63,7 +63,7 @@ machine "queue 01.0001 zapq clear"
 apmap record >/tmp/host
 ! apmap why A >/tmp/why || fail "nothing is missing"
 ! apmap --sysfs /tmp/host why A >/tmp/recorded || fail "nothing is missing in the recording"
-# Times move on by themselves.
+# Times change in the meantime.
 expect "the same from a recording" "$(sed 's/^ *20.*:.. / /' /tmp/why)" sed 's/^ *20.*:.. / /' /tmp/recorded
 if_rust grep '"module/vfio_ap/version"' /tmp/host
 grep '"../proc/sys/kernel/osrelease"' /tmp/host

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# The words of scenarios with `image: clients`, which run unmodified programs from Debian.
+# The functions for scenarios with `image: clients`, which run unmodified programs from Debian.
 #
 #   any program   debian  expect_refusal  udevd  settle
 #   QEMU          qemu  qmp  qmp_event  qemu_masks  qemu_commits  qemu_quit  qemu_kill
 #   Linux in it   linux  guest  guest_queues  guest_queues_are  guest_debian  guest_log
 #   libvirt       libvirt  virsh
 #
-# The words for Linux guests need `image: clients linux`.
+# The functions for Linux guests need `image: clients linux`.
 #
 # The programs run in their own root file system and share /dev, /proc, /sys, /run and /tmp with the
 # scenario.

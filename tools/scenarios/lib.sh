@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The words in which scenarios are written.
+# The functions that scenarios are written with.
 #
 # `sh -eu` runs a scenario with these functions. A command that fails ends the
 # scenario, and so does an expectation that is not met. At the end, `finish` closes
@@ -16,16 +16,16 @@
 #   expecting    expect  expect_error  expect_commits  ends_within  fail  skip
 #                dmesg_has  if_c  if_rust  wait_until
 #
-# The words for programs from Debian are in lib-clients.sh.
+# The functions for programs from Debian are in lib-clients.sh.
 
 ap=/sys/bus/ap
 mdevs=/sys/bus/mdev/devices
 parent=/sys/devices/vfio_ap/matrix
 type=vfio_ap-passthrough
 run=/run/vm
-# The disk with programs from Debian, in the machines that have one.
+# The disk with programs from Debian, in the machines that have it.
 clients=/dev/clients
-# The ways to a user's memory that the kernel has.
+# The backends of the kernel for access to the memory of a user.
 backends=group
 [ ! -e /dev/iommu ] || backends="group iommufd"
 mkdir -p $run
@@ -57,7 +57,7 @@ expect() {
 		return 1
 	fi
 	if [ "$_actual" != "$_expected" ]; then
-		printf 'not as expected: %s\n' "$_what"
+		printf 'unexpected: %s\n' "$_what"
 		printf '  command   %s\n  expected  %s\n  actual    %s\n' "$*" \
 			"$(echo "$_expected" | sed '2,$s/^/            /')" \
 			"$(echo "$_actual" | sed '2,$s/^/            /')"
@@ -83,7 +83,7 @@ expect_error() {
 	echo "ok: $_expected: $*"
 }
 
-# if_c COMMAND..., if_rust COMMAND...: run COMMAND with this driver only. These words show the
+# if_c COMMAND..., if_rust COMMAND...: run COMMAND with this driver only. These functions show the
 # intended differences.
 if_c() { [ "$DRIVER" != c ] || "$@"; }
 if_rust() { [ "$DRIVER" != rust ] || "$@"; }
@@ -188,7 +188,7 @@ wait_until() {
 		usleep 10000
 		read -r _now _ </proc/uptime
 	done
-	fail "in vain: $_what"
+	fail "timeout: $_what"
 }
 
 # enabled_for_guests: print the number of queues that have interruptions for guests enabled.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # A guest moves from one emulated machine to another, and computes RSA on both.
 #
-# Without STREAM, this is the source: it prints the stream in hexadecimal. With it, this is the
-# destination, which has later adapters. tools/testbed/test.sh runs one after the other.
+# Without STREAM, this machine is the source, and the scenario prints the stream in hexadecimal. With
+# STREAM, this machine is the destination, which has later adapters. tools/testbed/test.sh runs both.
 # drivers: rust
 # machine: adapter 1 cex7a ; adapter 2 cex7a
 

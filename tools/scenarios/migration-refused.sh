@@ -25,7 +25,7 @@ refused() {
 	expect_error "$2" vm A migration to running
 	dmesg_has "vfio_ap_mdev $(uuid A): migration refused: $3\$"
 	expect "the guest has nothing" "" guest_matrix A
-	# A reset makes the mdev as new.
+	# A reset restores the initial state of the mdev.
 	vm A reset
 	expect "the guest has its own queues" 01.0001 guest_matrix A
 	vm_close A
@@ -54,7 +54,7 @@ accepted /tmp/cex7c
 machine "adapter 1 cex7c"
 scan
 
-# Another queue, another control domain.
+# The destination lacks a queue or a control domain.
 assign A domain 2 control_domain 2
 vm_open A
 vm A migration to stop-copy
@@ -72,7 +72,7 @@ vm A migration to resuming
 vm A migration load /tmp/more 4096
 expect_error ENODEV vm A migration to stop
 dmesg_has "migration refused: control domain 0002 is not available\$"
-# What has changed since the check is seen when the guest runs.
+# Changes after the check take effect when the guest runs.
 vm A reset
 assign A control_domain 2
 vm A migration to resuming
@@ -87,7 +87,7 @@ vm A migration to running
 expect "the guest" "01.0001 01.0002" guest_matrix A
 vm_close A
 
-# Streams that are none. Nothing changes, and the log stays short.
+# Invalid streams change nothing, and the log stays short.
 unassign A domain 2
 unassign A control_domain 2
 printf 'VFIO-AP' >/tmp/short

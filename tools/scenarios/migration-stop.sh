@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# A guest is stopped only if all its queues were reset. Until it runs, it gets no queues.
+# A guest is stopped only if all its queues were reset, and gets no queues until it runs.
 # drivers: rust
 
 mdev_with A "1 2" 1
@@ -36,7 +36,7 @@ expect "the matrix" "01.0001 01.0002" matrix A
 vm A migration to running
 wait_until "the guest has its new queues" has "01.0001 01.0002"
 
-# A queue that the guest had has gone before it is described.
+# A queue of the guest is removed before the description is read.
 vm A migration to stop
 unbind 01.0002
 expect_error ENODEV vm A migration to stop-copy
@@ -47,14 +47,14 @@ expect "the guest has no adapter" ".0001 .0002" guest_matrix A
 bind 01.0002
 wait_until "the guest has all queues" has "01.0001 01.0002"
 
-# A user that is killed in a migration leaves nothing behind.
+# A user that is killed during a migration leaves no state behind.
 vm A migration to resuming
 vm_kill A
 vm_open A
 expect "a new user begins anew" running vm A migration state
 expect "the guest" "01.0001 01.0002" guest_matrix A
 
-# The mdev is taken away from a guest that is stopped.
+# The mdev of a stopped guest is removed.
 vm A migration to stop
 vm A set-irq req eventfd
 remove_mdev A &

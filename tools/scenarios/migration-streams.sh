@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# The file of a migration ends with the state that it belongs to, and takes no more than it should.
+# The file of a migration ends with its state, and accepts no more bytes than the longest stream.
 # drivers: rust
 
 mdev_with A 1 "1 2"
 vm_open A
-# There is no file in these states.
+# These states have no file.
 vm A migration to stop
 expect_error EBADF vm A migration save /tmp/stream 1
 for state in pre-copy error 5 8 99; do
@@ -12,14 +12,14 @@ for state in pre-copy error 5 8 99; do
 done
 expect "the state" stop vm A migration state
 
-# A file that is read.
+# Reading a file.
 vm A migration to stop-copy
 expect_error EBADF vm A migration load /proc/version 1
 expect "saved" 128 vm A migration save /tmp/stream 100000
 vm A migration to stop
 expect_error ENODEV vm A migration save /tmp/end 1
 
-# A file that is written. The longest stream has 256 adapters with 256 domains.
+# Writing a file. The longest stream has 256 adapters with 256 domains.
 vm A migration to resuming
 expect_error EBADF vm A migration save /tmp/end 1
 dd if=/dev/zero of=/tmp/huge bs=1024 count=513 2>/dev/null
@@ -30,14 +30,14 @@ expect_error ENODEV vm A migration load /tmp/stream 1
 vm A reset
 expect "the state" running vm A migration state
 
-# A file outlives its state, the device, the mdev and the virtual machine. It has nothing then.
+# A file outlives its state, the device, the mdev and the virtual machine. Each access then fails.
 vm A migration to resuming
 vm A migration load /tmp/stream 1
 vm A close
 expect_error ENODEV vm A migration load /tmp/stream 1
 remove_mdev A
 expect_error ENODEV vm A migration load /tmp/stream 1
-# The file is one of the module.
+# The file holds a reference to the module.
 expect_error EAGAIN unload_driver
 vm A migration drop
 unload_driver

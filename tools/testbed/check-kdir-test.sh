@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Test check-kdir.sh on trees that are made of nothing but what it looks at. The output is that
+# Test check-kdir.sh on trees that contain only the files that it reads. The output has the format
 # of a Rust test.
 set -euo pipefail
 
@@ -10,7 +10,7 @@ trap 'rm -rf "$top"' EXIT
 export RUSTC=true BINDGEN=true PAHOLE=true ARCH=s390
 passed=0 failed=0
 
-# tree NAME RELEASE [OPTION=VALUE...]: a tree that has all options, but for those as given.
+# tree NAME RELEASE [OPTION=VALUE...]: create a tree with all options, except for the given values.
 tree() {
 	local dir=$top/$1 option
 	mkdir -p "$dir/drivers/s390/crypto" "$dir/include/config"
@@ -29,7 +29,8 @@ options() {
 	done
 }
 
-# headers NAME RELEASE [OPTION=VALUE...]: what a package of headers has of a kernel without Rust.
+# headers NAME RELEASE [OPTION=VALUE...]: create the headers of a kernel without Rust, as in a
+# package.
 headers() {
 	local dir=$top/$1
 	mkdir -p "$dir/include/config"
@@ -39,7 +40,7 @@ headers() {
 	options "$dir" "${@:3}"
 }
 
-# tool NAME VERSION: a tool that tells its version; rustc has the source of its library.
+# tool NAME VERSION: create a tool that prints its version. rustc has the source of its library.
 tool() {
 	mkdir -p "$top/bin" "$top/sysroot/lib/rustlib/src/rust/library/core/src"
 	touch "$top/sysroot/lib/rustlib/src/rust/library/core/src/lib.rs"
@@ -49,7 +50,7 @@ tool() {
 	chmod +x "$top/bin/$1"
 }
 
-# says NAME TEXT KDIR [KSRC]: it refuses KDIR and says TEXT; without TEXT it does not.
+# says NAME TEXT KDIR [KSRC]: require that KDIR is refused with TEXT, or accepted if TEXT is empty.
 says() {
 	local rc=0 out
 	out=$(cd "$top" && "$check" "$3" "${4:-}" 2>&1) || rc=$?

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Say what is missing before a build fails for it: check-kdir.sh KDIR [KSRC]
+# Check the requirements of a build, and print what is missing: check-kdir.sh KDIR [KSRC]
 set -eu
 
 kdir=${1:-} ksrc=${2:-}
@@ -17,10 +17,10 @@ no() {
 # older VERSION THAN
 older() { [ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
-# is OPTION: whether the kernel has it. There is one file more for it in a tree that was built.
+# is OPTION: succeed if the kernel has the option. A built tree has one more file for each option.
 is() { grep -q "^CONFIG_$1=[ym]" "$kdir/include/config/auto.conf"; }
 
-# version COMMAND: that of a tool
+# version COMMAND: print the version of a tool.
 version() { "$1" --version 2>/dev/null | sed -n 's/^[^0-9]*\([0-9][0-9.]*\).*/\1/p' | head -n 1; }
 
 wanted="Set KDIR to /lib/modules/RELEASE/build of an installed package of headers (apt install linux-headers-s390x), or to a configured and built source tree of Linux for s390."
@@ -38,7 +38,7 @@ done
 ! grep -q "^CONFIG_VFIO_AP=y" "$kdir/include/config/auto.conf" ||
 	no "CONFIG_VFIO_AP=y builds the C driver in, and no module can take its place. It has to be m."
 if is RUST; then
-	# A directory of its own for what is built (O=) refers to the sources.
+	# A separate build directory (O=) refers to the sources.
 	source=$kdir
 	[ ! -e "$kdir/source/Makefile" ] || source=$kdir/source
 	! older "${release%%-*}" 7.3 || no "it is Linux $release: with CONFIG_RUST it has to be 7.3 or newer."
@@ -46,7 +46,7 @@ if is RUST; then
 		no "it lacks drivers/s390/crypto/ap_bus.h. With CONFIG_RUST, KDIR has to be a full source tree: kernel headers are not enough."
 	is VFIO_MDEV || no "CONFIG_VFIO_MDEV is not set; it comes with CONFIG_VFIO_AP=m or CONFIG_VFIO_CCW=m."
 else
-	# The module carries the crates that the kernel does not have.
+	# The module contains the crates that the kernel does not have.
 	! older "${release%%[-+]*}" 6.12 || no "it is Linux $release, and without CONFIG_RUST the oldest that is known to work is 6.12."
 	for option in EXPOLINE CFI CFI_CLANG RANDSTRUCT LTO_CLANG; do
 		! is $option || no "it has CONFIG_$option, which Rust code of the module would not heed: there is no way yet."
@@ -76,7 +76,7 @@ for tool in "$rustc" "$bindgen"; do
 		no "there is no ${tool##*/}: apt install ${tool##*/} (in Debian 13 from trixie-backports)."
 done
 if ! is RUST; then
-	# As the kernel has it for s390 in scripts/min-tool-version.sh.
+	# The minimum of the kernel for s390, from scripts/min-tool-version.sh.
 	! older "$(version "$rustc")" 1.96 ||
 		no "rustc $(version "$rustc") is too old, 1.96 is wanted: apt install rustc (in Debian 13 from trixie-backports)."
 	! older "$(version "$bindgen")" 0.71 || no "bindgen $(version "$bindgen") is too old, 0.71 is wanted: apt install bindgen."

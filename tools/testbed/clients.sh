@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Print the path of an ext4 file system with programs for s390x from Debian: those
-# by which people use the driver. Scenarios that say `image: clients` have it as a
-# disk. With --plan, print what it takes: see room in lib.sh. The packages are unpacked, but not configured.
+# Print the path of an ext4 file system with programs of Debian for s390x that use the driver.
+# Scenarios with `image: clients` have it as a disk. With --plan, print the time and space of the
+# build (see room in lib.sh). The packages are unpacked, but not configured.
 . "$(dirname "$0")/lib.sh"
 . "$testbed/debs.sh"
 
 root=$("$testbed/toolchain.sh" --path)
 
-# What runs inside the toolchain root; $1 is the directory with the packages.
+# The commands inside the toolchain root. $1 is the directory with the packages.
 # shellcheck disable=SC2016
 file_system='
 	set -eu
@@ -17,7 +17,7 @@ file_system='
 	rm -rf var/run var/lock
 	ln -s /run var/run
 	ln -s /run/lock var/lock
-	# What the scripts of packages would have done.
+	# The results of the scripts of packages.
 	[ -e usr/bin/awk ] || ln -s gawk usr/bin/awk
 	[ -e usr/bin/sh ] || ln -s dash usr/bin/sh
 	printf "%s:x:%s:%s::%s:/bin/sh\n" root 0 0 /root libvirt-qemu 64055 64055 /var/lib/libvirt \
@@ -29,7 +29,7 @@ file_system='
 	echo 0123456789abcdef0123456789abcdef >etc/machine-id
 	cd ..
 	size=$(du -sm root | cut -f 1)
-	# Half as much again for what the file system needs, and for what programs write.
+	# Half of the size is added for the metadata of the file system and for writes of programs.
 	mke2fs -q -t ext4 -O ^has_journal -E root_owner=0:0 -d root root.ext4 $((size * 3 / 2))M
 	rm -rf root
 '

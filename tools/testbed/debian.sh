@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Print the path of a directory with a kernel of Debian as it is, for the emulated machine: where
-# kernel.sh has them, the kernel and its modules; and in `build`, by which the driver is built for it,
-# what its packages of headers have.
+# Print the path of a directory with an unmodified kernel of Debian for the emulated machine. The
+# kernel and its modules are in the same places as with kernel.sh. `build` has the contents of the
+# packages of headers, for building the driver.
 #
-#   debian.sh --plan          print what it takes: see room in lib.sh
-#   debian.sh --make-flags    print how to call make for it
+#   debian.sh --plan          print the time and space of the build (see room in lib.sh)
+#   debian.sh --make-flags    print the arguments of make for this kernel
 . "$(dirname "$0")/lib.sh"
 
 suite=trixie series=6.12
@@ -16,12 +16,12 @@ case ${1:-} in
 	;;
 esac
 
-# The modules that a machine loads, and what they need.
+# The modules that a machine loads, and their dependencies.
 modules=(irqbypass vfio vfio_iommu_type1 kvm zcrypt zcrypt_cex4)
 
-# What runs inside the toolchain root. The headers come with programs for the machine that builds;
-# apt is told that what they and the kernel depend on is there. Where the archive does not have the
-# newest of the kernels that it names, an older one will do, but none of another series.
+# The commands inside the toolchain root. The headers contain programs for the build host. apt is
+# told that the dependencies of the headers and of the kernel are installed. If the archive lists a
+# newer kernel than it has, the script takes an older one of the same series.
 # shellcheck disable=SC2016
 fetch='
 	set -eu
@@ -77,7 +77,7 @@ fetch='
 	mv "boot/vmlinuz-$found" arch/s390/boot/bzImage
 	rm -rf boot lib usr/lib/modules
 	ln -s "usr/src/linux-headers-$found" build
-	# Headers are where they are installed.
+	# The headers refer to the directory of their installation.
 	sed -i "s,^include /usr/src/,include $5/usr/src/," build/Makefile
 	echo "$found" >release
 '

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the scripts that make images for the machine: Debian packages for
-# s390x. Nothing of them is executed here, and it needs no root: apt only
-# downloads, with lists and state of its own, and dpkg-deb unpacks.
+# Sourced by the scripts that make images for the machine. It fetches and unpacks Debian packages
+# for s390x. The script executes no programs of the packages and does not need root. apt only
+# downloads, with its own lists and state, and dpkg-deb unpacks.
 #
-# PACKAGE/SUITE comes from a newer suite than the rest, and with it what it needs in a
-# version that the rest does not have, and nothing else.
+# PACKAGE/SUITE comes from a newer suite than the other packages. Of its dependencies, only those
+# come from this suite that the other suites do not have in the required version.
 # shellcheck shell=bash
 
 suite=trixie
 
-# What runs inside the toolchain root.
+# The commands inside the toolchain root.
 # shellcheck disable=SC2016
 unpack='
 	set -eu
@@ -21,7 +21,7 @@ unpack='
 	configure "$apt" "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" "$mirror" "$suite" "$@"
 	APT_CONFIG=$apt/apt.conf "$testbed/fetch.sh" "$apt" install $(printf "%s\n" "$@" | sed s,/.*,,)
 	echo "fetch: unpacking" >&2
-	# As an installed system has them.
+	# The links of an installed system.
 	mkdir -p "$dir"/usr/bin "$dir"/usr/sbin "$dir"/usr/lib "$dir"/usr/lib64
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$dir"
 	for deb in "$apt"/var/cache/apt/archives/*.deb; do
@@ -32,8 +32,8 @@ unpack='
 	rm -rf "$apt"
 '
 
-# unpack_debs DIR PACKAGE...: fill the empty DIR with the files of packages for
-# s390x and of all that they depend on. Their maintainers' scripts do not run.
+# unpack_debs DIR PACKAGE...: fill the empty DIR with the files of packages for s390x and of all
+# their dependencies. The scripts of the packages do not run.
 unpack_debs() {
 	local dir=$1
 	shift

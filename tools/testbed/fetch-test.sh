@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Test fetch.sh on small archives, on a loopback server, whose lists name files that are not
-# there. Runs in the toolchain root; the output is that of a Rust test.
+# Test fetch.sh on small archives on a loopback server. Their lists contain files that do not exist.
+# The test runs in the toolchain root, and the output has the format of a Rust test.
 set -euo pipefail
 
 fetch=$(dirname "$(realpath "$0")")/fetch.sh
@@ -11,7 +11,7 @@ trap 'kill "$server" 2>/dev/null || :; rm -rf "$top"' EXIT
 server=
 passed=0 failed=0
 
-# deb SUITE PACKAGE VERSION [DEPENDS]: a package in the archive, and in the list of a suite.
+# deb SUITE PACKAGE VERSION [DEPENDS]: add a package to the archive and to the list of a suite.
 deb() {
 	local pool=$archive/pool list=$archive/dists/$1/main/binary-s390x/Packages
 	local name=$2_${3#*:}_s390x.deb control
@@ -28,10 +28,10 @@ Depends: $4}"
 		"$(stat -c %s "$pool/$name")" "$(sha256sum <"$pool/$name" | cut -d ' ' -f 1)" >>"$list"
 }
 
-# lose NAME...: files that lists name are not there.
+# lose NAME...: delete files that lists contain.
 lose() { (cd "$archive/pool" && rm "$@"); }
 
-# Serves $top; files below /busy/ are there for those who ask three times.
+# Serves $top. Files below /busy/ are available at the third request.
 serve() {
 	exec python3 - "$top" <<-'END'
 		import collections, functools, http.server, pathlib, sys
@@ -58,13 +58,14 @@ serve() {
 	END
 }
 
-# begin NAME: a new archive.
+# begin NAME: start a new archive.
 begin() {
 	archive=$top/$1
 	mkdir -p "$archive"
 }
 
-# fetch PACKAGE[/SUITE]...: what is fetched, and what is said, in $top/out and $top/err.
+# fetch PACKAGE[/SUITE]...: fetch packages. The output is in $top/out, and the messages are in
+# $top/err.
 fetch() {
 	local root=$archive/root suite list words
 	for suite in "$archive"/dists/*; do
@@ -82,7 +83,7 @@ fetch() {
 	got=$(cd "$root/var/cache/apt/archives" && find . -name '*.deb' -printf '%f\n' | sed 's/_s390x.deb//' | sort | paste -sd' ')
 }
 
-# expect WHAT GOT WANTED
+# expect WHAT GOT WANTED: require that both are equal.
 expect() {
 	[ "$2" = "$3" ] || {
 		printf '%s: %s\n  wanted: %s\n' "$1" "$2" "$3"
@@ -91,7 +92,7 @@ expect() {
 	}
 }
 
-# says TEXT
+# says TEXT: require TEXT in the messages.
 says() { grep -qF -e "$1" "$top/err" || expect "said" "$(cat "$top/err")" "$1"; }
 
 all_there() {
@@ -104,7 +105,7 @@ all_there() {
 	expect said "$(grep -v '^fetch: ' "$top/err" || :)" ""
 }
 
-# A library that is replaced takes along what must have the same version.
+# A replaced library also replaces the packages that must have the same version.
 together() {
 	begin together
 	deb trixie app 1.0 "lib (>= 1), tool"
@@ -118,13 +119,13 @@ together() {
 	fetch app
 	expect fetched "$got" "app_1.0 base_2 lib_1%3a2.0 tool_2.0"
 	says "lib 1:2.0 for 1:1.0+a~b"
-	# No other choice is left to those who install it.
+	# An installation of these packages then has no other choice.
 	expect chosen "$(APT_CONFIG=$archive/root/apt.conf apt-get -qq --print-uris \
 		-o Dir::Cache::Archives=/nonexistent install app | cut -d ' ' -f 2 | sort | paste -sd' ')" \
 		"app_1.0_s390x.deb base_2_s390x.deb lib_1%3a2.0_s390x.deb tool_2.0_s390x.deb"
 }
 
-# Updates come before newer suites, and an older version in a suite before another suite.
+# Updates precede newer suites, and an older version in a suite precedes another suite.
 nearest() {
 	begin nearest
 	deb trixie one 1.2
@@ -138,7 +139,7 @@ nearest() {
 	expect fetched "$got" "one_1.1 two_1.1"
 }
 
-# What has to be newer does not become older.
+# A package from a newer suite is not replaced by an older version.
 newer() {
 	begin newer
 	deb trixie app 1.0
@@ -169,7 +170,7 @@ nothing_left() {
 	expect "last line" "$(tail -n 1 "$top/err")" "error: the archive has these packages in no version and no suite: lib (not 1.0, 2.0, 3.0)"
 }
 
-# The list of a suite may be wrong itself.
+# The list of a suite may itself be wrong.
 no_list() {
 	begin list
 	deb trixie app 1.0
@@ -180,7 +181,7 @@ no_list() {
 	lose app_1.0_s390x.deb
 	fetch app
 	expect fetched "$got" "app_3.0"
-	says "note: no list is to be had of forky"
+	says "note: the archive has no list of forky"
 }
 
 busy() {
@@ -196,7 +197,7 @@ no_server() {
 	deb trixie app 1.0
 	port=1 fetch app
 	expect status $rc 1
-	says "no list of packages can be had from the archive"
+	says "the archive has no lists of packages"
 }
 
 # The solver of apt 2 considers one version of each package.
@@ -218,7 +219,7 @@ server=$!
 until [ -e "$top/port" ]; do sleep 0.1; done
 port=$(cat "$top/port")
 for test in all_there together nearest newer nothing_left no_list busy no_server old_solver; do
-	# In a process of its own, so that what fails first ends it.
+	# The test runs in its own process, which ends at the first failure.
 	($test) >"$top/log" 2>&1 &
 	if wait $!; then
 		passed=$((passed + 1))

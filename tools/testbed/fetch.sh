@@ -1,21 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Download packages with all that they depend on, in versions that can be had:
+# Download packages and all their dependencies, in available versions:
 #
 #   fetch.sh DIR COMMAND...    COMMAND is one of apt-get: install PACKAGE..., dist-upgrade
 #
-# Below DIR are etc/apt, var/lib/apt and var/cache/apt; APT_CONFIG tells apt so where that is not
-# the root. The packages end up in var/cache/apt/archives, and nothing else is there.
+# DIR contains etc/apt, var/lib/apt and var/cache/apt. If DIR is not the root, APT_CONFIG refers to
+# it. At the end, var/cache/apt/archives contains exactly the packages.
 #
-# The index of a mirror can name files that the mirror does not have: on the days after a
-# release, for some architectures. Such a file is struck from the lists, and apt looks for
-# another solution as a whole, first among the suites that it has, then with those of
-# etc/apt/more.list, too. Their order is that of the priorities in etc/apt/preferences.d.
-# What is transient is tried again. After an installation the lists name nothing but what is
-# there. A line that begins with "note: " says what was replaced.
+# The index of a mirror can list files that the mirror does not have. This happens on the days after
+# a release, for some architectures. The script removes such a file from the lists, and apt looks
+# for another solution, first in the configured suites, and then also in those of etc/apt/more.list.
+# The priorities in etc/apt/preferences.d determine the order of suites. After a temporary error,
+# the script tries again. After an installation, the lists contain only available files. A line that
+# begins with "note: " reports each replacement.
 #
-# It runs where the packages are for: in the toolchain root, in one that is in the making, and
-# on the machine itself. So it needs no more than apt, awk and bash.
+# The script runs in the system that the packages are for: a complete or incomplete toolchain root,
+# or this machine. It therefore needs only apt, awk and bash.
 set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
@@ -38,14 +38,13 @@ version=$(apt-get --version | awk '{ print int($2); exit }')
 [ "$version" -lt 3 ] || options+=(-o APT::Solver=3.0 -o APT::Solver::Strict-Pinning=false)
 get() { apt-get "${options[@]}" "$@"; }
 
-# What apt complains of, without what it adds for each.
+# The error messages of apt, without the lines that it adds to each.
 complaints() { sed -n 's/^[EW]: \(Failed to fetch .*\)/\1/p' "$1"; }
 
-# doing TEXT...: for those who wait.
+# doing TEXT...: print the current step.
 doing() { printf 'fetch: %s\n' "$*" >&2; }
 
-# update TRIES: get the lists. Suites of which there is no list can be done without, unless that
-# is so for all.
+# update TRIES: fetch the lists. Missing lists of some suites are ignored, but not those of all.
 update() {
 	local try
 	for ((try = 1; ; try++)); do
@@ -57,14 +56,14 @@ update() {
 		sleep "$pause"
 	done
 	complaints "$work/log" | sed -n 's,.*/dists/\([^ ]*\)/main/.*,\1,p' | sort -u | paste -sd' ' |
-		sed 's/^/note: no list is to be had of /' >&2
+		sed 's/^/note: the archive has no list of /' >&2
 	if ! find "$lists" -maxdepth 1 -name '*_Packages' | grep -q .; then
 		cat "$work/log" >&2
-		die "no list of packages can be had from the archive"
+		die "the archive has no lists of packages"
 	fi
 }
 
-# names: the names of the files in the output of --print-uris, as they are in an archive.
+# names: print the names of the files in the output of --print-uris, in the form of an archive.
 names() {
 	local uri
 	while read -r uri _; do
@@ -73,14 +72,14 @@ names() {
 	done
 }
 
-# decode URI: the name of its file.
+# decode URI: print the name of its file.
 decode() {
 	local name=${1##*/}
 	printf '%b\n' "${name//%/\\x}"
 }
 
-# stanzas KEEP: keep those stanzas of the lists whose file is (1) or is not (0) in $work/files.
-# What is left out is printed: package, version, and file.
+# stanzas KEEP: keep the stanzas of the lists whose file is (1) or is not (0) in $work/files. Print
+# the package, the version and the file of each removed stanza.
 stanzas() {
 	local list
 	for list in "$lists"/*_Packages; do
@@ -110,7 +109,7 @@ stanzas() {
 	rm -f "$dir"/var/cache/apt/*pkgcache.bin
 }
 
-# strike: no longer consider the files in $work/files.
+# strike: remove the files in $work/files from the lists.
 strike() {
 	: >"$work/left"
 	stanzas 0
@@ -118,12 +117,12 @@ strike() {
 	sort -u "$work/left" >>"$work/struck"
 }
 
-# add_more: have the other suites as well.
+# add_more: add the other suites.
 add_more() {
 	[ -e "$more" ] || return 1
 	mkdir -p "$dir/etc/apt/sources.list.d"
 	mv "$more" "$dir/etc/apt/sources.list.d/more.list"
-	# This gets all lists anew.
+	# This fetches all lists again.
 	update 1
 	if [ -s "$work/struck" ]; then
 		cut -d ' ' -f 3 "$work/struck" >"$work/files"
@@ -131,7 +130,8 @@ add_more() {
 	fi
 }
 
-# promote: as the older solver takes but one version of a package, prefer the next suite for all.
+# promote: give the next suite priority for all packages, because the older solver takes only one
+# version of a package.
 promote() {
 	local suite
 	[ "$version" -lt 3 ] || return 1
@@ -147,7 +147,7 @@ promote() {
 	return 1
 }
 
-# hopeless: say which packages are the reason.
+# hopeless: print the packages that cause the failure.
 hopeless() {
 	local package versions missing=()
 	while read -r package; do
@@ -162,7 +162,7 @@ hopeless() {
 	} | sort -u)
 	if [ ${#missing[@]} = 0 ]; then
 		cat "$work/log" >&2
-		die "what can be had from the archive does not fit together"
+		die "the available packages of the archive cannot be installed together"
 	fi
 	printf -v missing '%s, ' "${missing[@]}"
 	die "the archive has these packages in no version and no suite: ${missing%, }"
@@ -189,22 +189,22 @@ while :; do
 	done < <(sed -n 's/^E: Failed to fetch //p' "$work/log")
 	if [ -s "$work/files" ]; then
 		strike
-		# It is the lists of the first suites that are wrong: the best version may be in another.
+		# The lists of the first suites are wrong, so the best version may be in another suite.
 		add_more || true
 		continue
 	fi
 	failures=$((failures + 1))
 	if [ $failures = $tries ]; then
 		cat "$work/log" >&2
-		die "the archive does not answer as it should"
+		die "the archive answers with errors, see above"
 	fi
 	sleep "$pause"
 done
 
-# Those that an earlier solution had.
+# Remove the packages of an earlier solution.
 get --print-uris -o Dir::Cache::Archives="$work/empty" "$@" | names >"$work/files"
 for deb in "$archives"/*.deb; do
-	# Colons are escaped there, and what it is called in the archive has no epoch.
+	# Names in the cache contain escaped colons. Names in the archive contain no epoch.
 	name=${deb##*/}
 	[ -e "$deb" ] || continue
 	package=${name%%_*} rest=${name#*_}
@@ -212,7 +212,8 @@ for deb in "$archives"/*.deb; do
 	grep -qFx -e "${package}_$rest" "$work/files" || rm "$deb"
 done
 
-# Whoever installs them has no choice, by whatever solver. An upgrade is not all that is wanted.
+# The lists of available files leave an installation no choice, with any solver. An upgrade is
+# excluded, because it does not fetch all packages.
 [ "$1" != install ] || stanzas 1
 
 if [ -s "$work/struck" ]; then
@@ -221,7 +222,7 @@ if [ -s "$work/struck" ]; then
 		found=$(find "$archives" -name "${package}_*.deb" | sed -e 's,.*/[^_]*_,,' -e 's/_[^_]*$//' -e 's/%3a/:/')
 		if [ -n "$found" ]; then replaced+=("$package $found for $wanted"); else gone=$((gone + 1)); fi
 	done < <(sort -u -k 1,1 "$work/struck")
-	text="$(sort -u -k 1,1 "$work/struck" | wc -l) packages are named by the archive but not in it; taken instead:"
+	text="$(sort -u -k 1,1 "$work/struck" | wc -l) packages are in the lists of the archive but not in the archive; replacements:"
 	shown=0
 	for one in "${replaced[@]}"; do
 		[ $shown -lt 3 ] || break
@@ -230,6 +231,6 @@ if [ -s "$work/struck" ]; then
 	done
 	text=${text%,}
 	[ ${#replaced[@]} -le 3 ] || text+=", and $((${#replaced[@]} - 3)) more"
-	[ $gone = 0 ] || text+="; $gone are not needed any more"
+	[ $gone = 0 ] || text+="; $gone are no longer needed"
 	echo "note: $text" >&2
 fi

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Format all Rust code; with --check, only say what is not formatted.
+# Format all Rust code. With --check, only print the differences.
 . "$(dirname "$0")/lib.sh"
 
 kernel=$("$testbed/kernel.sh")

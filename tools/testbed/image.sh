@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Print the path of the base of the machine's initramfs: a cpio archive with a
-# static busybox for s390x and the directories of a root file system. All that
-# changes while one works (init, modules, programs of the machine, the scenario) comes in
-# a second archive, which the harness appends.
+# Print the path of the base of the machine's initramfs. It is a cpio archive with a static busybox
+# for s390x and the directories of a root file system. The files that change during development
+# (init, modules, programs of the machine, the scenario) are in a second archive, which the harness
+# appends.
 . "$(dirname "$0")/lib.sh"
 . "$testbed/debs.sh"
 
 root=$("$testbed/toolchain.sh")
 
-# What runs inside the toolchain root; $1 is the directory with the package.
+# The commands inside the toolchain root. $1 is the directory with the package.
 # shellcheck disable=SC2016
 archive='
 	set -eu

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Print the path of a built Linux tree for the emulated machine: sources, objects,
-# arch/s390/boot/bzImage and the modules. It serves as KDIR for the driver.
+# Print the path of a built Linux tree for the emulated machine, with sources, objects,
+# arch/s390/boot/bzImage and the modules. The tree serves as KDIR for the driver.
 #
-#   kernel.sh          the usual one
-#   kernel.sh debug    one with lockdep, KASAN, kmemleak and so on
-#   kernel.sh faults   one in which allocations can be made to fail
-#   kernel.sh races    one that looks for races for data in the C driver
-#   kernel.sh debian   Debian's own: see debian.sh
-#   kernel.sh FLAVOUR --make-flags    print how to call make for it
-#   kernel.sh FLAVOUR --plan          print what it takes: see room in lib.sh
+#   kernel.sh          the usual kernel
+#   kernel.sh debug    a kernel with lockdep, KASAN, kmemleak and other checks
+#   kernel.sh faults   a kernel with fault injection into allocations
+#   kernel.sh races    a kernel that detects data races in the C driver
+#   kernel.sh debian   Debian's own kernel (see debian.sh)
+#   kernel.sh FLAVOUR --make-flags    print the arguments of make for the kernel
+#   kernel.sh FLAVOUR --plan          print the time and space of the build (see room in lib.sh)
 . "$(dirname "$0")/lib.sh"
 
 flavour=${1:-usual}
@@ -17,15 +17,15 @@ flavour=${1:-usual}
 configs=("$testbed/kernel.config") flags="ARCH=s390 CROSS_COMPILE=s390x-linux-gnu-" time=8 lines=1625
 case $flavour in
 usual) ;;
-# KASAN of Rust code takes the compiler that Rust comes from.
+# KASAN of Rust code needs a kernel that is built with LLVM.
 debug) configs+=("$testbed/kernel-debug.config") flags="ARCH=s390 LLVM=1" time=12 ;;
-# KCSAN takes samples: where only the C driver is instrumented, it can look at each of its accesses.
+# KCSAN takes samples. With only the C driver instrumented, it can check each of its accesses.
 races)
 	configs+=("$testbed/kernel-races.config") time=12
 	flags="ARCH=s390 LLVM=1 KCSAN_SANITIZE=n KCSAN_SANITIZE_vfio_ap_ops.o=y KCSAN_SANITIZE_vfio_ap_drv.o=y"
 	;;
 faults) configs+=("$testbed/kernel-faults.config") ;;
-*) die "there is no kernel '$flavour': usual, debug, faults, races or debian" ;;
+*) die "no kernel '$flavour': usual, debug, faults, races or debian" ;;
 esac
 if [ "${2:-}" = --make-flags ]; then
 	echo "$flags"
@@ -42,7 +42,7 @@ package=$(sed -n 's/^\(linux-source-7\.3\) .*/\1/p' "$root/versions")
 [ -n "$package" ] || die "the Debian archive no longer has linux-source-7.3." \
 	"Name a newer series in tools/testbed/packages and kernel.sh, and expect to adapt the driver to it."
 
-# kernel_lines LOG: how far make is, by the lines that it prints.
+# kernel_lines LOG: print the progress of make, by the number of lines in its output.
 kernel_lines() {
 	local percent
 	percent=$(($(wc -l <"$1") * 100 / lines))
@@ -53,7 +53,8 @@ build() {
 	local tree=$1 option
 	say "kernel ($flavour): $(sed -n "s/^$package //p" "$root/versions"), about $time minutes on 2 cores"
 	cd "$tree"
-	# An interrupted build goes on: Kbuild notes the command of a file when that is complete.
+	# An interrupted build continues. Kbuild records the command of a file only when the file is
+	# complete.
 	if [ ! -e .config.complete ]; then
 		find . -mindepth 1 -delete
 		progress "$cache/kernel-$flavour.log" "kernel ($flavour), sources" \
@@ -71,13 +72,13 @@ build() {
 		touch .config.complete
 	fi
 	METER=kernel_lines progress "$cache/kernel-$flavour.log" "kernel ($flavour)" "$@" all
-	# What is only needed to link vmlinux is most of the size.
+	# The files for linking vmlinux are most of the size.
 	find . -name '*.o' -not -path './scripts/*' -not -path './tools/*' -delete
 	find . -name '*.a' -delete
 	rm -f .tmp_vmlinux* vmlinux.unstripped
 }
 
-# What decides about the result; QEMU only runs it.
+# The inputs that determine the result. QEMU only runs it.
 compilers=$(grep -v '^qemu' "$root/versions")
 name=kernel-$flavour-$(key "${configs[@]}" "$compilers" "$flags")
 if [ "${2:-}" = --plan ]; then

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Shared by the testbed's scripts: where things are kept, how progress is shown,
-# and how a cache entry comes into being.
+# Functions that the scripts of the testbed share: paths, progress, and the cache.
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -11,23 +10,23 @@ repo=$(cd "$testbed/../.." && pwd)
 cache=${VFIO_AP_RS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-ap-rs}
 mkdir -p "$cache"
 
-# The scripts that one calls go on with its clock.
+# Scripts that a script calls use the same clock.
 export VFIO_AP_RS_BEGUN=${VFIO_AP_RS_BEGUN:-$EPOCHSECONDS}
 
-# elapsed: seconds since the first script began.
+# elapsed: print the seconds since the start of the first script.
 elapsed() { echo $((EPOCHSECONDS - VFIO_AP_RS_BEGUN)); }
 
-# say TEXT...: one line of progress, with the time.
+# say TEXT...: print a line of progress with the time.
 say() {
 	local now
 	now=$(elapsed)
 	printf '[%3d:%02d] %s\n' $((now / 60)) $((now % 60)) "$*" >&2
 }
 
-# die TEXT...: what went wrong and what to do about it.
+# die TEXT...: print the error and its remedy, and exit.
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# key FILE-OR-TEXT...: a short hash of the contents of files and of plain texts.
+# key FILE-OR-TEXT...: print a short hash of the contents of files and of plain texts.
 key() {
 	local x
 	for x in "$@"; do
@@ -35,26 +34,27 @@ key() {
 	done | sha256sum | cut -c1-12
 }
 
-# What is built from this clone, and what comes of its tests. Others have directories of their own.
+# The builds and the test results of this clone. Other clones have their own directories.
 own=$cache/clone-$(key "$repo")
 
-# make_own: have that directory.
+# make_own: create that directory.
 make_own() {
 	mkdir -p "$own"
 	[ -e "$own/clone" ] || echo "$repo" >"$own/clone"
 }
 
-# lock DIRECTORY WHAT: have it for oneself until this shell ends; tell who has to wait for it.
+# lock DIRECTORY WHAT: lock the directory until this shell ends. Print a message if the lock is
+# taken.
 lock() {
 	exec 9<"$1"
 	if ! flock -n 9; then
-		say "$2: waiting for another one that does the same"
+		say "$2: waiting for another process that does the same"
 		flock 9
 	fi
 }
 
-# warm_target: have CARGO_TARGET_DIR. In a new clone it begins as a copy of that of another one,
-# since the crates of others are the same; cargo sees what is not.
+# warm_target: create CARGO_TARGET_DIR. In a new clone, it starts as a copy of the directory of
+# another clone, because external crates are the same. cargo rebuilds the rest.
 warm_target() {
 	local old file fd
 	export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$own/target}
@@ -64,7 +64,7 @@ warm_target() {
 		[ -d "$old" ] || continue
 		(
 			trap - EXIT
-			# Nobody builds there in the meantime.
+			# The lock keeps others from building there during the copy.
 			while read -r file; do
 				exec {fd}<"$file"
 				flock -n -s "$fd" || exit 1
@@ -78,12 +78,11 @@ warm_target() {
 	mkdir -p "$CARGO_TARGET_DIR"
 }
 
-# entry NAME COMMAND...: print the path of the cache directory NAME. If it does
-# not exist, COMMAND is run with the path of a directory as its last argument, and
-# what it leaves there becomes the entry. The entry gets its name in one rename(2)
-# after COMMAND has succeeded, so that what an interruption leaves behind is never
-# mistaken for it; a lock on the directory keeps two builders apart. It is empty,
-# or with KEEP=1 what an interruption has left.
+# entry NAME COMMAND...: print the path of the cache directory NAME. If it does not exist, COMMAND
+# fills a directory, whose path is its last argument. That directory becomes the entry by one
+# rename(2) after COMMAND has succeeded, so an interrupted build never becomes an entry. A lock on
+# the directory excludes other builders. The directory is empty, or with KEEP=1 has the files of an
+# interrupted build.
 entry() {
 	local name=$1 dir=$cache/$1 half=$cache/$1.half
 	shift
@@ -91,7 +90,7 @@ entry() {
 		(
 			mkdir -p "$half"
 			lock "$half" "$name"
-			# It may have got its name, or be gone, by now.
+			# Another builder may have renamed or removed the directory.
 			[ ! -d "$dir" ] && [ "$half" -ef /proc/self/fd/9 ] || exit 0
 			if [ -z "${KEEP:-}" ]; then
 				find "$half" -xdev -mindepth 1 -delete
@@ -106,18 +105,17 @@ entry() {
 	echo "$dir"
 }
 
-# group COMMAND...: start it in a group of processes of its own, $!, so that all of it can be ended.
+# group COMMAND...: start COMMAND in its own process group $!, which can be ended as a whole.
 group() {
 	set -m
 	"$@" </dev/null &
 	set +m
 }
 
-# progress LOG LABEL COMMAND...: run COMMAND with its output in LOG, and show
-# every 20 seconds how far it is: what METER prints, a command that gets LOG as its
-# last argument, or else the last line. Lines that begin with "note: " are shown in
-# any case. COMMAND's whole group of processes ends with this shell. A subshell that calls this
-# has to have a trap for EXIT of its own, or none.
+# progress LOG LABEL COMMAND...: run COMMAND with its output in LOG, and print the progress every 20
+# seconds. The progress is the output of METER, a command that gets LOG as its last argument, or the
+# last line of LOG. Lines that begin with "note: " are always printed. The process group of COMMAND
+# ends with this shell. A subshell that calls this function needs its own trap for EXIT, or none.
 progress() {
 	local log=$1 label=$2 pid rc=0 note old_trap next=$((EPOCHSECONDS + 20))
 	shift 2
@@ -145,7 +143,7 @@ progress() {
 	fi
 }
 
-# module_sources: the Rust files of the module, as paths from the top.
+# module_sources: print the Rust files of the module, as paths from the top directory.
 module_sources() {
 	(cd "$repo" && find . -maxdepth 1 -name '*.rs' ! -name '*_generated.rs' &&
 		find ap_bus driver linux matrix -name '*.rs') | sed 's,^\./,,' | sort
@@ -154,12 +152,12 @@ module_sources() {
 # last_line LOG
 last_line() { tr '\r' '\n' <"$1" | grep . | tail -n 1 | cut -c1-90; }
 
-# crates LOG: how far cargo is.
+# crates LOG: print the progress of cargo.
 crates() {
 	tr '\r' '\n' <"$1" | sed -n 's,.*Building \[[=> ]*\] \([0-9]*\)/\([0-9]*\).*,\1 of \2 crates,p' | tail -n 1
 }
 
-# cargo_step LOG LABEL WORD...: run cargo in tools/, and show how far it is.
+# cargo_step LOG LABEL WORD...: run cargo in tools/, and print the progress.
 cargo_step() {
 	local log=$1 label=$2
 	shift 2
@@ -171,8 +169,8 @@ cargo_step() {
 	)
 }
 
-# room LINES: each of them is MINUTES MEGABYTES WHAT, and is ahead. Say so, and whether the
-# disk has room for it.
+# room LINES: print the expected time and space of builds. Each line is MINUTES MEGABYTES WHAT. Exit
+# if the disk does not have enough space.
 room() {
 	local minutes megabytes what sum=0 all=0 text='' free
 	while read -r minutes megabytes what; do
@@ -181,9 +179,9 @@ room() {
 		text+="${text:+, }$what ($minutes min, $((megabytes / 1000)).$((megabytes % 1000 / 100)) GB)"
 	done < <(awk '!seen[$0]++' <<<"$1")
 	[ -n "$text" ] || return 0
-	say "ahead, this time only: $text"
-	say "that is about $sum min on 2 cores, and $(((all + 999) / 1000)) GB in $cache"
+	say "the first run builds: $text"
+	say "the builds take about $sum min on 2 cores, and $(((all + 999) / 1000)) GB in $cache"
 	free=$(df -Pm "$cache" | awk 'END { print $4 }')
-	[ "$free" -ge "$all" ] || die "there is room for $free MB in $cache, and that takes $all MB." \
-		"Make room, or set VFIO_AP_RS_CACHE to a directory on a larger disk."
+	[ "$free" -ge "$all" ] || die "the builds need $all MB in $cache, and $free MB are free." \
+		"Free space, or set VFIO_AP_RS_CACHE to a directory on a larger disk."
 }

@@ -30,7 +30,7 @@ def third_party():
 
 def satisfied(expression, allowed):
     """Whether an SPDX expression can be satisfied by allowed licences alone."""
-    # An old way to write OR.
+    # An old syntax for OR.
     expression = expression.replace("/", " OR ")
     words = re.findall(r"[()]|[^\s()]+(?:\s+WITH\s+[^\s()]+)?", expression)
 

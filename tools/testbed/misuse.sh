@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Safe code that would break memory must not build: misuse.sh [CASE]...
+# Check that safe code that would break memory does not build: misuse.sh [CASE]...
 #
-# Each case of tools/misuse is appended to a source file of a copy of the module.
-# rustc has to refuse it, with no other errors than the one that the case names.
+# Each case of tools/misuse is appended to a source file of a copy of the module. rustc has to
+# refuse it with only the error that the case names.
 . "$(dirname "$0")/lib.sh"
 
 kernel=$("$testbed/kernel.sh")
@@ -12,10 +12,10 @@ dir=$own/module-misuse
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# build: the Rust part of the copy.
+# build: build the Rust part of the copy.
 build() { "$testbed/enter" make -C "$kernel" M="$dir" "${flags[@]}" vfio_ap_rs.o >"$log" 2>&1; }
 
-# directive NAME FILE
+# directive NAME FILE: print the value of a directive.
 directive() { sed -n "s,^// $1: ,,p" "$2"; }
 
 rm -rf "$dir"

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Show which rooms of the module import from which, and fail if one imports from a room above it.
+# Print the imports between the rooms of the module, and fail if a room imports from one above it.
 . "$(dirname "$0")/lib.sh"
 
-# From the lowest to the highest; the bindings are below all.
+# The rooms from the lowest to the highest. The bindings are below all rooms.
 rooms=(matrix linux ap_bus driver vfio_ap_rs)
 
-# place ROOM: its number in that order.
+# place ROOM: print its number in that order.
 place() {
 	local i
 	for i in "${!rooms[@]}"; do
@@ -14,7 +14,7 @@ place() {
 	done
 }
 
-# imports FILE: the rooms that it names, in `use crate::{...}` or by a path.
+# imports FILE: print the rooms that it imports from, in `use crate::{...}` or by a path.
 imports() {
 	sed 's,//.*,,' "$1" | awk '
 		/^use crate::\{/ { inside = 1; next }

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced where packages are fetched: the suites of Debian's archive, and which is preferred.
+# Sourced by scripts that fetch packages. It has the suites of Debian's archive and their
+# priorities.
 # shellcheck shell=sh
 
-# What is newer than a release, in the order in which it is taken.
+# The suites that are newer than a release, in the order of preference.
 newer_suites="forky sid"
 
-# mirror_of SUITE: where this root has come from.
+# mirror_of SUITE: print the mirror that this root has come from.
 mirror_of() { sed -n "s/^deb \(\[[^]]*\] \)\?\([^ ]*\) $1 .*/\2/p" /etc/apt/sources.list | head -n 1; }
 
-# more_sources OPTIONS MIRROR SUITE: where something is when it is not in SUITE as it should be.
+# more_sources OPTIONS MIRROR SUITE: print the sources for packages that SUITE lacks.
 more_sources() {
 	echo "deb $1 ${2%/}-security $3-security main"
 	for more in "$3-updates" "$3-backports" $newer_suites; do
@@ -19,8 +20,8 @@ more_sources() {
 # pin PACKAGE SUITE PRIORITY
 pin() { printf 'Package: %s\nPin: release n=%s\nPin-Priority: %s\n\n' "$1" "$2" "$3"; }
 
-# preferences SUITE [PREFERRED]: SUITE before its updates, those before its backports, and these
-# before newer suites; but before all of them PREFERRED, if it is given.
+# preferences SUITE [PREFERRED]: print the priorities: PREFERRED, SUITE, its updates, its backports,
+# and newer suites, in this order.
 preferences() {
 	[ -z "${2:-}" ] || pin '*' "$2" 990
 	pin '*' "$1" 900
@@ -34,7 +35,7 @@ preferences() {
 	done
 }
 
-# prefer_newer PACKAGE/SUITE: PACKAGE from SUITE, or from what is newer still.
+# prefer_newer PACKAGE/SUITE: take PACKAGE from SUITE or a newer suite.
 prefer_newer() {
 	priority=980 found=
 	for newer in $newer_suites; do
@@ -44,7 +45,7 @@ prefer_newer() {
 	done
 }
 
-# configure DIR OPTIONS MIRROR SUITE PACKAGE[/NEWER]...: write what apt is to know below DIR.
+# configure DIR OPTIONS MIRROR SUITE PACKAGE[/NEWER]...: write the configuration of apt below DIR.
 configure() {
 	apt=$1 etc=$1/etc/apt options=$2 mirror=$3 suite=$4
 	shift 4

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Run the tests, all or some tiers of them: test.sh [lint|host|vm]...
+# Run all tests or some tiers of them: test.sh [lint|host|vm]...
 #
-# Ends with one line that counts them. Each check of `lint` counts as one test.
+# The last line has the numbers of tests. Each check of `lint` counts as one test.
 . "$(dirname "$0")/lib.sh"
 
 [ $# -gt 0 ] || set -- lint host vm
@@ -11,14 +11,14 @@ make_own
 log=$(mktemp)
 trap '[ -z "${pid:-}" ] || kill -- -"$pid" 2>/dev/null || :; rm -f "$log" "$log".*' EXIT
 
-# count HOW WHAT [N]: N tests, or one, that could not be run: HOW is failed or skipped.
+# count HOW WHAT [N]: count N tests (1) that could not run. HOW is failed or skipped.
 count() {
 	local n=${3:-1}
 	if [ "$1" = failed ]; then failed=$((failed + n)); else skipped=$((skipped + n)); fi
 	say "${1/failed/FAILED}: $2$([ "$n" = 1 ] || echo " ($n tests)")"
 }
 
-# waiting WHAT LOG PID: while PID runs, say so whenever LOG has not grown for 20 seconds.
+# waiting WHAT LOG PID: while PID runs, print a message whenever LOG has not grown for 20 seconds.
 waiting() {
 	local next=$((EPOCHSECONDS + 20)) size=0 now
 	while kill -0 "$3" 2>/dev/null; do
@@ -33,7 +33,7 @@ waiting() {
 	done
 }
 
-# check WHAT COMMAND...: a test that is a command.
+# check WHAT COMMAND...: run a command as one test.
 check() {
 	local what=$1
 	shift
@@ -50,8 +50,8 @@ check() {
 	fi
 }
 
-# suite WHAT N COMMAND...: a command whose output has the lines of libtest. If there are
-# none, N tests were not run.
+# suite WHAT N COMMAND...: run a command whose output has the lines of libtest. Without such lines,
+# N tests could not run.
 suite() {
 	local what=$1 n=$2 rc=0 p=0 f=0 s=0 a b c
 	shift 2
@@ -61,7 +61,7 @@ suite() {
 	pid=$!
 	waiting "$what" "$log" $pid
 	wait $pid || rc=$?
-	# What it has said may still be on its way.
+	# The last output may still be in transit.
 	sleep 0.5
 	while read -r a b c; do
 		p=$((p + a)) f=$((f + b)) s=$((s + c))
@@ -75,10 +75,10 @@ suite() {
 	[ $((p + f + s)) != 0 ] && [ $rc = 0 ]
 }
 
-# nothing COMMAND...: one that must not find anything.
+# nothing COMMAND...: succeed if COMMAND finds nothing.
 nothing() { ! "$@" | tee /dev/stderr | grep -q .; }
 
-# The module, from scratch where it is linted, without warnings.
+# Build the module from scratch, with lints and without warnings.
 module() {
 	rm -rf "$own/module-lint"
 	# shellcheck disable=SC2046 # several flags
@@ -87,11 +87,11 @@ module() {
 		cat "$log.make"
 		return 1
 	}
-	# rustc does not know a feature of s390 that the kernel asks for, and says so.
+	# rustc does not know a feature of s390 that the kernel uses, and warns of it.
 	nothing grep -E '^warning|: warning:' <(grep -v 'backchain' "$log.make" | grep -v 'warning emitted')
 }
 
-# Each file has as many lines with the word as Documentation/unsafe.rst says, or none.
+# The number of lines with the word in each file is that in Documentation/unsafe.rst, or 0.
 unsafe_is_documented() {
 	local file n
 	module_sources | while read -r file; do
@@ -100,7 +100,7 @@ unsafe_is_documented() {
 	done | diff - <(awk '$1 ~ /\.rs$/ { print $1, $2 }' "$repo/Documentation/unsafe.rst")
 }
 
-# Kbuild deletes whatever has a name like those of its own files. Tried on a copy.
+# Kbuild deletes files with the names of its own files. This check works on a copy.
 clean_keeps_sources() {
 	local copy rc=0
 	copy=$(mktemp -d "$cache/clean.XXXXXX")
@@ -111,8 +111,8 @@ clean_keeps_sources() {
 	return $rc
 }
 
-# All files but those that are data, have no comments, or decide by their contents
-# whether the kernel and the toolchain are built anew.
+# All files except data, files without comments, and files whose contents decide if the kernel and
+# the toolchain are rebuilt.
 every_file_has_a_licence() {
 	nothing git -C "$repo" grep -L 'SPDX-License-Identifier: GPL-2.0' -- \
 		':!COPYING' ':!Documentation/ABI' ':!Documentation/benchmarks' ':!tools/Cargo.lock' \
@@ -121,7 +121,7 @@ every_file_has_a_licence() {
 		':!tools/apmap/tests/hosts/*.json' ':!tools/apmap/tests/expected'
 }
 
-# with_kernel WHAT COMMAND...: a check that needs the usual kernel.
+# with_kernel WHAT COMMAND...: run a check that needs the usual kernel.
 with_kernel() {
 	if [ -n "$kernel" ]; then check "$@"; else count failed "$1: $no_kernel"; fi
 }
@@ -149,23 +149,23 @@ lint() {
 		--ignore SPDX_LICENSE_TAG --file Kbuild carried/crates.mk carried/printing.c carried/include/ap_bus.h helpers.c helpers.h trace.h layouts.c bindings_helper.h
 }
 
-# compile LOG WORD...: what cargo compiles for a test, and how far it is. If it does not get
-# there, the test says so.
+# compile LOG WORD...: build the programs of a test with cargo, and print the progress. After a
+# failure, the test reports the error.
 compile() {
 	(cargo_step "$own/$1.log" "compiling for $1" "${@:2}") || :
 }
 
 host() {
 	cd "$repo/tools"
-	suite "packages that cannot be had as they are named" 9 "$testbed/enter" "$testbed/fetch-test.sh" || :
+	suite "packages that the archive lists but does not have" 9 "$testbed/enter" "$testbed/fetch-test.sh" || :
 	suite "kernels that the module cannot be built for" 30 "$testbed/check-kdir-test.sh" || :
-	# What is fuzzed is built with other flags.
+	# The fuzz targets are built with other flags.
 	local all=(test --workspace --exclude fuzz)
 	compile tests "${all[@]}" --no-run
 	suite "unit and property tests" 1 "$testbed/enter" cargo "${all[@]}" -q || :
 }
 
-# scenarios: how many there are, for both drivers.
+# scenarios: print the number of scenarios for both drivers.
 scenarios() {
 	local n=0 file
 	for file in "$repo"/tools/scenarios/*.sh; do
@@ -177,7 +177,8 @@ scenarios() {
 	echo $n
 }
 
-# in_one_machine KERNEL FLAVOUR PATIENCE NAME...: scenarios in one machine with a kernel of a kind.
+# in_one_machine KERNEL FLAVOUR PATIENCE NAME...: run scenarios in one machine with a kernel of a
+# kind.
 in_one_machine() {
 	local what="on $1" flavour=$2 patience=$3 names=("${@:4}")
 	local name reason rc=0 good=0 list
@@ -185,7 +186,7 @@ in_one_machine() {
 		count skipped "scenarios $what: there have been 55 minutes of tests already" ${#names[@]}
 		return
 	fi
-	# By itself, as what is checked is silent.
+	# This check runs separately, because a successful check prints nothing.
 	if ! "$testbed/kernel.sh" "$flavour" >/dev/null 2> >(tee "$log.flavour" >&2); then
 		sleep 0.5
 		reason=$(sed -n 's/^error: //p' "$log.flavour" | tail -n 1)
@@ -207,11 +208,11 @@ in_one_machine() {
 		elif grep -q "^== $name" "$log"; then
 			count failed "$name $what"
 		else
-			count failed "$name $what: it was not run"
+			count failed "$name $what: not run"
 		fi
 	done
 	if [ $rc != 0 ] && [ $good = ${#names[@]} ]; then
-		count failed "$1 itself, or the end of all"
+		count failed "$1 or the end of the run"
 	fi
 	[ $rc = 0 ] || cat "$log" >&2
 }
@@ -221,7 +222,7 @@ debug() {
 	in_one_machine "a debug kernel" debug 10 mixed-scan live-unassign reset-fails interruptions-end unmap
 }
 
-# The same for the kernel that Debian 13 has; `make test-debian` runs all.
+# The same for the kernel of Debian 13. `make test-debian` runs all scenarios.
 debian() {
 	in_one_machine "the kernel of Debian 13" debian "$VM_PATIENCE" conflict configuration-interrupt \
 		debug-feature host-takes-back hotplug-adapter interruptions-end live-unassign load-unload \
@@ -230,7 +231,7 @@ debian() {
 	check "a layout that is not the kernel's is refused" wrong_layout_is_refused
 }
 
-# With one size changed, in what bindgen has made for that kernel.
+# The bindings for that kernel, with one size changed.
 wrong_layout_is_refused() {
 	local kernel dir out
 	kernel=$("$testbed/debian.sh")
@@ -251,7 +252,7 @@ two_machines() {
 }
 
 vm() {
-	# Where time is short, no scenario is to fail for that.
+	# The time limit then skips scenarios, and does not fail them.
 	export VM_PATIENCE=${VM_PATIENCE:-3}
 	local all
 	all=$(scenarios)
@@ -268,7 +269,7 @@ vm() {
 		[ -z "$("$testbed/kernel.sh" debug --plan)" ]; then
 		debug
 	else
-		count skipped "scenarios on a debug kernel: it is not built for those that fail already" 5
+		count skipped "scenarios on a debug kernel: not built, because scenarios have failed" 5
 	fi
 	debian
 	check "a guest moves between two machines" two_machines
@@ -276,11 +277,11 @@ vm() {
 	check "a bench runs" "$testbed/vm" bench probe --sizes 4 --runs 1
 }
 
-# What is ahead, and the ingredients without which a tier does not even begin.
+# Print the expected builds, and build the ingredients that a tier needs for its start.
 for tier; do
 	case $tier in
 	lint | host | vm) ;;
-	*) die "there is no tier '$tier': lint, host or vm" ;;
+	*) die "no tier '$tier': lint, host or vm" ;;
 	esac
 done
 new=
@@ -293,7 +294,7 @@ room "$(
 		"$testbed/debian.sh" --plan
 		[ -z "$new" ] || echo "4 500 programs of the machine"
 	fi
-	[ -z "$new" ] || [[ " $* " != *" lint "* ]] || echo "2 600 what clippy looks at"
+	[ -z "$new" ] || [[ " $* " != *" lint "* ]] || echo "2 600 the build for clippy"
 	[ -z "$new" ] || [[ " $* " != *" host "* ]] || echo "4 900 unit tests"
 )"
 export VFIO_AP_RS_PLANNED=1

@@ -82,7 +82,7 @@ pub struct Cli {
     /// The source of data.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// When to use colour; NO_COLOR is respected
+    /// The use of colour; NO_COLOR is respected
     #[command(flatten)]
     pub color: colorchoice_clap::Color,
 }
@@ -98,11 +98,11 @@ pub struct MapArgs {
     pub json: bool,
     /// Draw again after each change, until interrupted
     ///
-    /// Changes without a uevent, such as assignments with the C driver, appear after the
-    /// interval. With --json, each line is one document.
+    /// Changes without a uevent, such as assignments with the C driver, appear after the interval.
+    /// With --json, each line is one document.
     #[arg(short, long)]
     pub watch: bool,
-    /// The interval in which --watch looks without a uevent
+    /// The interval of --watch for changes without a uevent
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..))]
     pub interval: u16,
     /// The width in columns; the default is that of the terminal
@@ -111,7 +111,8 @@ pub struct MapArgs {
 }
 
 impl MapArgs {
-    /// Returns true if an option of the picture is given. (The interval has a default.)
+    /// Returns true if an option of the picture is given. The interval is not checked, because it
+    /// has a default.
     pub fn is_given(&self) -> bool {
         self.all || self.json || self.watch || self.width.is_some()
     }
@@ -138,33 +139,33 @@ pub enum Command {
     Plan(PlanArgs),
     /// Say why a guest does not have a queue, or why a queue does not work
     ///
-    /// apmap asks one question after the other, beginning with the host configuration, until
-    /// the answer tells the cause. It says what to do about the cause, and shows the history
-    /// of the guest. Root sees more: debugfs has the states of resets and the history of the
-    /// guest, and only root may see which program uses a mediated device. The journal, or
-    /// the kernel's own buffer, has the messages. apmap names what the loaded driver cannot
-    /// tell.
+    /// apmap asks one question after the other, beginning with the host configuration, until an
+    /// answer shows the cause. It prints a remedy for the cause, and the history of the guest. As
+    /// root, apmap finds more: debugfs has the states of resets and the history of the guest, and
+    /// only root may see the program that uses a mediated device. The messages come from the
+    /// journal or the kernel's own buffer. apmap lists the information that the loaded driver does
+    /// not provide.
     #[command(after_long_help = WHY_HELP)]
     Why(WhyArgs),
-    /// Print all that apmap reads, for --sysfs on another machine
+    /// Print all data that apmap reads, for --sysfs on another machine
     ///
-    /// That is the state of the AP bus and of vfio_ap in sysfs, the driver's reports in
-    /// debugfs and its messages, the programs that use mediated devices, and the versions of
-    /// the driver and the kernel. It contains no keys, and nothing of guests but the numbers
-    /// of their queues. Record as root: others may not read all of it.
+    /// The data are the state of the AP bus and of vfio_ap in sysfs, the driver's reports in
+    /// debugfs and its messages, the programs that use mediated devices, and the versions of the
+    /// driver and the kernel. They contain no keys, and only the queue numbers of guests. Record as
+    /// root, because other users may not read all data.
     Record,
 }
 
 /// The subject of a question.
 #[derive(Args)]
 pub struct WhyArgs {
-    /// A queue such as 02.0001, or a mediated device: its letter in the picture, its UUID or
-    /// the beginning of the UUID
+    /// A queue such as 02.0001, or a mediated device: its letter in the picture, its UUID or the
+    /// beginning of the UUID
     pub subject: Subject,
     /// Print JSON
     #[arg(short, long)]
     pub json: bool,
-    /// Columns to write in, instead of those of the terminal
+    /// The width in columns; the default is that of the terminal
     #[arg(long, value_name = "COLUMNS")]
     pub width: Option<usize>,
 }
@@ -184,7 +185,7 @@ pub struct PlanArgs {
     /// Unassign the other queues, and with --control the other control domains
     #[arg(long)]
     pub only: bool,
-    /// Agree that the host's own drivers lose queues that are not asked for
+    /// Allow the host's own drivers to lose queues that are not requested
     #[arg(long)]
     pub take_others: bool,
     /// The method to take queues from the host's drivers

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The picture: adapters downwards, domains across, the meaning of the signs, and the
-//! matrix of each mediated device.
+//! Draws the picture: adapters downwards, domains across, the meaning of the signs, and the matrix
+//! of each mediated device.
 //!
 //! Equal neighbouring domains share a column, unless all columns are requested. A picture
 //! that is wider than the terminal continues below.
@@ -27,15 +27,15 @@ const MDEVS: [AnsiColor; 6] = [
     AnsiColor::BrightBlue,
 ];
 
-/// How to draw.
+/// The layout of the picture.
 pub struct Layout {
-    /// Columns of the terminal.
+    /// The width of the terminal in columns.
     pub width: usize,
-    /// A column for each domain.
+    /// True for a column for each domain.
     pub all: bool,
 }
 
-/// The sign for a queue.
+/// Returns the sign for a queue.
 fn sign(owner: Owner) -> String {
     match owner {
         Owner::Absent => String::new(),
@@ -77,7 +77,7 @@ fn style(owner: Owner) -> Style {
     }
 }
 
-/// Domains that look the same.
+/// A range of equal domains.
 struct Column {
     heading: String,
     cells: Vec<Owner>,
@@ -90,7 +90,7 @@ impl Column {
     }
 }
 
-/// Draws a host.
+/// Returns the picture of a host.
 pub fn draw(host: &Host, layout: &Layout) -> String {
     let (apm, aqm) = extent(host);
     let columns = columns(host, apm, aqm, layout.all);
@@ -119,7 +119,7 @@ pub fn draw(host: &Host, layout: &Layout) -> String {
     out
 }
 
-/// Which driver there is, in which kernel.
+/// Returns the name of the driver, and the release of the kernel.
 pub fn driver(host: &Host) -> String {
     let mut text = match (&host.version, json::driver(host)) {
         (_, None) => "vfio_ap is not loaded".into(),
@@ -133,7 +133,7 @@ pub fn driver(host: &Host) -> String {
     text
 }
 
-/// The adapters and domains that there is something to show of.
+/// Returns the adapters and domains of the picture.
 fn extent(host: &Host) -> (Mask<Apid>, Mask<Apqi>) {
     let mut apm = host.config.apm;
     let mut aqm = host.config.aqm;
@@ -172,7 +172,7 @@ fn columns(host: &Host, apm: Mask<Apid>, aqm: Mask<Apqi>, all: bool) -> Vec<Colu
         .collect()
 }
 
-/// Which queues are not reserved for the host's own drivers.
+/// Returns the queues that are not reserved for the host's own drivers.
 fn not_the_hosts(host: &Host) -> String {
     let overridden: Vec<Apqn> = host
         .queues
@@ -199,7 +199,7 @@ fn not_the_hosts(host: &Host) -> String {
     }
 }
 
-/// What is said of an adapter beside its queues.
+/// Returns the label of an adapter.
 fn label(host: &Host, apid: Apid) -> String {
     let mut label = format!("{:02x}", apid.0);
     match host.adapters.get(&apid) {
@@ -257,13 +257,13 @@ fn grid(out: &mut String, host: &Host, apm: Mask<Apid>, columns: &[Column], widt
     }
 }
 
-/// Ends a line without spaces at its end.
+/// Ends a line without trailing spaces.
 fn end_line(out: &mut String) {
     out.truncate(out.trim_end_matches(' ').len());
     out.push('\n');
 }
 
-/// What the signs in the picture mean: those that are in it.
+/// Draws the meaning of the signs that the picture contains.
 fn legend(out: &mut String, host: &Host, columns: &[Column], width: usize) {
     let cells = || {
         columns
@@ -295,7 +295,7 @@ fn legend(out: &mut String, host: &Host, columns: &[Column], width: usize) {
         }
         .into(),
     };
-    // The first cell of each kind stands for all of them.
+    // The first cell of each kind represents all cells of that kind.
     let kinds: [fn(Owner) -> bool; 10] = [
         |owner| owner == Owner::Host,
         |owner| owner == Owner::Free,
@@ -390,7 +390,7 @@ fn mdevs(out: &mut String, host: &Host, width: usize) {
     }
 }
 
-/// Whether a guest uses a mediated device.
+/// Returns the text about the user of a mediated device.
 fn use_of(mdev: &Mdev) -> &'static str {
     match mdev.user {
         Some(User::Guest | User::Leaving) => "in use by a guest",
@@ -399,7 +399,7 @@ fn use_of(mdev: &Mdev) -> &'static str {
     }
 }
 
-/// Queues that are missing for the same reason are named together.
+/// Returns the queues by reason. Queues with the same reason are listed together.
 pub fn by_reason(queues: &[(Apqn, explain::Reason)]) -> String {
     let mut parts = Vec::new();
     for same in queues.chunk_by(|(_, a), (_, b)| a == b) {
@@ -409,7 +409,7 @@ pub fn by_reason(queues: &[(Apqn, explain::Reason)]) -> String {
     parts.join("; ")
 }
 
-/// Breaks a text between words; lines after the first begin at column `indent`.
+/// Breaks a text between words. Lines after the first begin at column `indent`.
 pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut lines = String::new();
     let mut used = indent;

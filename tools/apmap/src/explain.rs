@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The owner of each queue, and the reasons why a guest does not get an assigned queue.
 //!
-//! This module finds the reasons and does not filter. The driver reports the queues of the
-//! guest, and the functional core finds the missing queues of an adapter.
+//! This module finds the reasons and does not filter. The driver reports the queues of the guest,
+//! and the functional core finds the missing queues of an adapter.
 
 use std::fmt;
 
@@ -11,53 +11,53 @@ use vfio_ap_core::mask::{Apid, Apqn};
 use crate::host::{Adapter, Host, Mdev, Queue};
 use crate::report::User;
 
-/// Who has a queue.
+/// The owner of a queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Owner {
-    /// There is no such queue, and nobody asks for it.
+    /// The queue does not exist and is not assigned.
     Absent,
-    /// No driver.
+    /// The queue has no driver.
     Unbound,
-    /// One of the host's own drivers.
+    /// The queue belongs to one of the host's own drivers.
     Host,
-    /// vfio_ap has it, and no mediated device.
+    /// vfio_ap has the queue, and no mediated device has it.
     Free,
-    /// The mediated device at this place in the list of them.
+    /// The mediated device with this index in [`Host::mdevs`].
     Mdev(usize, Share),
 }
 
-/// What becomes of a queue that is assigned to a mediated device.
+/// The state of a queue that is assigned to a mediated device.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Share {
-    /// A guest has it.
+    /// A guest has the queue.
     InUse,
-    /// A guest would have it, if there were one.
+    /// The next guest of the mdev gets the queue.
     Ready,
-    /// As one of these two, but its adapter does not work.
+    /// The queue is in use or ready, but its adapter does not work.
     Broken {
-        /// A guest has it.
+        /// True if a guest has the queue.
         in_use: bool,
     },
-    /// It is missing, and keeps its whole adapter from the guest.
+    /// The queue is missing, and the guest therefore does not get its adapter.
     Missing,
-    /// It is kept from the guest with its adapter.
+    /// The guest does not get the queue, because it does not get the adapter.
     Filtered,
-    /// It is not in the host configuration.
+    /// The queue is not in the host configuration.
     NotInHost,
 }
 
-/// Why a queue keeps its adapter from a guest.
+/// The reason why a queue keeps its adapter from a guest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Reason {
-    /// The AP bus does not show it, though it is in the host configuration.
+    /// The queue is in the host configuration, but the AP bus has no device for it.
     NoDevice,
-    /// No driver has it.
+    /// The queue has no driver.
     Unbound,
-    /// This driver has it.
+    /// The queue belongs to this driver.
     OtherDriver(String),
-    /// vfio_ap has it, and it is being reset.
+    /// vfio_ap has the queue, and its reset is in progress.
     NotReset,
-    /// vfio_ap has it, and could not reset it.
+    /// vfio_ap has the queue, and its reset has failed.
     ResetFailed,
 }
 
@@ -76,7 +76,8 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
-    /// Why vfio_ap does not pass a queue of an mdev on; none if nothing is known against it.
+    /// Returns the reason why vfio_ap does not pass on a queue of an mdev, or `None` if no reason
+    /// is known.
     fn of(host: &Host, mdev: &Mdev, apqn: Apqn) -> Option<Self> {
         match host.queues.get(&apqn) {
             None => Some(Self::NoDevice),
@@ -97,17 +98,17 @@ impl Reason {
     }
 }
 
-/// Why an adapter does not work though it is there.
+/// The reason why an installed adapter does not work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Trouble {
-    /// It was deconfigured.
+    /// The adapter is deconfigured.
     Deconfigured,
-    /// It has failed.
+    /// The adapter is in check stop.
     CheckStop,
 }
 
 impl Trouble {
-    /// What is the matter with an adapter; none if nothing is.
+    /// Returns the trouble of an adapter, or `None` if there is none.
     pub fn of(adapter: &Adapter) -> Option<Self> {
         if adapter.checkstopped {
             Some(Self::CheckStop)
@@ -116,7 +117,7 @@ impl Trouble {
         }
     }
 
-    /// One or two words.
+    /// Returns a text of one or two words.
     pub fn text(self) -> &'static str {
         match self {
             Self::Deconfigured => "deconfigured",
@@ -125,7 +126,7 @@ impl Trouble {
     }
 }
 
-/// The adapters that a guest has, or would have, and that do not work.
+/// Returns the adapters of a guest, or of the next guest, that do not work.
 pub fn broken(host: &Host, mdev: &Mdev) -> Vec<(Apid, Trouble)> {
     let adapters = mdev.guest.apm.iter().filter_map(|apid| {
         let trouble = host.adapters.get(&apid).and_then(Trouble::of)?;
@@ -138,28 +139,28 @@ pub fn broken(host: &Host, mdev: &Mdev) -> Vec<(Apid, Trouble)> {
     }
 }
 
-/// An adapter that is assigned, but that the guest does not get.
+/// An assigned adapter that the guest does not get.
 pub struct Filtered {
     /// The adapter.
     pub apid: Apid,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
 }
 
-/// Why an adapter is kept from a guest.
+/// The cause why a guest does not get an adapter.
 pub enum Cause {
-    /// The host does not have it.
+    /// The adapter is not in the host configuration.
     NotInHost,
     /// vfio_ap does not have these queues, or has not reset them.
     Missing(Vec<(Apqn, Reason)>),
-    /// The guest has been asked to give the mdev back.
+    /// The user of the mdev was asked to release it.
     Leaving,
-    /// vfio_ap has all its queues, and passes none of them on.
+    /// vfio_ap has all queues of the adapter, and passes none of them on.
     Withheld,
 }
 
 impl Cause {
-    /// What there is to say, apart from queues.
+    /// Returns the text of the cause without queues.
     pub fn text(&self) -> &'static str {
         match self {
             Self::NotInHost => "not in the host configuration",
@@ -173,7 +174,8 @@ impl Cause {
     }
 }
 
-/// The assigned queues of an adapter that the host has and vfio_ap cannot pass on.
+/// Returns the assigned queues of an adapter that are in the host configuration and that vfio_ap
+/// cannot pass on.
 fn missing(host: &Host, mdev: &Mdev, apid: Apid) -> Vec<(Apqn, Reason)> {
     (mdev.assigned.aqm & host.config.aqm)
         .iter()
@@ -184,7 +186,7 @@ fn missing(host: &Host, mdev: &Mdev, apid: Apid) -> Vec<(Apqn, Reason)> {
         .collect()
 }
 
-/// Why an adapter that is assigned to an mdev is kept from its guest.
+/// Returns the cause why the guest of an mdev does not get an assigned adapter.
 pub fn cause(host: &Host, mdev: &Mdev, apid: Apid) -> Cause {
     if !host.config.apm.contains(apid) {
         return Cause::NotInHost;
@@ -199,7 +201,7 @@ pub fn cause(host: &Host, mdev: &Mdev, apid: Apid) -> Cause {
     }
 }
 
-/// The adapters that are kept from the guest of a mediated device.
+/// Returns the assigned adapters that the guest of a mediated device does not get.
 pub fn filtered(host: &Host, mdev: &Mdev) -> Vec<Filtered> {
     if mdev.assigned.aqm.is_empty() {
         return Vec::new();
@@ -213,7 +215,7 @@ pub fn filtered(host: &Host, mdev: &Mdev) -> Vec<Filtered> {
         .collect()
 }
 
-/// Who has a queue.
+/// Returns the owner of a queue.
 pub fn owner(host: &Host, apqn: Apqn) -> Owner {
     let queue = host.queues.get(&apqn);
     if let Some((place, mdev)) = host.owner(apqn) {

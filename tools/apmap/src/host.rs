@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The host as sysfs shows it: adapters, queues, mediated devices, and reservations.
+//! The host in sysfs: adapters, queues, mediated devices, and reservations.
 //!
-//! Owns the layout of sysfs and the meaning of its files. Other modules draw conclusions,
-//! mostly with the driver's functional core.
+//! This module knows the layout of sysfs and the meaning of its files. Other modules draw
+//! conclusions, mostly with the driver's functional core.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -18,104 +18,104 @@ use vfio_ap_core::text;
 use crate::report::{DEBUGFS, Report, User};
 use crate::sysfs::{Access, Openers, PROC, Sysfs};
 
-/// The AP bus, below the root of sysfs.
+/// The directory of the AP bus, relative to the root of sysfs.
 pub const BUS: &str = "bus/ap";
 /// The parent of the mediated devices.
 pub const MATRIX: &str = "devices/vfio_ap/matrix";
-/// The driver that hands queues to guests.
+/// The name of the driver that passes queues to guests.
 pub const VFIO_AP: &str = "vfio_ap";
 
-/// Where the files are that users of VFIO open.
+/// The directory of the files that users of VFIO open.
 const VFIO: &str = "/dev/vfio";
 
-/// The C driver shows no more of a long text than fits into a page.
+/// The maximum length of a text of the C driver, which is a page.
 const PAGE: usize = 4095;
 
-/// What a host has.
+/// A host.
 pub struct Host {
     /// The host configuration.
     pub config: Matrix,
-    /// The greatest numbers that this machine can have.
+    /// The greatest adapter and domain numbers of the machine.
     pub limits: Limits,
-    /// The host's own drivers get the queues of these adapters (`apmask`) and
-    /// domains (`aqmask`): those that are in both.
+    /// The adapters that are reserved for the host's own drivers (`apmask`). A queue is reserved if
+    /// its adapter is in `apmask` and its domain is in `aqmask`.
     pub apmask: Mask<Apid>,
-    /// See [`Self::apmask`].
+    /// The domains that are reserved for the host's own drivers (see [`Self::apmask`]).
     pub aqmask: Mask<Apqi>,
     /// The adapters that the AP bus has found.
     pub adapters: BTreeMap<Apid, Adapter>,
     /// The queues that the AP bus has found.
     pub queues: BTreeMap<Apqn, Queue>,
-    /// Sorted by UUID.
+    /// The mediated devices, sorted by UUID.
     pub mdevs: Vec<Mdev>,
-    /// What the driver `vfio_ap` says it can do; none if it is not loaded.
+    /// The features that the driver `vfio_ap` reports, or `None` if it is not loaded.
     pub vfio_ap: Option<String>,
-    /// The version of the driver in Rust; the C driver has none.
+    /// The version of the driver in Rust. The C driver has none.
     pub version: Option<String>,
     /// The release of the kernel.
     pub kernel: Option<String>,
-    /// When the machine has started, and what time it is, in seconds since 1970.
+    /// The boot time and the current time.
     pub clock: Option<Clock>,
 }
 
-/// The times that others are counted from, in seconds since 1970.
+/// The reference times of other times, in seconds since 1970.
 #[derive(Clone, Copy)]
 pub struct Clock {
-    /// When the machine has started.
+    /// The time of the boot.
     pub booted: i64,
-    /// Now.
+    /// The current time.
     pub now: i64,
 }
 
 /// An adapter.
 pub struct Adapter {
-    /// Such as `CEX7C`.
+    /// The type, such as `CEX7C`.
     pub kind: String,
-    /// False if it was deconfigured.
+    /// False if the adapter is deconfigured.
     pub configured: bool,
-    /// It is in check stop.
+    /// True if the adapter is in check stop.
     pub checkstopped: bool,
 }
 
 /// A queue.
 pub struct Queue {
-    /// The driver that it is bound to.
+    /// The driver that the queue is bound to.
     pub driver: Option<String>,
-    /// The only driver that may have it.
+    /// The only driver that the queue may be bound to.
     pub driver_override: Option<String>,
-    /// A guest has it.
+    /// True if a guest has the queue.
     pub in_use: bool,
 }
 
 /// A mediated device.
 pub struct Mdev {
-    /// Its name.
+    /// The name.
     pub uuid: Uuid,
-    /// What is assigned to it.
+    /// The assigned matrix.
     pub assigned: Matrix,
-    /// What its guest has, or would have.
+    /// The matrix of the guest, or of the next guest.
     pub guest: Matrix,
-    /// Who uses it; none if that is not known.
+    /// The user, or `None` if it is unknown.
     pub user: Option<User>,
-    /// The program that uses it.
+    /// The program of the user.
     pub process: Option<Process>,
-    /// What the driver tells in debugfs.
+    /// The report of the driver in debugfs.
     pub report: Option<Report>,
-    /// What it tells is for others only.
+    /// True if only other users may read the report.
     pub is_report_denied: bool,
 }
 
 /// A process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Process {
-    /// Its number.
+    /// The number.
     pub pid: u32,
-    /// The name of its program, of which the kernel keeps 15 characters.
+    /// The name of the program, of which the kernel keeps 15 characters.
     pub name: String,
 }
 
-/// All queues that vfio_ap has are taken for usable: what it knows about their
-/// resets is not in sysfs.
+/// Hardware on which all resets have succeeded. All queues of vfio_ap count as usable, because
+/// sysfs does not contain the results of resets.
 struct AlwaysReset;
 
 impl Instructions for AlwaysReset {
@@ -128,11 +128,15 @@ impl Instructions for AlwaysReset {
     }
 }
 
-/// What decides about guests, if these queues are bound to vfio_ap.
+/// The part of the functional core that decides about guests.
 pub type Rules = matrix::Host<Vec<queues::Entry>>;
 
 impl Host {
-    /// Reads all of it.
+    /// Reads a host.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no AP bus, or if a file has an unknown format.
     pub fn read(sysfs: &Sysfs) -> Result<Self> {
         let apmask = sysfs.text(&format!("{BUS}/apmask"))?;
         let Some(apmask) = apmask else {
@@ -167,7 +171,7 @@ impl Host {
         let config = if config[0].starts_with("0x") {
             masks(config.each_ref().map(String::as_str)).context("host configuration")?
         } else {
-            // A machine without PQAP(QCI): what the bus has found is all that is known.
+            // On a machine without PQAP(QCI), only the queues of the bus are known.
             queues.keys().fold(Matrix::EMPTY, |mut config, apqn| {
                 config.apm.insert(apqn.apid);
                 config.aqm.insert(apqn.apqi);
@@ -205,7 +209,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Reads a mediated device; it may have gone in the meantime.
+    /// Reads a mediated device. The device may have been removed in the meantime.
     fn read_mdev(
         &self,
         sysfs: &Sysfs,
@@ -220,7 +224,7 @@ impl Host {
         } else if let (Some(matrix), Some(control)) =
             (attribute("matrix")?, attribute("control_domains")?)
         {
-            // A kernel before ap_config.
+            // The kernel has no `ap_config`.
             let mut assigned = parse_listing(&matrix)?;
             for domain in control.lines() {
                 assigned.adm.insert(Apqi(parse_id(domain)?));
@@ -235,7 +239,8 @@ impl Host {
         let permitted = rules.permitted(&assigned);
         let guest = if listing.len() < PAGE {
             let mut guest = parse_listing(&listing)?;
-            // There is no attribute for these; they depend on nothing else.
+            // No attribute has the control domains of the guest. They depend only on the assignment
+            // and the host.
             guest.adm = permitted.adm;
             guest
         } else {
@@ -256,7 +261,7 @@ impl Host {
         };
         mdev.user = self.user(&mdev);
         if mdev.user.is_none() {
-            // Nothing else tells of a guest that has lost all its queues.
+            // No other file shows a guest that has lost all its queues.
             let openers = openers.get_or_init(|| sysfs.openers(Path::new(VFIO)));
             mdev.process = process(sysfs, &mdev.uuid, openers)?;
             mdev.user = match &mdev.process {
@@ -267,7 +272,7 @@ impl Host {
         Ok(Some(mdev))
     }
 
-    /// Who uses a mediated device, as far as the drivers tell.
+    /// Returns the user of a mediated device, as far as the files of the driver show it.
     fn user(&self, mdev: &Mdev) -> Option<User> {
         if let Some(report) = &mdev.report {
             return Some(report.user);
@@ -283,6 +288,10 @@ impl Host {
     }
 
     /// Finds the program that uses a mediated device.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a file of procfs cannot be read.
     pub fn find_process(&mut self, sysfs: &Sysfs, place: usize) -> Result<()> {
         let mdev = &mut self.mdevs[place];
         if mdev.process.is_none() && mdev.user != Some(User::Nobody) {
@@ -292,16 +301,15 @@ impl Host {
         Ok(())
     }
 
-    /// Whether the driver is loaded, and is the one in C.
+    /// Returns true if the loaded driver is the C driver.
     pub fn is_c(&self) -> bool {
         self.vfio_ap.is_some()
             && self.version.is_none()
             && self.mdevs.iter().all(|mdev| mdev.report.is_none())
     }
 
-    /// The rules by which the driver decides what guests may have, applied to the
-    /// queues that vfio_ap has, and to those of the product of `apm` and `aqm` that
-    /// the host has.
+    /// Returns the rules by which the driver decides about guests. They are applied to the queues
+    /// of vfio_ap, and to the queues of the host in the product of `apm` and `aqm`.
     pub fn rules(&self, apm: Mask<Apid>, aqm: Mask<Apqi>) -> Rules {
         let mut queues = Queues::new(vec![queues::Entry::NONE; IDS]);
         for (&apqn, queue) in &self.queues {
@@ -315,7 +323,7 @@ impl Host {
         Rules::new(self.config, queues)
     }
 
-    /// The mediated device that has a queue, and its place in [`Self::mdevs`].
+    /// Returns the mediated device that has a queue, and its index in [`Self::mdevs`].
     pub fn owner(&self, apqn: Apqn) -> Option<(usize, &Mdev)> {
         self.mdevs
             .iter()
@@ -323,19 +331,19 @@ impl Host {
             .find(|(_, mdev)| mdev.assigned.has_queue(apqn))
     }
 
-    /// Whether a queue is reserved for the host's own drivers by the masks of the bus.
+    /// Returns true if the masks of the bus reserve a queue for the host's own drivers.
     pub fn is_reserved(&self, apqn: Apqn) -> bool {
         self.apmask.contains(apqn.apid) && self.aqmask.contains(apqn.apqi)
     }
 }
 
 impl Mdev {
-    /// Whether a guest uses it, for all that is known.
+    /// Returns true if a guest is known to use the device.
     pub fn is_in_use(&self) -> bool {
         matches!(self.user, Some(User::Guest | User::Leaving))
     }
 
-    /// Whether there is a queue that a guest has, or would have.
+    /// Returns true if the guest, or the next guest, has a queue.
     pub fn has_queues(&self) -> bool {
         !self.guest.apm.is_empty() && !self.guest.aqm.is_empty()
     }
@@ -367,7 +375,7 @@ impl Clock {
     }
 }
 
-/// The program that has a mediated device open, by its group or by itself.
+/// Returns the program that has a mediated device open, by its group or by its own file.
 fn process(sysfs: &Sysfs, uuid: &Uuid, openers: &Openers) -> Result<Option<Process>> {
     let mdev = format!("{MATRIX}/{uuid}");
     let mut files = Vec::new();
@@ -375,7 +383,7 @@ fn process(sysfs: &Sysfs, uuid: &Uuid, openers: &Openers) -> Result<Option<Proce
         files.push(Path::new(VFIO).join(group));
     }
     for name in sysfs.names(&format!("{mdev}/vfio-dev"))? {
-        // Remembered, so that a recording has the name.
+        // This read adds the name to a recording.
         sysfs.text(&format!("{mdev}/vfio-dev/{name}/dev"))?;
         files.push(Path::new(VFIO).join("devices").join(name));
     }
@@ -399,7 +407,8 @@ impl Adapter {
         let flag = |name| Ok::<_, anyhow::Error>(attribute(name)?.map(|text| text.trim() == "1"));
         let kind = match attribute("type")? {
             Some(kind) => kind.trim().to_owned(),
-            // The card has no driver to tell it; the generation is known.
+            // The card has no driver that would show its type. The hardware type gives the
+            // generation.
             None => match attribute("hwtype")?.map(|text| text.trim().parse::<u8>()) {
                 Some(Ok(hwtype @ 10..)) => format!("CEX{}", hwtype - 6),
                 _ => "?".into(),
@@ -431,19 +440,19 @@ impl Queue {
         })
     }
 
-    /// Whether it is bound to vfio_ap.
+    /// Returns true if the queue is bound to vfio_ap.
     pub fn is_with_vfio_ap(&self) -> bool {
         self.driver.as_deref() == Some(VFIO_AP)
     }
 }
 
-/// Three masks, as they stand in the attributes of the bus.
+/// Parses three masks in the format of the bus.
 fn masks(texts: [&str; 3]) -> Result<Matrix> {
     let text = texts.map(str::trim).join(",");
     text::parse_matrix(text.as_bytes()).map_err(|_| anyhow!("these are no masks: {text}"))
 }
 
-/// The name of a queue, such as `01.0003`.
+/// Parses the name of a queue, such as `01.0003`.
 fn parse_apqn(name: &str) -> Option<Apqn> {
     let (apid, apqi) = name.split_once('.')?;
     Some(Apqn::new(
@@ -452,15 +461,19 @@ fn parse_apqn(name: &str) -> Option<Apqn> {
     ))
 }
 
-/// A number as it stands in the name of a queue.
+/// Parses a number in the name of a queue.
+///
+/// # Errors
+///
+/// Returns an error if the text is not a number from 00 to ff.
 pub fn parse_id(text: &str) -> Result<u8> {
     u8::from_str_radix(text, 16).map_err(|_| {
         anyhow!("{text:?} is no number of an adapter or domain: 00 to ff, hexadecimal")
     })
 }
 
-/// The text of `matrix` and `guest_matrix`: `01.0002`, or `01.` or `.0002` if there is
-/// only one of both.
+/// Parses the text of `matrix` or `guest_matrix`: lines such as `01.0002`, or `01.` or `.0002` if
+/// one part is empty.
 fn parse_listing(text: &str) -> Result<Matrix> {
     let mut matrix = Matrix::EMPTY;
     for line in text.lines() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the kernel has said about vfio_ap.
+//! The kernel's messages about vfio_ap.
 //!
-//! Owns where kernel messages are found: in the journal, or else in the kernel's own buffer,
-//! which forgets the oldest.
+//! This module finds the messages in the journal, or otherwise in the kernel's own buffer, which
+//! overwrites the oldest ones.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
@@ -16,13 +16,17 @@ use crate::sysfs::{Access, Sysfs};
 /// A message of the kernel.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Message {
-    /// In seconds since 1970.
+    /// The time in seconds since 1970.
     pub time: i64,
-    /// What it says.
+    /// The text.
     pub text: String,
 }
 
-/// The messages of vfio_ap since the machine has started; none if they cannot be read.
+/// Returns the messages of vfio_ap since the boot, or `None` if they are not readable.
+///
+/// # Errors
+///
+/// Returns an error if reading the messages fails for another reason than permission.
 pub fn read(sysfs: &Sysfs, booted: Option<i64>) -> Result<Option<Vec<Message>>> {
     let text = sysfs.messages(|| match of_journal() {
         Some(text) => Ok(text),
@@ -34,7 +38,7 @@ pub fn read(sysfs: &Sysfs, booted: Option<i64>) -> Result<Option<Vec<Message>>> 
     })
 }
 
-/// `1764252192 vfio_ap_mdev …`
+/// Parses `1764252192 vfio_ap_mdev …`.
 fn parse(line: &str) -> Option<Message> {
     let (time, text) = line.split_once(' ')?;
     Some(Message {
@@ -43,12 +47,13 @@ fn parse(line: &str) -> Option<Message> {
     })
 }
 
-/// Whether it is of the driver. The kernel has some more to say about each mediated device.
+/// Returns true if the message is from the driver. The kernel prints other messages about each
+/// mediated device.
 fn is_ours(text: &str) -> bool {
     text.starts_with("vfio_ap") && !text.contains(" iommu group ")
 }
 
-/// The lines of the journal, if there is one that has any.
+/// Returns the lines of the journal, if it contains any.
 fn of_journal() -> Option<String> {
     let output = Command::new("journalctl")
         .args(["--dmesg", "--quiet", "--no-pager", "--output=short-unix"])
@@ -59,7 +64,7 @@ fn of_journal() -> Option<String> {
     (output.status.success() && !text.is_empty()).then(|| lines_of_journal(&text))
 }
 
-/// `1764252192.123456 host kernel: vfio_ap_mdev …`
+/// Parses `1764252192.123456 host kernel: vfio_ap_mdev …`.
 fn lines_of_journal(text: &str) -> String {
     let mut lines = String::new();
     for line in text.lines() {
@@ -71,7 +76,7 @@ fn lines_of_journal(text: &str) -> String {
     lines
 }
 
-/// What the kernel itself remembers.
+/// Returns the messages in the kernel's own buffer.
 fn of_kernel(booted: i64) -> io::Result<String> {
     let mut kmsg = OpenOptions::new()
         .read(true)
@@ -86,15 +91,15 @@ fn of_kernel(booted: i64) -> io::Result<String> {
                 lines += &line_of_record(&String::from_utf8_lossy(&record[..length]), booted)
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(lines),
-            // What was to come next has been overwritten in the meantime.
+            // The next message has been overwritten in the meantime.
             Err(e) if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => {}
             Err(e) => return Err(e),
         }
     }
 }
 
-/// `5,1234,98765432,-;vfio_ap_mdev …`, with microseconds since the start; more lines may
-/// follow.
+/// Parses `5,1234,98765432,-;vfio_ap_mdev …`. The third number is in microseconds since the boot.
+/// Further lines may follow.
 fn line_of_record(record: &str, booted: i64) -> String {
     let line = record.lines().next().unwrap_or_default();
     let Some((prefix, text)) = line.split_once(';').filter(|(_, text)| is_ours(text)) else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The output of `--json`, for programs. New fields may be added, and existing fields stay.
+//! The output of `--json`, for programs. New versions may add fields, and keep all existing ones.
 //! Adapters and domains are numbers. Queues have their names in sysfs.
 
 use serde::Serialize;
@@ -34,12 +34,12 @@ impl From<&Matrix> for Sets {
 #[derive(Serialize)]
 pub struct Map<'a> {
     vfio_ap_loaded: bool,
-    /// `rust` or `c`; none if it is not loaded.
+    /// `rust` or `c`, or `None` if the driver is not loaded.
     vfio_ap_driver: Option<&'static str>,
     vfio_ap_version: Option<&'a str>,
     kernel: Option<&'a str>,
     host_configuration: Sets,
-    /// The masks of the bus: the host's own drivers get what is in both.
+    /// The masks of the bus. Queues in both masks are reserved for the host's own drivers.
     apmask: Vec<u8>,
     aqmask: Vec<u8>,
     adapters: Vec<Adapter<'a>>,
@@ -62,7 +62,7 @@ struct Queue<'a> {
     adapter: u8,
     domain: u8,
     state: &'static str,
-    /// What is the matter with its adapter, if it is there.
+    /// The trouble of the adapter, if the adapter is installed.
     trouble: Option<&'static str>,
     driver: Option<&'a str>,
     driver_override: Option<&'a str>,
@@ -79,7 +79,7 @@ struct Mdev {
     assigned: Sets,
     guest: Sets,
     filtered: Vec<Filtered>,
-    /// The adapters that the guest has, and that do not work.
+    /// The adapters of the guest that do not work.
     trouble: Vec<Broken>,
 }
 
@@ -102,7 +102,7 @@ struct Missing {
     reason: String,
 }
 
-/// One word for who has a queue.
+/// Returns a word for the owner of a queue.
 fn state(owner: Owner) -> &'static str {
     match owner {
         Owner::Absent => "absent",
@@ -117,7 +117,7 @@ fn state(owner: Owner) -> &'static str {
     }
 }
 
-/// One word for who uses a mediated device.
+/// Returns the text for the user of a mediated device.
 pub fn user(user: Option<User>) -> &'static str {
     match user {
         Some(User::Nobody) => "nobody",
@@ -127,7 +127,7 @@ pub fn user(user: Option<User>) -> &'static str {
     }
 }
 
-/// One word for the driver that is loaded.
+/// Returns a word for the loaded driver.
 pub fn driver(host: &Host) -> Option<&'static str> {
     host.vfio_ap.as_ref()?;
     Some(if host.is_c() { "c" } else { "rust" })
@@ -138,7 +138,7 @@ impl<'a> Map<'a> {
     pub fn new(host: &'a Host) -> Self {
         let mut names: Vec<Apqn> = host.queues.keys().copied().collect();
         for mdev in &host.mdevs {
-            // Also those that are assigned and not there.
+            // This includes assigned queues that do not exist.
             names.extend(QueueSet::new(&mdev.assigned, &Matrix::EMPTY).queues());
         }
         names.sort_unstable();

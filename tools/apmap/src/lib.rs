@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The host's matrix of AP adapters and domains.
 //!
-//! `sysfs` reads files, `report` and `journal` interpret what the driver tells, `host` interprets the
-//! rest, `explain` and `why` find reasons, `draw` and `json` produce output, `request` and `plan` make
-//! plans, and `watch` waits for changes.
+//! `sysfs` reads files. `report` and `journal` interpret the driver's reports and messages, and
+//! `host` interprets the other files. `explain` and `why` find reasons. `draw` and `json` produce
+//! output. `request` and `plan` make plans. `watch` waits for changes.
 
 pub mod cli;
 pub mod draw;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! apmap draws the host's matrix of AP adapters and domains. This file dispatches the
-//! command line to the other modules and returns the exit status.
+//! apmap draws the host's matrix of AP adapters and domains. This file dispatches the command line
+//! to the other modules and returns the exit status.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -23,9 +23,9 @@ use apmap::sysfs::Sysfs;
 use apmap::watch::Uevents;
 use apmap::why::{self, Why};
 
-/// A plan has an obstacle, or something is missing.
+/// The exit status for a plan with an obstacle, or for something missing.
 const NOT_ALL: u8 = 1;
-/// The host could not be read. (2 is for mistakes on the command line.)
+/// The exit status for a host that could not be read. (2 is for errors on the command line.)
 const FAILED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     cli.color.write_global();
     match run(&cli) {
         Ok(status) => ExitCode::from(status),
-        // The reader has seen enough.
+        // The reader has closed the pipe.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("apmap: {e:#}");
@@ -109,7 +109,7 @@ fn print(text: &str) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// A picture, without colours where they are not wanted.
+/// Returns a picture, without colours if they are not requested.
 fn picture(host: &Host, args: &MapArgs) -> String {
     let picture = draw::draw(host, &layout(args));
     match AutoStream::choice(&io::stdout()) {
@@ -125,7 +125,7 @@ fn layout(args: &MapArgs) -> Layout {
     }
 }
 
-/// The columns that are asked for, or those of the terminal.
+/// Returns the requested width, or that of the terminal.
 fn width(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| match terminal_size::terminal_size() {
         Some((width, _)) => width.0.into(),
@@ -133,7 +133,7 @@ fn width(asked: Option<usize>) -> usize {
     })
 }
 
-/// Shows the host again whenever it looks different.
+/// Shows the host again after each visible change.
 fn watch(root: &Path, args: &MapArgs) -> Result<u8> {
     let uevents = Uevents::listen()?;
     let interval = Duration::from_secs(args.interval.into());
@@ -153,8 +153,8 @@ fn watch(root: &Path, args: &MapArgs) -> Result<u8> {
     }
 }
 
-/// On a terminal, a picture takes the place of the last one, and is cut where the
-/// terminal ends.
+/// Returns the text for a terminal. The picture replaces the last one and is truncated at the end
+/// of the terminal.
 fn screen(picture: String) -> String {
     let height = terminal_size::terminal_size().map(|(_, height)| usize::from(height.0));
     let Some(height) = height.filter(|_| io::stdout().is_terminal()) else {

@@ -6,11 +6,11 @@ use vfio_ap_core::mask::{Apid, Apqn, Mask};
 use vfio_ap_core::matrix::Matrix;
 use vfio_ap_core::text::Ranges;
 
-/// The letter of the mediated device at this place: A to Z, then AA and so on.
+/// Returns the letter of the mediated device with this index: A to Z, then AA and so on.
 pub fn letter(mut place: usize) -> String {
     let mut letters = Vec::new();
     loop {
-        // Below 26.
+        // The remainder is less than 26.
         letters.insert(0, b'A' + (place % 26) as u8);
         match place / 26 {
             0 => return String::from_utf8_lossy(&letters).into_owned(),
@@ -19,7 +19,7 @@ pub fn letter(mut place: usize) -> String {
     }
 }
 
-/// The members of a set.
+/// Returns the members of a set.
 pub fn ids<I: Copy + From<u8> + Into<u8>>(mask: Mask<I>) -> Vec<u8> {
     mask.iter().map(Into::into).collect()
 }
@@ -37,7 +37,7 @@ pub fn set<I: Copy + From<u8> + Into<u8>>(mask: Mask<I>) -> String {
     Ranges { mask, width: 2 }.to_string()
 }
 
-/// A matrix in words.
+/// Returns the description of a matrix.
 pub fn matrix(matrix: &Matrix) -> String {
     format!(
         "adapters {}, domains {}, control domains {}",
@@ -47,7 +47,7 @@ pub fn matrix(matrix: &Matrix) -> String {
     )
 }
 
-/// Queues in ascending order as `01.0003`, `01.0004`; only the first of many.
+/// Returns the queues in ascending order, such as `01.0003, 01.0004`. A long list is truncated.
 pub fn queues<'a>(queues: impl IntoIterator<Item = &'a Apqn>) -> String {
     const NAMED: usize = 8;
 
@@ -65,7 +65,7 @@ pub fn queues<'a>(queues: impl IntoIterator<Item = &'a Apqn>) -> String {
     text
 }
 
-/// A mediated device: its letter and UUID.
+/// Returns the letter and the UUID of a mediated device.
 pub fn mdev(place: usize, uuid: &Uuid) -> String {
     format!("{} ({uuid})", letter(place))
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Plans: the writes that give the requested queues to a mediated device, in their order, and
-//! the obstacles.
+//! Plans: the writes that give the requested queues to a mediated device, in their order, and the
+//! obstacles.
 //!
-//! Owns the rules of the AP bus for reservations. The driver's functional core, applied to the
-//! planned state of the host, computes the resulting matrix of the guest.
+//! This module knows the rules of the AP bus for reservations. The driver's functional core,
+//! applied to the planned state of the host, computes the resulting matrix of the guest.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,22 +25,22 @@ use crate::request::By;
 /// An obstacle.
 #[derive(Serialize)]
 pub struct Obstacle {
-    /// The kernel would refuse a write for that.
+    /// True if the kernel would refuse a write because of the obstacle.
     refused: bool,
-    /// The host loses what nobody has asked for, and nobody has agreed to that. Without
-    /// this and `refused`, only a part of what is asked for is missing.
+    /// True if the host would lose queues that were not requested, without `--take-others`. If this
+    /// and `refused` are false, only a part of the request is not fulfilled.
     unasked: bool,
     text: String,
 }
 
 impl Obstacle {
-    /// Nothing must be done as long as this stands in the way.
+    /// Returns true if the plan must not be executed.
     fn stops(&self) -> bool {
         self.refused || self.unasked
     }
 }
 
-/// One thing to do.
+/// A step of a plan.
 #[derive(Serialize)]
 pub struct Step {
     why: String,
@@ -48,7 +48,7 @@ pub struct Step {
     action: Action,
 }
 
-/// How it is done.
+/// The method of a step.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Action {
@@ -56,13 +56,13 @@ enum Action {
     Run(String),
 }
 
-/// What has to be done, in this order.
+/// The steps in their order, and the obstacles.
 #[derive(Serialize)]
 pub struct Plan {
     mdev: Uuid,
     asked: Vec<String>,
     obstacles: Vec<Obstacle>,
-    /// What comes to the guest by itself, when the host gets it.
+    /// The requested queues that reach the guest automatically when the host gets them.
     later: Vec<String>,
     notes: Vec<String>,
     steps: Vec<Step>,
@@ -75,6 +75,10 @@ pub struct Plan {
 
 impl Plan {
     /// Makes a plan.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name of the mdev is unknown or ambiguous.
     pub fn new(host: &Host, args: &PlanArgs) -> Result<Self> {
         let uuid = args.mdev.find(host)?;
         let asked: BTreeSet<Apqn> = args.queues.iter().flat_map(|set| set.queues()).collect();
@@ -87,16 +91,16 @@ impl Plan {
     }
 }
 
-/// A plan in the making.
+/// A plan in preparation.
 struct Planner<'a> {
     host: &'a Host,
     uuid: Uuid,
-    /// Its place in the list, if it is there.
+    /// The index of the mdev, if it exists.
     place: Option<usize>,
     asked: BTreeSet<Apqn>,
-    /// What the host's own drivers lose.
+    /// The queues that the host's own drivers lose.
     taken: BTreeSet<Apqn>,
-    /// What is assigned now, and what has to be.
+    /// The current assignment, and the requested one.
     old: Matrix,
     new: Matrix,
     obstacles: Vec<Obstacle>,
@@ -190,7 +194,7 @@ impl<'a> Planner<'a> {
         });
     }
 
-    /// Each queue of the product that is to be assigned.
+    /// Returns all queues of the requested product.
     fn product(&self) -> impl Iterator<Item = Apqn> + use<> {
         QueueSet::new(&self.new, &Matrix::EMPTY).queues()
     }
@@ -266,7 +270,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether the bus keeps a queue for the host's own drivers.
+    /// Returns true if the bus reserves a queue for the host's own drivers.
     fn is_hosts(&self, apqn: Apqn) -> bool {
         match self.host.queues.get(&apqn) {
             Some(queue) if queue.driver_override.is_some() => {
@@ -276,13 +280,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether one of the host's own drivers has a queue.
+    /// Returns true if a queue is bound to one of the host's own drivers.
     fn is_bound_by_host(&self, apqn: Apqn) -> bool {
         let queue = self.host.queues.get(&apqn);
         queue.is_some_and(|queue| queue.driver.is_some() && !queue.is_with_vfio_ap())
     }
 
-    /// The steps that end with vfio_ap having all queues that the host has.
+    /// Adds the steps after which vfio_ap has all requested queues of the host.
     fn take_from_host(&mut self, by: By) {
         let host = self.host;
         let hosts: BTreeSet<Apqn> = self.product().filter(|apqn| self.is_hosts(*apqn)).collect();
@@ -336,7 +340,7 @@ impl<'a> Planner<'a> {
                 let file = format!("{BUS}/devices/{apqn}/driver_override");
                 self.write("Let vfio_ap have queues, and nobody else", file, VFIO_AP);
             } else if (is_hosts && queue.driver.is_some()) || host.vfio_ap.is_none() {
-                // The mask, or loading the driver, makes the bus bind it.
+                // The bus binds the queue after the change of the mask or the load of the driver.
                 continue;
             }
             if queue.driver.is_some() {
@@ -360,7 +364,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What the host's own drivers lose has to be asked for, or agreed to.
+    /// Checks that all queues that the host's own drivers lose are requested or allowed.
     fn check_consent(&mut self, is_given: bool) {
         let unasked: Vec<Apqn> = self.taken.difference(&self.asked).copied().collect();
         if unasked.is_empty() {
@@ -381,7 +385,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Takes queues from the host's drivers by the mask that takes the fewest others.
+    /// Takes queues from the host's drivers by the mask that takes the fewest other queues.
     fn write_mask(&mut self, hosts: &BTreeSet<Apqn>) {
         let (mut apm, mut aqm) = (Mask::EMPTY, Mask::EMPTY);
         for apqn in hosts {
@@ -389,7 +393,7 @@ impl<'a> Planner<'a> {
             aqm.insert(apqn.apqi);
         }
         let assigned = self.new;
-        // The others that go with all queues of these adapters, or of these domains.
+        // The other queues of these adapters or domains.
         let others = |of: &dyn Fn(Apqn) -> bool| -> Vec<Apqn> {
             let queues = self.host.queues.keys().copied();
             queues
@@ -467,7 +471,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What the guest has when all steps are done; says why it is not all.
+    /// Returns the matrix of the guest after all steps, and adds the reasons for missing parts.
     fn outcome(&mut self) -> Matrix {
         let host = self.host;
         let rules = host.rules(self.new.apm, self.new.aqm);
@@ -500,7 +504,7 @@ impl<'a> Planner<'a> {
         }
         if let Some(place) = self.place {
             for Filtered { apid, cause } in explain::filtered(host, &host.mdevs[place]) {
-                // What the steps do nothing about.
+                // The causes that the steps do not change.
                 let text = match &cause {
                     Cause::Missing(queues) => draw::by_reason(queues),
                     cause => cause.text().into(),
@@ -522,13 +526,14 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Some queues and the verb that goes with their number.
+/// Returns the text for some queues, with the form of the verb for their number.
 fn is_are(queues: &[Apqn]) -> String {
     let verb = if queues.len() == 1 { "is" } else { "are" };
     format!("{} {verb}", names::queues(queues))
 }
 
-/// What takes these numbers out of a mask of the bus. (There, `-1-2` is a range.)
+/// Returns the change that removes these numbers from a mask of the bus. (In this format, `-1-2` is
+/// a range.)
 fn without(ids: &[u8]) -> String {
     let runs = ids.chunk_by(|a, b| u16::from(*a) + 1 == u16::from(*b));
     let texts = runs.map(|run| match run {
@@ -538,8 +543,8 @@ fn without(ids: &[u8]) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-/// A shell script. If the kernel would refuse a part of it, or the host would lose more than
-/// was asked for, nothing of it is done.
+/// Writes a shell script. The script executes nothing if the kernel would refuse a part of it, or
+/// if the host would lose queues that were not requested.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# {}", self.title)?;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What our driver tells about a mediated device in debugfs.
+//! The driver's report about a mediated device in debugfs.
 //!
-//! Owns the format of that text as it is read. Lines that are not known are passed over: a
-//! later driver may say more.
+//! This module parses the report. It ignores unknown lines, because a later driver may add lines.
 
 use std::collections::BTreeMap;
 
@@ -11,57 +10,57 @@ use vfio_ap_core::matrix::Matrix;
 
 use crate::host::parse_id;
 
-/// Where these texts are, below the root of sysfs.
+/// The directory of the reports, relative to the root of sysfs.
 pub const DEBUGFS: &str = "kernel/debug/vfio_ap";
 
-/// Who uses a mediated device.
+/// The user of a mediated device.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum User {
-    /// Nobody.
+    /// The device has no user.
     Nobody,
-    /// A guest.
+    /// A guest uses the device.
     Guest,
-    /// A guest that has been asked to give it back, and has nothing until it does.
+    /// A guest that was asked to release the device. It has no queues from then on.
     Leaving,
 }
 
 /// The assigned queues of an adapter that cannot be passed on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Missing {
-    /// Taken from a guest or bound just now, and not reset yet.
+    /// Queues that were recently taken from a guest or bound, and are not reset yet.
     pub unfinished: Mask<Apqi>,
-    /// Not reset, as that failed.
+    /// Queues whose reset has failed.
     pub failed: Mask<Apqi>,
 }
 
-/// Something that has happened to a guest.
+/// An event of a guest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
-    /// How long ago, in milliseconds.
+    /// The time since the event, in milliseconds.
     pub ago: u64,
-    /// What the guest has had since; none if that has not changed.
+    /// The matrix of the guest after the event, or `None` if it has not changed.
     pub matrix: Option<Matrix>,
-    /// Why; older drivers do not tell.
+    /// The cause. Older drivers do not report it.
     pub cause: Option<String>,
-    /// The adapter or queue that the cause has to do with.
+    /// The adapter or queue of the cause.
     pub about: Option<String>,
-    /// When, in seconds since 1970.
+    /// The time of the event, in seconds since 1970.
     pub time: Option<i64>,
 }
 
 /// A report.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Report {
-    /// Who uses the device.
+    /// The user of the device.
     pub user: User,
-    /// By adapter.
+    /// The missing queues by adapter.
     pub missing: BTreeMap<Apid, Missing>,
-    /// The oldest comes first.
+    /// The events, the oldest first.
     pub events: Vec<Event>,
 }
 
 impl Report {
-    /// Reads a report; none if it is of something else.
+    /// Parses a report. Returns `None` if the text is not a report.
     pub fn parse(text: &str) -> Option<Self> {
         let mut report = Self {
             user: User::Nobody,
@@ -92,7 +91,7 @@ impl Report {
     }
 }
 
-/// `domains 0001 not bound, 0002-0003 not reset yet, 0004 not reset, as that failed`
+/// Parses `domains 0001 not bound, 0002-0003 not reset yet, 0004 not reset, as that failed`.
 fn parse_missing(text: &str) -> Option<Missing> {
     const NOT_BOUND: &str = "not bound";
     const NOT_YET: &str = "not reset yet";
@@ -117,8 +116,8 @@ fn parse_missing(text: &str) -> Option<Missing> {
     }
 }
 
-/// `250 ms ago: apm=00 aqm=0000-0001 adm=none cause=open time=1764252192`, of which an
-/// older driver gives a part.
+/// Parses `250 ms ago: apm=00 aqm=0000-0001 adm=none cause=open time=1764252192`. An older driver
+/// prints only the beginning.
 fn parse_event(text: &str) -> Option<Event> {
     let (ago, words) = text.split_once(" ms ago: ")?;
     let words: BTreeMap<&str, &str> = words
@@ -142,7 +141,7 @@ fn parse_event(text: &str) -> Option<Event> {
     })
 }
 
-/// `00-03,07` or `none`
+/// Parses `00-03,07` or `none`.
 fn parse_ranges<I: Copy + From<u8> + Into<u8>>(text: &str) -> Option<Mask<I>> {
     let mut mask = Mask::EMPTY;
     if text == "none" {

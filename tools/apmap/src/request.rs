@@ -12,7 +12,7 @@ use vfio_ap_core::matrix::{self, Matrix};
 use crate::host::{Host, parse_id};
 use crate::names;
 
-/// How queues are taken from the host's drivers. The kernel refuses to mix both.
+/// The method of taking queues from the host's drivers. The kernel refuses a mixture of both.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum By {
     /// The method in use; masks if none is in use
@@ -23,7 +23,7 @@ pub enum By {
     Override,
 }
 
-/// A mediated device as people name it.
+/// A mediated device as the user names it.
 #[derive(Clone, Debug)]
 pub struct MdevName(String);
 
@@ -39,7 +39,11 @@ impl FromStr for MdevName {
 }
 
 impl MdevName {
-    /// The UUID, which need not be there yet if all of it was given.
+    /// Returns the UUID. A complete UUID need not exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name is unknown or ambiguous.
     pub fn find(&self, host: &Host) -> Result<Uuid> {
         let Self(name) = self;
         for (place, mdev) in host.mdevs.iter().enumerate() {
@@ -67,7 +71,7 @@ impl MdevName {
     }
 }
 
-/// What one can ask `apmap why` about.
+/// The subject of `apmap why`.
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// A queue.
@@ -110,23 +114,27 @@ impl FromStr for QueueSet {
 }
 
 impl QueueSet {
-    /// Its adapters.
+    /// Returns the adapters.
     pub fn adapters(&self) -> Mask<Apid> {
         self.0.apm
     }
 
-    /// Its domains.
+    /// Returns the domains.
     pub fn domains(&self) -> Mask<Apqi> {
         self.0.aqm
     }
 
-    /// Each queue.
+    /// Returns all queues.
     pub fn queues(&self) -> impl Iterator<Item = Apqn> {
         matrix::QueueSet::new(&self.0, &Matrix::EMPTY).queues()
     }
 }
 
-/// Domains, as in `00-03,0a`.
+/// Parses domains, as in `00-03,0a`.
+///
+/// # Errors
+///
+/// Returns an error if the text is not a list of domains.
 pub fn parse_domains(text: &str) -> Result<Mask<Apqi>> {
     parse_set(text)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The source of all data about a host: sysfs with debugfs in it, procfs beside it, the kernel's
-//! messages, or a recording of all these.
+//! The source of all data about a host: sysfs with debugfs, procfs, and the kernel's messages, or a
+//! recording of them.
 //!
-//! Owns the access to files, and remembers each file that was read. `apmap record` writes
-//! exactly these files. This module does not know their meaning.
+//! This module reads files, and remembers each of them. `apmap record` writes exactly these files.
+//! The module does not know the meaning of the files.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,43 +14,43 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// Something in sysfs.
+/// An entry of sysfs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Entry {
-    /// A file, with what it holds.
+    /// A file with its contents.
     Text(String),
-    /// A symbolic link, with the last component of what it refers to.
+    /// A symbolic link with the last component of its target.
     Link(String),
-    /// A file or directory that only others may read.
+    /// A file or directory that only other users may read.
     Denied,
 }
 
-/// What there is to read.
+/// The result of a read.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Access {
-    /// This text.
+    /// The text of the file.
     Text(String),
-    /// No such file.
+    /// The file does not exist.
     Absent,
-    /// Something that only others may read.
+    /// Only other users may read the file.
     Denied,
 }
 
-/// The processes that have some files open.
+/// The processes that have certain files open.
 pub struct Openers {
     /// The number of each process, and the file.
     pub found: Vec<(u32, PathBuf)>,
-    /// All processes could be looked at.
+    /// True if all processes could be examined.
     pub is_complete: bool,
 }
 
-/// procfs, relative to the root of sysfs.
+/// The directory of procfs, relative to the root of sysfs.
 pub const PROC: &str = "../proc";
 
-/// What was found under each path, which is relative to the root of sysfs.
+/// The entries by path, relative to the root of sysfs.
 ///
-/// The kernel's messages are under a name that is no path; see [`Sysfs::messages`].
+/// The kernel's messages have a name that is not a path (see [`Sysfs::messages`]).
 pub type Recording = BTreeMap<String, Entry>;
 
 enum Source {
@@ -78,7 +78,11 @@ impl Sysfs {
         }
     }
 
-    /// Reads below a directory, or from a file that has what [`Self::recording`] gave.
+    /// Opens a directory, or a file with the text of [`Self::recording`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be opened or is not a recording.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Ok(Self::new(Source::Directory(path.to_owned())));
@@ -89,7 +93,11 @@ impl Sysfs {
         Ok(recording.into())
     }
 
-    /// All that was read so far, as JSON with a line for each entry.
+    /// Returns all entries that were read, as JSON with a line for each entry.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the entries cannot be written as JSON.
     pub fn recording(&self) -> Result<String> {
         let seen = self.seen.borrow();
         let lines = seen.iter().map(|(path, entry)| {
@@ -100,7 +108,11 @@ impl Sysfs {
         Ok(format!("{{\n{}\n}}\n", lines.join(",\n")))
     }
 
-    /// The text of a file; none if it does not exist, or can only be written.
+    /// Returns the text of a file, or `None` if it does not exist or is write-only.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read.
     pub fn text(&self, path: &str) -> Result<Option<String>> {
         self.entry(path, |file| fs::read_to_string(file).map(Entry::Text))
             .map(|entry| match entry {
@@ -109,12 +121,20 @@ impl Sysfs {
             })
     }
 
-    /// The text of a file that only some may read, such as one in debugfs.
+    /// Returns the text of a file that only some users may read, such as a file in debugfs.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read for another reason than permission.
     pub fn restricted(&self, path: &str) -> Result<Access> {
         self.restricted_part(path, |text| text)
     }
 
-    /// As [`Self::restricted`], of which only a part is kept.
+    /// Returns the text of a file as [`Self::restricted`] does, and keeps only a part of the text.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read for another reason than permission.
     pub fn restricted_part(&self, path: &str, part: fn(String) -> String) -> Result<Access> {
         let read = |file: &Path| match fs::read_to_string(file) {
             Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(Entry::Denied),
@@ -127,8 +147,12 @@ impl Sysfs {
         })
     }
 
-    /// The kernel's messages, of which `read` knows where they are; see `journal`. They are
-    /// those of this machine, so there are none for the sysfs of another one.
+    /// Returns the kernel's messages. `read` reads them (see `journal`). They belong to this
+    /// machine, so there are none for the sysfs of another machine.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `read`, except for a missing permission.
     pub fn messages(&self, read: impl FnOnce() -> io::Result<String>) -> Result<Access> {
         const NAME: &str = "kernel messages";
 
@@ -152,7 +176,7 @@ impl Sysfs {
         })
     }
 
-    /// The processes that have a file below `directory` open.
+    /// Returns the processes that have a file below `directory` open.
     pub fn openers(&self, directory: &Path) -> Openers {
         let mut openers = Openers {
             found: Vec::new(),
@@ -172,7 +196,7 @@ impl Sysfs {
                         _ => {}
                     }
                 }
-                // A recording that was made without procfs tells nothing.
+                // A recording without procfs contains no processes.
                 openers.is_complete &= recording.keys().any(|path| path.starts_with(PROC));
             }
             Source::Directory(root) => self.look_for_openers(root, directory, &mut openers),
@@ -191,10 +215,10 @@ impl Sysfs {
             let path = format!("{PROC}/{process}/fd");
             let files = match fs::read_dir(root.join(&path)) {
                 Ok(files) => files,
-                // Processes end while one looks.
+                // The process may have ended in the meantime.
                 Err(e) if e.kind() != ErrorKind::PermissionDenied => continue,
                 Err(_) => {
-                    // One is enough to tell that not all could be looked at.
+                    // One entry is enough to record that some processes could not be examined.
                     if openers.is_complete {
                         self.seen.borrow_mut().insert(path, Entry::Denied);
                     }
@@ -216,7 +240,11 @@ impl Sysfs {
         }
     }
 
-    /// The name of what a link refers to; none if it does not exist.
+    /// Returns the name of the target of a link, or `None` if the link does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the link cannot be read.
     pub fn link(&self, path: &str) -> Result<Option<String>> {
         let read = |file: &Path| {
             let target = fs::read_link(file)?;
@@ -238,7 +266,7 @@ impl Sysfs {
             Source::Recording(recording) => recording.get(path).cloned(),
             Source::Directory(root) => match read(&root.join(path)) {
                 Ok(entry) => Some(entry),
-                // Devices come and go while one looks.
+                // The device may have been removed in the meantime.
                 Err(e) if is_absence(&e) => None,
                 Err(e) => return Err(e).with_context(|| format!("cannot read {path}")),
             },
@@ -251,7 +279,11 @@ impl Sysfs {
         Ok(entry)
     }
 
-    /// The names in a directory, sorted; none if it does not exist.
+    /// Returns the names in a directory, sorted. A missing directory has no names.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the directory cannot be read.
     pub fn names(&self, path: &str) -> Result<BTreeSet<String>> {
         match &self.source {
             Source::Recording(recording) => Ok(recording
@@ -270,7 +302,7 @@ impl Sysfs {
     }
 }
 
-/// The number of the process that has the open file at `path`, or the open files.
+/// Returns the number of the process in a path of an open file, or of the directory of open files.
 fn process_of(path: &str) -> Option<u32> {
     let mut parts = Path::new(path.strip_prefix(PROC)?).components();
     let process = parts.by_ref().find_map(|part| match part {
@@ -282,7 +314,7 @@ fn process_of(path: &str) -> Option<u32> {
 }
 
 fn is_absence(error: &io::Error) -> bool {
-    // A device that goes while its attribute is read gives ENODEV.
+    // Reading an attribute of a device that is being removed returns ENODEV.
     const ENODEV: i32 = 19;
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
         || error.raw_os_error() == Some(ENODEV)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Waiting for changes: the kernel's uevents about AP, and a slow clock for changes without a
-//! uevent, such as assignments with the C driver.
+//! Waits for changes: the kernel's uevents about AP, and an interval for changes without a uevent,
+//! such as assignments with the C driver.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,18 +12,22 @@ use nix::sys::socket::{
     self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType,
 };
 
-/// Events come in bursts: the picture is drawn when it has been quiet for this long.
+/// The time without events after which the picture is drawn. Events come in bursts.
 const QUIET: Duration = Duration::from_millis(50);
-/// But a burst without end does not stop it for longer than this.
+/// The maximum delay of the picture by a burst.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The group to which the kernel itself sends.
+/// The netlink group of the kernel's own events.
 const KERNEL: u32 = 1;
 
-/// Listens to uevents.
+/// A socket that receives uevents.
 pub struct Uevents(OwnedFd);
 
 impl Uevents {
-    /// Begins to listen. Needs no privilege.
+    /// Opens the socket. This needs no privilege.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn listen() -> io::Result<Self> {
         let socket = socket::socket(
             AddressFamily::Netlink,
@@ -35,8 +39,11 @@ impl Uevents {
         Ok(Self(socket))
     }
 
-    /// Waits until something about AP has happened, and that is over; at most for
-    /// `interval`.
+    /// Waits until a burst of events about AP has ended, but no longer than `interval`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn wait(&self, interval: Duration) -> io::Result<()> {
         let mut until = Instant::now() + interval;
         let mut latest = until;
@@ -45,7 +52,7 @@ impl Uevents {
             if now >= until {
                 return Ok(());
             }
-            // Rounded up, so that this does not spin through the last millisecond.
+            // The time is rounded up, which avoids a busy loop in the last millisecond.
             let left = until - now + Duration::from_micros(999);
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
@@ -61,7 +68,7 @@ impl Uevents {
         }
     }
 
-    /// Reads all that is there; says whether some of it is about AP.
+    /// Reads all available events. Returns true if one of them is about AP.
     fn drain(&self) -> io::Result<bool> {
         let mut message = [0; 8192];
         let mut any = false;
@@ -69,7 +76,7 @@ impl Uevents {
             match socket::recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()) {
                 Ok(length) => any |= is_about_ap(&message[..length]),
                 Err(Errno::EAGAIN) => return Ok(any),
-                // More has come than there was room for: some of it may be.
+                // The buffer has overflowed. A lost event may be about AP.
                 Err(Errno::ENOBUFS) => any = true,
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(e.into()),
@@ -78,7 +85,8 @@ impl Uevents {
     }
 }
 
-/// A uevent is `ACTION@DEVPATH` and then variables, each with a zero at its end.
+/// Returns true if a uevent is about AP. A uevent is `ACTION@DEVPATH` followed by variables, each
+/// of which ends with a zero.
 fn is_about_ap(message: &[u8]) -> bool {
     message.split(|byte| *byte == 0).any(|field| {
         matches!(

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Why a guest does not have a queue: one question after the other, until the answer tells
-//! the cause.
+//! Finds the reason why a guest does not have a queue. It asks one question after the other, until
+//! an answer shows the cause.
 //!
-//! Owns the order of the questions, and the words of causes and remedies. What is true of the
-//! host is told by `host` and `explain`.
+//! This module contains the order of the questions, and the texts of causes and remedies. `host`
+//! and `explain` provide the facts.
 
 use std::fmt::Write;
 
@@ -25,30 +25,30 @@ use crate::report::{Event, User};
 use crate::request::Subject;
 use crate::sysfs::Sysfs;
 
-/// A question, and what is so.
+/// A question and its answer.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 struct Step {
     question: &'static str,
     answer: String,
 }
 
-/// What is the matter with something.
+/// The result for a part of the subject.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 struct Branch {
-    /// Such as `adapter 02`.
+    /// The part, such as `adapter 02`.
     about: String,
     adapters: Vec<u8>,
     steps: Vec<Step>,
-    /// For programs, such as `not-bound`; none if nothing is the matter.
+    /// The cause for programs, such as `not-bound`, or `None` without a cause.
     cause: Option<&'static str>,
     conclusion: String,
     remedy: Option<String>,
 }
 
-/// Something that has happened to the guest.
+/// A change of the guest.
 #[derive(Serialize)]
 struct Change {
-    /// In seconds since 1970.
+    /// The time in seconds since 1970.
     time: Option<i64>,
     cause: Option<String>,
     about: Option<String>,
@@ -64,7 +64,7 @@ struct Said {
     text: String,
 }
 
-/// Why something is as it is.
+/// The explanation of a subject.
 #[derive(Serialize)]
 pub struct Why {
     subject: String,
@@ -77,11 +77,15 @@ pub struct Why {
     branches: Vec<Branch>,
     history: Vec<Change>,
     messages: Vec<Said>,
-    /// What could not be found out.
+    /// The facts that could not be found.
     unknown: Vec<String>,
 }
 
-/// Reads all that this module and the picture need, for a recording.
+/// Reads all files that this module and the picture need, for a recording.
+///
+/// # Errors
+///
+/// Returns an error if a file cannot be read.
 pub fn read_all(sysfs: &Sysfs) -> Result<()> {
     let mut host = Host::read(sysfs)?;
     for place in 0..host.mdevs.len() {
@@ -92,7 +96,11 @@ pub fn read_all(sysfs: &Sysfs) -> Result<()> {
 }
 
 impl Why {
-    /// Finds out.
+    /// Finds the explanation.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the subject does not exist, or if a file cannot be read.
     pub fn new(sysfs: &Sysfs, host: &mut Host, subject: &Subject) -> Result<Self> {
         let (place, queue) = match subject {
             Subject::Queue(apqn) => (host.owner(*apqn).map(|(place, _)| place), Some(*apqn)),
@@ -117,12 +125,12 @@ impl Why {
         })
     }
 
-    /// Whether nothing is missing.
+    /// Returns true if nothing is missing.
     pub fn is_well(&self) -> bool {
         self.is_well
     }
 
-    /// About a queue that is not assigned.
+    /// Explains a queue that is not assigned.
     fn of_nobody(host: &Host, apqn: Apqn) -> Self {
         let mut steps = vec![in_host(host, apqn.apid)];
         let queue = host.queues.get(&apqn);
@@ -163,7 +171,7 @@ impl Why {
         }
     }
 
-    /// About what is assigned to a mediated device, or one queue of that.
+    /// Explains the assignments of a mediated device, or one queue of it.
     fn of_mdev(
         host: &Host,
         place: usize,
@@ -219,7 +227,7 @@ fn step(question: &'static str, answer: String) -> Step {
     Step { question, answer }
 }
 
-/// Adapters of which the same is to be said are named together.
+/// Adds a branch. Adapters with the same explanation become one branch.
 fn add(branches: &mut Vec<Branch>, branch: Branch) {
     if let Some(last) = branches.last_mut() {
         let is_same = last.steps == branch.steps
@@ -293,7 +301,7 @@ fn of_control_domains(domains: &[u8]) -> Branch {
     }
 }
 
-/// Why an adapter that is assigned is with the guest or not.
+/// Explains why an assigned adapter is or is not in the guest.
 fn of_adapter(host: &Host, place: usize, apid: Apid) -> Branch {
     let mdev = &host.mdevs[place];
     let mut steps = vec![in_host(host, apid)];
@@ -450,7 +458,7 @@ fn of_adapter(host: &Host, place: usize, apid: Apid) -> Branch {
     }
 }
 
-/// All in one sentence.
+/// Returns the result in one sentence.
 fn verdict(host: &Host, mdev: &Mdev, name: &str, queue: Option<Apqn>, is_well: bool) -> String {
     let user = match (mdev.user, &mdev.process) {
         (Some(User::Nobody), _) => "no guest uses it now".into(),
@@ -507,7 +515,7 @@ fn verdict(host: &Host, mdev: &Mdev, name: &str, queue: Option<Apqn>, is_well: b
     format!("{what}; {user}.")
 }
 
-/// The last changes of the guest, and what each of them was.
+/// Returns the last changes of the guest with descriptions.
 fn history(host: &Host, mdev: &Mdev) -> Vec<Change> {
     let events = mdev
         .report
@@ -559,7 +567,7 @@ fn difference(before: &Matrix, after: &Matrix) -> String {
     }
 }
 
-/// The words for what the driver gives as a cause.
+/// Returns the text for a cause in the driver's report.
 fn cause_in_words(event: &Event) -> Option<String> {
     let cause = event.cause.as_deref()?;
     let about = event.about.as_deref().unwrap_or("?");
@@ -582,7 +590,7 @@ fn cause_in_words(event: &Event) -> Option<String> {
     })
 }
 
-/// What the kernel has said about a mediated device and what is the matter with it.
+/// Returns the kernel's messages about a mediated device and the causes.
 fn about(mdev: &Mdev, branches: &[Branch], messages: Vec<Message>) -> Vec<Said> {
     const SHOWN: usize = 8;
 
@@ -607,7 +615,7 @@ fn about(mdev: &Mdev, branches: &[Branch], messages: Vec<Message>) -> Vec<Said> 
     said
 }
 
-/// What could not be found out.
+/// Returns the facts that could not be found.
 fn unknown(host: &Host, mdev: &Mdev, are_messages_unknown: bool) -> Vec<String> {
     let mut unknown = Vec::new();
     if host.is_c() {
@@ -643,7 +651,7 @@ fn unknown(host: &Host, mdev: &Mdev, are_messages_unknown: bool) -> Vec<String> 
 }
 
 impl Why {
-    /// For people.
+    /// Returns the text for people.
     pub fn text(&self, width: usize) -> String {
         const INDENT: usize = 3;
 
@@ -695,7 +703,7 @@ impl Why {
     }
 }
 
-/// A time as clocks show it here.
+/// Returns a time in the local time zone.
 fn clock_time(time: i64) -> String {
     match Timestamp::from_second(time) {
         Ok(time) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The output of apmap for the recorded hosts. The files in `transcripts/` have commands, each
-//! with its output and, if it is not 0, its exit status.
+//! Tests the output of apmap for the recorded hosts. The files in `transcripts/` have commands with
+//! their output and, if it is not 0, their exit status.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn run(command: &str) -> String {
     text
 }
 
-/// The same transcript with what the commands print now.
+/// Returns the transcript with the current output of its commands.
 fn replay(transcript: &str) -> String {
     let mut replayed = String::new();
     let mut is_console = false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The man pages are generated from the command line. `UPDATE=1` writes them.
+//! Compares the man pages, which are generated from the command line. `UPDATE=1` writes them.
 
 mod common;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Pictures in colour, and of a host of maximum size. `UPDATE=1` writes them.
+//! Tests pictures in colour, and the picture of a large host. `UPDATE=1` writes them.
 
 mod common;
 
@@ -59,7 +59,7 @@ impl Large {
             for apqi in domains.iter() {
                 let apqn = Apqn::new(apid, apqi);
                 let queue = format!("bus/ap/devices/{apqn}");
-                // One has been unbound.
+                // One queue is unbound.
                 let driver = match (given.contains(apid), apqn.to_raw()) {
                     (_, 0x0a21) => continue,
                     (true, _) => "vfio_ap",
@@ -80,7 +80,7 @@ impl Large {
         large.mdev('2', upper, scattered, upper - Mask::only(Apid(10)));
         let highest = adapters - Mask::up_to(11);
         large.mdev('3', highest, Mask::only(Apqi(84)), highest);
-        // All its queues are bound, and none is passed on.
+        // All queues of this mdev are bound, and none is passed on.
         large.mdev('4', highest, Mask::only(Apqi(83)), Mask::EMPTY);
         Host::read(&large.0.into()).unwrap()
     }
@@ -107,7 +107,7 @@ fn all_domains_in_240_columns() {
     check(240, true, "large-all-240.txt");
 }
 
-/// To be looked at with `cat`.
+/// The picture in colour, which can be viewed with `cat`.
 #[test]
 fn colours() {
     let host = Sysfs::open(Path::new("tests/hosts/guests.json")).unwrap();
@@ -119,7 +119,7 @@ fn colours() {
     common::expect(Path::new("tests/expected/guests.ansi"), &coloured);
 }
 
-/// A terminal would break longer lines, and `--watch` count them wrongly.
+/// A terminal would break longer lines, and `--watch` would count them wrongly.
 #[test]
 fn no_line_is_longer_than_the_terminal_is_wide() {
     let hosts = [

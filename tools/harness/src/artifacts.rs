@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The places of kernel, modules, plugin, programs of the machine and scenarios.
-//! `tools/testbed/vm` builds them and passes their paths in environment variables.
+//! The paths of the kernel, the modules, the plugin, the programs of the machine and the scenarios.
+//! `tools/testbed/vm` builds these files and passes the paths in environment variables.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::scenario::{Driver, Flavour};
 
-/// In place of a path that was not given. So the usage of a command does not name all that the
-/// script knows.
+/// The default of a missing path. With this default, the usage of a command does not list all the
+/// paths that the script passes.
 const NOWHERE: &str = "nowhere";
 
-/// The options of the same names.
+/// The options with the paths.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Artifacts {
     /// Built kernel tree: arch/s390/boot/bzImage, the modules, the C driver
@@ -24,7 +24,7 @@ pub struct Artifacts {
         hide_default_value = true
     )]
     pub kernel: PathBuf,
-    /// Kind of that kernel
+    /// Kind of the kernel
     #[arg(long, env = "VM_FLAVOUR", default_value_t = Flavour::Usual)]
     pub flavour: Flavour,
     /// Base of the initramfs, with busybox
@@ -39,13 +39,14 @@ pub struct Artifacts {
     /// File system with programs from Debian, for scenarios with `image: clients`
     #[arg(long, env = "VM_CLIENTS", value_name = "EXT4")]
     pub clients: Option<PathBuf>,
-    /// Reason for a missing file system. Scenarios that need it fail if $CI is set, and are skipped otherwise
+    /// Reason for a missing file system. Scenarios that need it fail if $CI is set, and are skipped
+    /// otherwise
     #[arg(long, env = "VM_NO_CLIENTS", value_name = "REASON")]
     pub no_clients: Option<String>,
     /// File system with a foreign suite of tests, for scenarios with `image: clients suite`
     #[arg(long, env = "VM_SUITE", value_name = "EXT4")]
     pub suite: Option<PathBuf>,
-    /// Reason for a missing kernel, image or program; each test fails then
+    /// Reason for a missing kernel, image or program; with a reason, each test fails
     #[arg(long, env = "VM_MISSING", value_name = "REASON")]
     pub missing: Option<String>,
     /// Directory with the programs of the machine
@@ -57,10 +58,10 @@ pub struct Artifacts {
         hide_default_value = true
     )]
     pub programs: PathBuf,
-    /// vfio_ap.ko of this driver; without it only the C driver is tested
+    /// vfio_ap.ko of this driver; without it, only the C driver is tested
     #[arg(long = "module", env = "VM_DRIVER", value_name = "KO")]
     pub rust_module: Option<PathBuf>,
-    /// QEMU plugin that emulates AP; without it only machines without AP work
+    /// QEMU plugin that emulates AP; without it, only machines without AP work
     #[arg(long, env = "VM_PLUGIN", value_name = "SO")]
     pub plugin: Option<PathBuf>,
     /// Directory of the scenarios
@@ -113,22 +114,23 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// The kernel image.
+    /// Returns the path of the kernel image.
     pub fn kernel_image(&self) -> PathBuf {
         self.kernel.join("arch/s390/boot/bzImage")
     }
 
-    /// The module of a driver, if it is there.
+    /// Returns the path of a driver's module, if the driver is available.
     pub fn module(&self, driver: Driver) -> Option<PathBuf> {
         match driver {
             Driver::Rust => self.rust_module.clone(),
-            // Debian does not build it.
+            // Debian does not build the C driver.
             Driver::C if self.flavour == Flavour::Debian => None,
             Driver::C => Some(self.kernel.join("drivers/s390/crypto/vfio_ap.ko")),
         }
     }
 
-    /// A module that the kernel has. What it lacks is built along with our driver.
+    /// Returns the path of a module of the kernel. A module that the kernel lacks is built with our
+    /// driver.
     pub fn kernel_module(&self, path: &str) -> PathBuf {
         let module = self.kernel.join(path);
         match (&self.rust_module, module.file_name()) {
@@ -137,7 +139,11 @@ impl Artifacts {
         }
     }
 
-    /// All scenarios by name, sorted. `demo` is for people, and not among them.
+    /// Returns the names of all scenarios, sorted, without `demo`, which is not a test.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the directory cannot be read.
     pub fn scenario_names(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.scenarios)
             .with_context(|| format!("scenarios in {}", self.scenarios.display()))?;
@@ -155,7 +161,11 @@ impl Artifacts {
         Ok(names)
     }
 
-    /// The text of a scenario or a bench.
+    /// Returns the text of a scenario or a bench.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file does not exist or cannot be read.
     pub fn scenario(&self, name: &str) -> Result<String> {
         let file = format!("{name}.sh");
         let bench = self.benches.join(&file);
@@ -166,18 +176,26 @@ impl Artifacts {
         };
         if !path.exists() {
             let names = self.scenario_names()?.join(" ");
-            bail!("there is no scenario {name:?}, but these: {names}");
+            bail!("no scenario {name:?}; the scenarios are: {names}");
         }
         std::fs::read_to_string(&path).with_context(|| format!("scenario {}", path.display()))
     }
 
-    /// The commands that make the machine which a scenario starts from.
+    /// Returns the commands that configure the default machine of scenarios.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read.
     pub fn default_machine(&self) -> Result<String> {
         let path = self.scenarios.join("default.machine");
         std::fs::read_to_string(&path).with_context(|| path.display().to_string())
     }
 
-    /// Says what is missing before anything is started.
+    /// Checks that all necessary files exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first missing file.
     pub fn check(&self) -> Result<()> {
         let exists = |what: &str, path: &Path| {
             if path.starts_with(NOWHERE) {

@@ -18,20 +18,20 @@ use crate::run::{self, Job};
 use crate::samples::{self, Sample, Samples};
 use crate::scenario::Driver;
 
-/// What is to be measured.
+/// The measurements to make.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Names of benches.
+    /// The names of benches.
     pub benches: Vec<String>,
-    /// How many adapters, and as many domains.
+    /// The numbers of adapters, which are also the numbers of domains.
     pub sizes: Vec<u8>,
-    /// How often each.
+    /// The number of machines for each bench, driver and size.
     pub runs: u32,
-    /// How many machines at a time.
+    /// The number of machines at a time.
     pub jobs: usize,
 }
 
-/// One machine to be run.
+/// A machine to run.
 struct Machine<'a> {
     bench: &'a str,
     size: u8,
@@ -52,7 +52,7 @@ impl fmt::Display for Machine<'_> {
 }
 
 impl Plan {
-    /// The greatest first, as they take longest.
+    /// Returns all machines, the largest first, because they take longest.
     fn machines(&self) -> Vec<Machine<'_>> {
         let mut sizes = self.sizes.clone();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -75,19 +75,18 @@ impl Plan {
     }
 }
 
-/// What came of one machine.
+/// The outcome of one machine.
 struct Outcome {
     samples: Vec<Sample>,
     failed: bool,
 }
 
-/// Runs all of a plan, and says how it comes along. With the results comes whether all
-/// benches have come to their end; what those have measured that have not is in the
-/// results, too.
+/// Runs all machines of a plan and prints the progress. Returns the results, and true if all
+/// benches have finished. The results contain the measurements of unfinished benches, too.
 ///
 /// # Errors
 ///
-/// If something is missing that is needed.
+/// Returns an error if a necessary file is missing.
 pub fn run(artifacts: &Artifacts, plan: &Plan) -> Result<(Results, bool)> {
     let release = artifacts.kernel.join("include/config/kernel.release");
     let kernel = fs::read_to_string(&release).with_context(|| release.display().to_string())?;
@@ -113,7 +112,7 @@ pub fn run(artifacts: &Artifacts, plan: &Plan) -> Result<(Results, bool)> {
     Ok((results, all_passed))
 }
 
-/// Of all machines, in the order of the plan.
+/// Runs all machines and returns the outcomes in the order of the plan.
 fn outcomes(artifacts: &Artifacts, plan: &Plan) -> Vec<Outcome> {
     let machines = plan.machines();
     let next = AtomicUsize::new(0);

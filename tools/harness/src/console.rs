@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The meaning of lines on the console, and the verdict of a whole console log.
+//! Classifies the lines of the console, and judges a whole console log.
 //!
 //! The kernel and the scenario share the console. Lines of the kernel have a time stamp,
 //! `[    1.234567]`, possibly in the middle of another line. At the end, init prints the
@@ -11,10 +11,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// The line after which the output is the scenario's.
+/// The line before the output of the scenario.
 pub const BEGIN: &str = "@BEGIN";
 
-/// The beginnings of reports by which the kernel says that it is broken.
+/// The beginnings of the kernel's reports of its own errors.
 static TROUBLE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?x)
@@ -37,19 +37,19 @@ static KERNEL: LazyLock<Regex> =
 static COLORS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\x1b\[[0-9;]*m").expect("a constant"));
 
-/// A line as it is for whoever does not want colors, or cannot show them.
+/// Returns a line without the escape sequences for colours.
 pub fn without_colors(line: &str) -> Cow<'_, str> {
     COLORS.replace_all(line, "")
 }
 
-/// What a scenario says about itself.
+/// The verdict of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All expectations were met.
+    /// All expectations are met.
     Pass,
-    /// One was not.
+    /// An expectation is not met, with the reason.
     Fail(String),
-    /// It does not apply.
+    /// The scenario does not apply, with the reason.
     Skip(String),
 }
 
@@ -67,23 +67,23 @@ impl Verdict {
     }
 }
 
-/// One line of the console.
+/// A line of the console.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// The kernel reports that it is broken.
+    /// A report of the kernel about its own error.
     Trouble(&'a str),
-    /// The kernel says something else.
+    /// Another message of the kernel.
     Kernel(&'a str),
-    /// [`BEGIN`].
+    /// The line [`BEGIN`].
     Begin,
     /// A verdict.
     Verdict(Verdict),
-    /// Anything else.
+    /// Any other text.
     Text(&'a str),
 }
 
 impl<'a> Line<'a> {
-    /// Classifies a line, without its end.
+    /// Classifies a line without its line end.
     pub fn new(line: &'a str) -> Self {
         if let Some(verdict) = Verdict::parse(line) {
             return Self::Verdict(verdict);
@@ -99,18 +99,18 @@ impl<'a> Line<'a> {
     }
 }
 
-/// How the machine ended.
+/// The way in which the machine has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It switched itself off, or crashed.
+    /// The machine has switched itself off or crashed.
     Off,
-    /// It was killed when its time was over.
+    /// The machine was killed after its time limit.
     Timeout,
-    /// QEMU could not go on; the status of its process.
+    /// QEMU has failed, with the status of its process.
     Broken(i32),
 }
 
-/// Collects what matters of a console while it is read.
+/// The important lines of a console.
 #[derive(Debug, Default)]
 pub struct Record {
     verdict: Option<Verdict>,
@@ -118,7 +118,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Takes note of one line.
+    /// Records a line.
     pub fn note(&mut self, line: &str) {
         match Line::new(line) {
             Line::Verdict(verdict) => self.verdict = Some(verdict),
@@ -127,13 +127,13 @@ impl Record {
         }
     }
 
-    /// True once a verdict has been seen.
+    /// Returns true if the console contains a verdict.
     pub fn has_verdict(&self) -> bool {
         self.verdict.is_some()
     }
 
-    /// What it amounts to. What the scenario thinks of itself counts only if the
-    /// machine is well, and exactly the expected trouble has come up.
+    /// Judges the machine. The verdict of the scenario counts only if the machine has ended
+    /// properly and the kernel has reported exactly the expected errors.
     pub fn judge(&self, end: End, expected: &[Regex]) -> Verdict {
         if let Some(text) = self
             .trouble
@@ -144,7 +144,7 @@ impl Record {
         }
         match (&self.verdict, end) {
             (_, End::Broken(status)) => Verdict::Fail(format!("QEMU ended with status {status}")),
-            (None, End::Timeout) => Verdict::Fail("no verdict when its time was over".into()),
+            (None, End::Timeout) => Verdict::Fail("no verdict within the time limit".into()),
             (None, End::Off) => Verdict::Fail("the machine ended without a verdict".into()),
             (Some(Verdict::Pass), _) => {
                 let missing = expected
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(judge(log, &[]), Verdict::Fail("really".into()));
     }
 
-    /// The kernel may print between the words of a verdict and the end of its line.
+    /// The kernel can print between the words of a verdict and the end of its line.
     #[test]
     fn noise_beside_a_verdict() {
         assert_eq!(
@@ -277,9 +277,9 @@ mod tests {
 
     #[test]
     fn ends() {
-        assert!(reason(record("x\n").judge(End::Timeout, &[])).contains("time was over"));
+        assert!(reason(record("x\n").judge(End::Timeout, &[])).contains("time limit"));
         assert!(reason(record("@PASS\n").judge(End::Broken(1), &[])).contains("QEMU"));
-        // A machine that has said everything and only hangs when it powers off.
+        // The machine has printed the verdict and hangs while it powers off.
         assert_eq!(record("@PASS\n").judge(End::Timeout, &[]), Verdict::Pass);
     }
 }

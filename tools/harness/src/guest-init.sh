@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The first process of a guest that runs Linux: does what the scenario says. Each line
-# that comes by the virtio port is a command; what it prints goes back, and its status
-# as @STATUS. The first answer, @0, says that the guest is up.
+# The first process of a guest that runs Linux. Each line from the virtio port is a command. The
+# output of the command and the line @STATUS with its status are sent back. The first line, @0,
+# means that the guest has booted.
 
 /bin/busybox --install -s
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/
@@ -17,10 +17,10 @@ while read -r module; do
 	insmod "/lib/modules/$module"
 done </lib/modules/order
 
-# debian PROGRAM ARGUMENT...: one of Debian's programs, if the guest has them.
+# debian PROGRAM ARGUMENT...: runs a program of Debian, if the guest has the programs.
 debian() { chroot /debian "$@"; }
 
-# Its number depends on the order of devices.
+# The number of the port depends on the order of devices.
 until set -- /dev/vport*; [ -e "$1" ]; do usleep 10000; done
 exec 3<>"$1"
 echo @0 >&3

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The first process in the machine: prepares it, runs the scenario that /etc/job
-# names (or a shell), says how it went in the last line, and switches off.
+# The first process in the machine. It prepares the machine, runs the scenario in /etc/job or a
+# shell, prints the verdict in the last line, and switches the machine off.
 
 /bin/busybox --install -s
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM="${TERM:-vt220}"
@@ -21,14 +21,14 @@ for disk in /sys/block/vd*; do
 	[ ! -e "$disk" ] || ln -s "${disk##*/}" "/dev/$(cat "$disk/serial")"
 done
 
-# Before Linux 7.0, KVM wants it for programs that are not marked as QEMU is.
+# Before Linux 7.0, KVM needs this setting for programs without the ELF marking of QEMU.
 [ ! -e /proc/sys/vm/allocate_pgste ] || echo 1 >/proc/sys/vm/allocate_pgste
 
-# From here on everything that the kernel says belongs on the console.
+# The console shows all messages of the kernel from here on.
 dmesg -n 8
 
 while read -r module; do
-	# Without AP instructions zcrypt has nothing to do and refuses to load.
+	# Without AP instructions, zcrypt has no use and refuses to load.
 	insmod "/lib/modules/$module" 2>/dev/null || echo "init: $module was not loaded"
 done </lib/modules/order
 
@@ -56,11 +56,11 @@ if [ -z "$SCENARIO" ]; then
 	setsid cttyhack sh -i
 else
 	echo @BEGIN
-	# A shell of its own, so that nothing a scenario does ends init.
+	# The scenario runs in its own shell, so it cannot end init.
 	sh -eu -c '. /scenarios/lib.sh; . "/scenarios/$SCENARIO.sh"; finish'
 	status=$?
 	if [ -e /sys/kernel/debug/kmemleak ]; then
-		# Twice: what is young is not reported the first time.
+		# Two scans, because the first one does not report young objects.
 		echo scan >/sys/kernel/debug/kmemleak
 		sleep 5
 		echo scan >/sys/kernel/debug/kmemleak
@@ -74,6 +74,6 @@ else
 	*) echo "@FAIL ${reason:-a command failed with status $status; see what is above}" ;;
 	esac
 fi
-# The console's buffer is written out with some delay.
+# The output of the console is delayed.
 usleep 100000
 poweroff -f

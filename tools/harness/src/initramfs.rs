@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The archive that carries modules, programs and a scenario into the machine. The kernel
-//! unpacks concatenated archives one after the other. The harness appends this archive to the
-//! base, and a changed scenario needs no rebuild of the base.
+//! Writes the archive with modules, programs and a scenario for the machine. The kernel unpacks
+//! concatenated archives one after the other. The harness appends this archive to the base, so a
+//! changed scenario needs no rebuild of the base.
 
 use std::io::{self, Write};
 
 use cpio::newc::{self, ModeFileType};
 
-/// Writes files, and the directories they are in, as a `newc` archive.
+/// Writes files and their directories as a `newc` archive.
 pub struct Archive<W: Write> {
     out: Option<W>,
     inode: u32,
 }
 
 impl<W: Write> Archive<W> {
-    /// An archive that is written to `out`, which may already hold others.
+    /// Returns an archive that is written to `out`, which may contain other archives.
     pub fn new(out: W) -> Self {
         Self {
             out: Some(out),
@@ -46,17 +46,29 @@ impl<W: Write> Archive<W> {
         Ok(())
     }
 
-    /// Adds a directory. Its parent must be there.
+    /// Adds a directory. Its parent must exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing to `out`.
     pub fn directory(&mut self, name: &str) -> io::Result<()> {
         self.entry(name, 0o755, ModeFileType::Directory, &[])
     }
 
-    /// Adds a file. Its directory must be there.
+    /// Adds a file. Its directory must exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing to `out`.
     pub fn file(&mut self, name: &str, data: &[u8]) -> io::Result<()> {
         self.entry(name, 0o755, ModeFileType::Regular, data)
     }
 
     /// Ends the archive.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing to `out`.
     pub fn finish(mut self) -> io::Result<W> {
         match self.out.take() {
             Some(out) => newc::trailer(out),

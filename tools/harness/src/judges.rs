@@ -29,33 +29,34 @@ static CHECK: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant")
 });
 
-/// How a test of kvm-unit-tests has ended, by what it says itself.
+/// The line in which a test of kvm-unit-tests prints its exit status.
 static EXIT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^EXIT: STATUS=(\d+)").expect("a constant"));
 
-/// What it says if all checks have passed, one has not, or all were skipped.
+/// The printed exit statuses of a test whose checks have all passed, of which some have failed, or
+/// whose checks were all skipped.
 const ENDS: [&str; 3] = ["1", "3", "77"];
 
-/// Numbers that are others each time.
+/// Numbers that differ in each run.
 static VOLATILE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b0x[0-9a-f]{5,}\b|\b[0-9a-f]{8,}\b").expect("a constant"));
 
-/// What one test of a suite has come to. All that is in it is compared.
+/// The result of one test of a suite. Comparisons use all fields.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Test {
-    /// How many checks have passed.
+    /// The number of checks that have passed.
     #[serde(default)]
     pub passed: u32,
-    /// How it ended, if not by itself.
+    /// The reason if the test did not end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
-    /// Why it did; known only.
+    /// An explanation of `broken`, in known results only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub because: String,
-    /// Checks that fail, and why; an empty reason is none.
+    /// The failed checks with reasons. A missing reason is an empty string.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failed: BTreeMap<String, String>,
-    /// Checks that the suite has skipped, and why, where they do not say it themselves.
+    /// The skipped checks with reasons, unless the suite prints the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub skipped: BTreeMap<String, String>,
 }
@@ -112,7 +113,7 @@ impl Test {
         }
     }
 
-    /// Takes over reasons for what is the same.
+    /// Copies the reasons for equal results from the known results.
     fn explain(&mut self, known: &Self) {
         if self.broken.is_some() {
             self.because.clone_from(&known.because);
@@ -129,7 +130,7 @@ impl Test {
         }
     }
 
-    /// Whether all that is not as it should be has a reason.
+    /// Returns true if each failed check, each skipped check and an abnormal end has a reason.
     fn is_explained(&self) -> bool {
         self.failed.values().all(|reason| !reason.is_empty())
             && (self.broken.is_none() || !self.because.is_empty())
@@ -139,7 +140,7 @@ impl Test {
 /// All tests of a suite by name.
 pub type Tests = BTreeMap<String, Test>;
 
-/// What the lines of a console say about tests.
+/// Returns the results of the tests on a console.
 pub fn tests<'a>(console: impl IntoIterator<Item = &'a str>) -> Tests {
     let mut tests = Tests::new();
     let mut current: Option<(String, Test)> = None;
@@ -172,22 +173,22 @@ pub struct Known {
     pub version: String,
     /// The kernel of the last run.
     pub kernel: String,
-    /// When, as YYYY-MM-DD.
+    /// The date of the last run, as YYYY-MM-DD.
     pub date: String,
-    /// Those of its tests that have to do with the driver, and were run with both.
+    /// The tests that use the driver, and were run with both drivers.
     #[serde(default)]
     pub both: Vec<String>,
-    /// Its tests.
+    /// The results of the tests.
     #[serde(default)]
     pub tests: Tests,
 }
 
 impl Known {
-    /// Reads a file.
+    /// Reads a file with known results.
     ///
     /// # Errors
     ///
-    /// If there is none, or it is no such file.
+    /// Returns an error if the file does not exist or has another format.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
         toml::from_str(&text).with_context(|| path.display().to_string())
@@ -199,19 +200,20 @@ impl Known {
             .with_context(|| path.display().to_string())
     }
 
-    /// What is not as it is known, a line for each difference; `all` if all was to be run.
+    /// Returns a line for each difference from the known results. `all` is true if all tests were
+    /// to run.
     pub fn differences(&self, seen: &Tests, all: bool) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, test) in seen {
             match self.tests.get(name) {
-                None => lines.push(format!("{name}: it is not known")),
+                None => lines.push(format!("{name}: no known result")),
                 Some(known) => differences(name, known, test, &mut lines),
             }
         }
         let missing = (self.tests.keys()).filter(|name| all && !seen.contains_key(*name));
-        lines.extend(missing.map(|name| format!("{name}: it was not run")));
+        lines.extend(missing.map(|name| format!("{name}: not run")));
         let unexplained = self.tests.iter().filter(|(_, test)| !test.is_explained());
-        lines.extend(unexplained.map(|(name, _)| format!("{name}: there is a reason missing")));
+        lines.extend(unexplained.map(|(name, _)| format!("{name}: a reason is missing")));
         lines
     }
 }
@@ -219,14 +221,14 @@ impl Known {
 fn differences(name: &str, known: &Test, seen: &Test, lines: &mut Vec<String>) {
     if known.passed != seen.passed {
         lines.push(format!(
-            "{name}: {} passed, {} are known to",
+            "{name}: {} passed, the known number is {}",
             seen.passed, known.passed
         ));
     }
     if known.broken != seen.broken {
         let say = |broken: &Option<String>| broken.clone().unwrap_or("it ended by itself".into());
         lines.push(format!(
-            "{name}: {}, which is known as: {}",
+            "{name}: {}, the known result is: {}",
             say(&seen.broken),
             say(&known.broken)
         ));
@@ -238,34 +240,35 @@ fn differences(name: &str, known: &Test, seen: &Test, lines: &mut Vec<String>) {
         let new = seen.keys().filter(|check| !known.contains_key(*check));
         lines.extend(new.map(|check| format!("{name}: {what}: {check}")));
         let gone = known.keys().filter(|check| !seen.contains_key(*check));
-        lines.extend(gone.map(|check| format!("{name}: not {what} any more: {check}")));
+        lines.extend(gone.map(|check| format!("{name}: no longer {what}: {check}")));
     }
 }
 
-/// What to run.
+/// A run of a suite.
 pub struct Plan<'a> {
     /// The name of the suite.
     pub suite: &'a str,
     /// Its version.
     pub version: &'a str,
-    /// The directory of known results.
+    /// The directory of the known results.
     pub known: &'a Path,
-    /// The drivers to run it with.
+    /// The drivers for the run.
     pub drivers: &'a [Driver],
     /// Variables for the scenario.
     pub settings: &'a [String],
-    /// Whether what is seen is to be known from now on; and where the page is.
+    /// The directory of the page, if the results become the known results.
     pub update: Option<&'a Path>,
 }
 
-/// Runs a suite with each driver. Returns whether all is as it is known.
+/// Runs a suite with each driver. Returns true if all results equal the known results.
 ///
 /// # Errors
 ///
-/// If it cannot be run, or the drivers differ when that is to be known.
+/// Returns an error if the suite cannot run, or if the results with both drivers differ and are to
+/// become the known results.
 pub fn run(artifacts: &Artifacts, plan: &Plan<'_>) -> Result<bool> {
     let path = plan.known.join(plan.suite).with_extension("toml");
-    // A mistake in it is to be seen before an hour has gone.
+    // This finds an error in the file before the run, which takes up to an hour.
     Known::read(&path)?;
     let outcomes = thread::scope(|scope| {
         let threads: Vec<_> = (plan.drivers.iter())
@@ -289,11 +292,11 @@ pub fn run(artifacts: &Artifacts, plan: &Plan<'_>) -> Result<bool> {
             count(|test| test.skipped.len()),
         );
         if plan.update.is_none() {
-            // What has nothing to do with the driver is run with ours only.
+            // Tests that do not use the driver run with ours only.
             let all = *driver == Driver::Rust && plan.settings.is_empty();
             for line in known.differences(seen, all) {
                 all_is_known = false;
-                eprintln!("not as it is known, with the {driver} driver: {line}");
+                eprintln!("unexpected result with the {driver} driver: {line}");
             }
         }
     }
@@ -322,7 +325,7 @@ pub fn run(artifacts: &Artifacts, plan: &Plan<'_>) -> Result<bool> {
     if plan.settings.is_empty() {
         known.both = both;
     } else {
-        // Only some of them were run.
+        // The run did not include all tests.
         for (name, test) in before {
             known.tests.entry(name).or_insert(test);
         }
@@ -342,7 +345,7 @@ pub fn run(artifacts: &Artifacts, plan: &Plan<'_>) -> Result<bool> {
     fs::write(documentation.join("judges.rst"), page)?;
     for (name, test) in &known.tests {
         if !test.is_explained() {
-            eprintln!("{name}: there is a reason missing in {}", path.display());
+            eprintln!("{name}: a reason is missing in {}", path.display());
         }
     }
     Ok(true)
@@ -377,14 +380,14 @@ fn one(artifacts: &Artifacts, plan: &Plan<'_>, driver: Driver) -> Result<Tests> 
     }
 }
 
-/// What comes before the tables.
+/// The text before the tables.
 const HEAD: &str = include_str!("judges.rst");
 
-/// The page of all suites in a directory.
+/// Returns the page of all suites in a directory.
 ///
 /// # Errors
 ///
-/// If a file cannot be read.
+/// Returns an error if a file cannot be read.
 pub fn page(known: &Path) -> Result<String> {
     let mut paths: Vec<_> = fs::read_dir(known)?
         .map(|entry| Ok(entry?.path()))
@@ -443,7 +446,7 @@ fn section(page: &mut String, name: &str, known: &Known) -> std::fmt::Result {
     row(["all", &passed, &failed, &skipped, ""])
 }
 
-/// Each reason once, with the number of checks that it is for if there are several.
+/// Returns each reason once, with the number of its checks if there are several.
 fn reasons(test: &Test) -> String {
     let mut counts: Vec<(String, usize)> = Vec::new();
     if let Some(broken) = &test.broken {
@@ -597,7 +600,7 @@ not ok 3 third
         );
     }
 
-    /// The page shows the known results in this project. `UPDATE=1` writes the page.
+    /// The page shows the known results of this project. `UPDATE=1` writes the page.
     #[test]
     fn the_page_is_that_of_what_is_known() {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Boots emulated IBM Z machines, runs one scenario in each, and judges it.
+//! Boots emulated IBM Z machines, runs one scenario in each machine, and judges the result.
 //!
 //! A *scenario* is a shell script in `tools/scenarios` with a header that describes its
 //! machine. Each runs in its own machine, once with this driver and once with the C driver of
 //! the same kernel tree.
 //!
-//! | module        | owns                                                         |
+//! | module        | contents                                                     |
 //! |---------------|--------------------------------------------------------------|
 //! | [`scenario`]  | the header of a scenario                                      |
-//! | [`console`]   | the meaning of a line on the console, and the verdict         |
-//! | [`artifacts`] | the places of kernel, modules, plugin and programs            |
+//! | [`console`]   | the classes of lines on the console, and the verdict          |
+//! | [`artifacts`] | the paths of kernel, modules, plugin and programs             |
 //! | [`initramfs`] | the archive that carries a scenario into the machine          |
 //! | [`machine`]   | the QEMU process: its start, its console and its end          |
 //! | [`run`]       | one scenario from its file to its outcome                     |
@@ -18,7 +18,7 @@
 //! | [`results`]   | the results of a run of all benches, and their file           |
 //! | [`targets`]   | the targets for costs                                         |
 //! | [`report`]    | the pages of tables and the plots                             |
-//! | [`module`]    | the memory of a module, by its file                           |
+//! | [`module`]    | the sizes of a module's sections                              |
 //! | [`judges`]    | foreign suites of tests, and their known results              |
 //! | [`walk`]      | random walks, and their expected results                      |
 //!

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The QEMU process: its command line, its console, and its certain end. It does not know
+//! The QEMU process: its command line, its console, and its end. This module does not know
 //! scenarios.
 
 use std::io::{BufRead, BufReader, Read};
@@ -14,32 +14,32 @@ use anyhow::{Context, Result};
 use crate::artifacts::Artifacts;
 use crate::console::End;
 
-/// How long a machine may take to switch itself off after it has said all.
+/// The time that a machine may take to switch itself off after the verdict.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The machine to boot.
+/// The configuration of a machine.
 pub struct Config<'a> {
-    /// The initramfs.
+    /// The path of the initramfs.
     pub initrd: &'a Path,
-    /// The configuration file of the AP plugin; none for a machine without AP.
+    /// The configuration file of the AP plugin, or `None` for a machine without AP.
     pub ap: Option<&'a Path>,
-    /// Number of CPUs.
+    /// The number of CPUs.
     pub cpus: u32,
-    /// Whether executed instructions are counted. Then those of a machine with one CPU are its
-    /// time as well: whatever else the computer does, each takes a nanosecond, and nobody waits
-    /// for the end of a sleep.
+    /// True if executed instructions are counted. In a machine with one CPU, each instruction then
+    /// takes one nanosecond of the machine's time, regardless of the load of the computer. Sleeping
+    /// takes no real time.
     pub counts: bool,
-    /// MiB of memory.
+    /// The memory in MiB.
     pub memory: u32,
-    /// Files that become disks, `/dev/NAME` in the machine. What is written to them is
-    /// gone with it.
+    /// The files that become the disks `/dev/NAME` in the machine. Writes to the disks are lost at
+    /// the end.
     pub disks: Vec<(&'static str, PathBuf)>,
 }
 
-/// The command that boots a machine, but for its console.
+/// Returns the command that boots a machine, without its console.
 fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
     let mut qemu = Command::new(&artifacts.qemu);
-    // A crash reboots at once, and a reboot ends the machine.
+    // A crash causes an immediate reboot, and a reboot ends the machine.
     let append = format!(
         "console=ttysclp0 loglevel=5 panic=-1 rdinit=/init {}",
         artifacts.append
@@ -64,7 +64,7 @@ fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
     for (name, file) in &config.disks {
         let file = file.display();
         let drive = format!("if=none,id={name},format=raw,snapshot=on,file={file}");
-        // Linux finds them in any order.
+        // Linux finds the disks in any order.
         let device = format!("virtio-blk-ccw,drive={name},serial={name}");
         qemu.args(["-drive", &drive, "-device", &device]);
     }
@@ -81,18 +81,18 @@ fn command(artifacts: &Artifacts, config: &Config<'_>) -> Result<Command> {
     Ok(qemu)
 }
 
-/// A process that does not outlive this value.
+/// A process that is killed when this value is dropped.
 struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Both fail only if it is gone already.
+        // Both calls fail only if the process has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Reads lines as they come and sends them on; what is not UTF-8 is replaced.
+/// Reads lines and sends each one immediately. Bytes that are not UTF-8 are replaced.
 fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -112,9 +112,13 @@ fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     receiver
 }
 
-/// Runs a machine until it ends by itself or `timeout` is over. `console` gets
-/// each line, and says whether that was all: then the machine has a few seconds
-/// to switch itself off. What QEMU itself complains about is in the console, too.
+/// Runs a machine until it ends or `timeout` has passed. `console` receives each line, and returns
+/// true for the last line. The machine then has a few seconds to switch itself off. Error messages
+/// of QEMU are in the console, too.
+///
+/// # Errors
+///
+/// Returns an error if QEMU cannot be started.
 pub fn run(
     artifacts: &Artifacts,
     config: &Config<'_>,
@@ -130,7 +134,8 @@ pub fn run(
     let child = qemu
         .spawn()
         .with_context(|| format!("cannot start {}", artifacts.qemu.display()))?;
-    // This side of the pipe's writing end goes with the command.
+    // The command contains the writing end of the pipe. Dropping the command closes it on this
+    // side.
     drop(qemu);
     let mut child = Killed(child);
     let lines = lines(reader);
@@ -156,7 +161,11 @@ pub fn run(
     })
 }
 
-/// Runs a machine on the terminal until the user leaves it.
+/// Runs a machine on the terminal until its user ends it.
+///
+/// # Errors
+///
+/// Returns an error if QEMU cannot be started.
 pub fn interact(artifacts: &Artifacts, config: &Config<'_>) -> Result<()> {
     let mut qemu = command(artifacts, config)?;
     qemu.args(["-display", "none", "-serial", "mon:stdio"]);

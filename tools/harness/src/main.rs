@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The command line: `test` for a test runner, `run` and `shell` for a person.
+//! The command line: `test` for a test runner, `run` and `shell` for interactive use.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ enum Task {
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
     },
-    /// A shell inside the machine; leave it with exit or ctrl-a x
+    /// Open a shell inside the machine; leave it with exit or ctrl-a x
     Shell {
         /// The driver; the default is this driver if it is built
         #[arg(long)]
@@ -89,22 +89,22 @@ enum Task {
     },
     /// Run a foreign suite of tests with each driver, and compare with its known results
     Judge {
-        /// Name of the suite: that of a file with known results, without .toml
+        /// Name of the suite: the name of the file with its known results, without .toml
         suite: String,
         /// Version of the suite
         #[arg(long, default_value = "")]
         version: String,
-        /// The only driver to run it with
+        /// The only driver for the run
         #[arg(long)]
         driver: Option<Driver>,
         /// A variable for the scenario; can be repeated
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
-        /// Take the results as the known ones: write them, and the page to DIR
+        /// Make the results the known ones: write them, and the page to DIR
         #[arg(long, value_name = "DIR")]
         into: Option<PathBuf>,
     },
-    /// Carry out random operations, and compare the state after each with the specification
+    /// Execute random operations, and compare the state after each one with the specification
     Walk {
         /// Number of operations
         #[arg(long, default_value_t = 5000)]
@@ -115,7 +115,7 @@ enum Task {
         /// The driver; the default is this driver if it is built
         #[arg(long)]
         driver: Option<Driver>,
-        /// Compare the C driver with rules that it is known to break, too
+        /// Compare the C driver also with the rules that it is known to break
         #[arg(long)]
         strict: bool,
     },
@@ -127,7 +127,7 @@ enum Task {
     },
 }
 
-/// The lines of the console that explain a failure.
+/// The number of lines of the console that a failure prints.
 const TAIL: usize = 30;
 
 fn trial(artifacts: &Artifacts, name: &str, driver: Driver) -> Trial {
@@ -142,12 +142,12 @@ fn trial(artifacts: &Artifacts, name: &str, driver: Driver) -> Trial {
         match outcome.verdict {
             Verdict::Pass => Ok(Completion::Completed),
             Verdict::Skip(reason) => Ok(Completion::ignored_with(reason)),
-            // There was no machine.
+            // No machine was started.
             Verdict::Fail(reason) if outcome.console.is_empty() => Err(Failed::from(reason)),
             Verdict::Fail(reason) => {
                 let from = outcome.console.len().saturating_sub(TAIL);
                 Err(Failed::from(format!(
-                    "{reason}\n\nlast lines of {}:\n{}\n\nto see it all: vm run {name} --driver {driver}",
+                    "{reason}\n\nlast lines of {}:\n{}\n\nfor the whole console: vm run {name} --driver {driver}",
                     outcome.log.display(),
                     outcome.console[from..].join("\n"),
                 )))
@@ -159,7 +159,7 @@ fn trial(artifacts: &Artifacts, name: &str, driver: Driver) -> Trial {
 fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
     let name = "vm test".to_owned();
     let mut arguments = Arguments::from_iter(std::iter::once(&name).chain(arguments));
-    // A machine is mostly one busy thread; memory is no concern.
+    // A machine mostly uses one CPU, and its memory is small.
     if arguments.test_threads.is_none() {
         let cpus = std::thread::available_parallelism().map_or(2, usize::from);
         arguments.test_threads = Some(cpus.max(2));
@@ -170,7 +170,7 @@ fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
             if artifacts.missing.is_none() && artifacts.module(driver).is_none() {
                 continue;
             }
-            // A header with a mistake in it becomes a test that fails.
+            // A header with an error becomes a test that fails.
             let wanted = Scenario::parse(&artifacts.scenario(&name)?, driver)
                 .map_or(true, |scenario| scenario.drivers.contains(&driver));
             if wanted {
@@ -187,14 +187,14 @@ fn test(artifacts: &Artifacts, arguments: &[String]) -> Result<ExitCode> {
     Ok(conclusion.exit_code())
 }
 
-/// A seed that was not used before, most likely.
+/// Returns a seed that is most likely new.
 fn fresh_seed() -> u64 {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-    // Short enough to be typed again.
+    // The seed is short enough for typing.
     now.as_micros() as u64 % 1_000_000_000
 }
 
-/// What a walk has come to, in words, if it has gone wrong.
+/// Returns a description of a walk that has failed.
 fn explain(plan: &walk::Plan, outcome: walk::Outcome) -> Option<String> {
     match outcome {
         walk::Outcome::Passed => None,
@@ -256,7 +256,7 @@ fn run_one(artifacts: &Artifacts, job: Job<'_>) -> Result<ExitCode> {
     Ok(report(&outcome))
 }
 
-/// Shows only what the scenario itself prints, unless it fails.
+/// Runs the demo. Shows only the output of the scenario, unless it fails.
 fn demo(artifacts: &Artifacts, driver: Driver) -> Result<ExitCode> {
     let mut begun = false;
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

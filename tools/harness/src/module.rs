@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The memory of a kernel module: the sections of its file.
+//! The memory of a kernel module, computed from the sections of its file.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +8,16 @@ use anyhow::{Context, Result};
 use object::{Object, ObjectSection, SectionFlags, elf};
 use serde::{Deserialize, Serialize};
 
-/// Sizes in bytes. What is there only until the module is initialised is apart.
+/// The sizes of a module in bytes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Sizes {
-    /// Instructions.
+    /// The instructions.
     pub text: u64,
-    /// What is only read.
+    /// The read-only data.
     pub read_only: u64,
-    /// What is written.
+    /// The writable data.
     pub data: u64,
-    /// All that is freed after initialisation.
+    /// The sections that are freed after initialisation.
     pub init: u64,
 }
 
@@ -26,7 +26,7 @@ impl Sizes {
     ///
     /// # Errors
     ///
-    /// If there is none, or it is no ELF file.
+    /// Returns an error if the file does not exist or is no ELF file.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| path.display().to_string())?;
         let file = object::File::parse(&*bytes).with_context(|| path.display().to_string())?;

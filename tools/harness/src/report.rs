@@ -16,10 +16,10 @@ use crate::samples::Summary;
 use crate::scenario::Driver;
 use crate::targets;
 
-/// The contents of a cell without a measurement. A dash alone would begin a list.
+/// The contents of a cell without a measurement. A single dash would begin a list.
 const NOTHING: &str = "\\-";
 
-/// The section about the method, on the page of tables.
+/// The section about the method on the page of tables.
 const METHOD: &str = include_str!("method.rst");
 
 /// The beginning of the page of benchmarks.
@@ -52,7 +52,7 @@ than with the C driver. ``make bench`` writes both pages.
 /// The name of the page with all tables.
 const TABLES: &str = "benchmarks-tables";
 
-/// Tables of costs: a title, and the beginnings of the names of operations.
+/// The tables of costs. Each has a title and prefixes of names of operations.
 const COSTS: [(&str, &[&str]); 4] = [
     ("A queue is bound or unbound", &["probe", "remove"]),
     (
@@ -66,7 +66,7 @@ const COSTS: [(&str, &[&str]); 4] = [
     ("A guest enables interruptions", &["enable", "disable"]),
 ];
 
-/// Plots: a file, a title, and an operation.
+/// The plots. Each has a file, a title and an operation.
 const PLOTS: [(&str, &str, &str); 5] = [
     ("probe", "Bind a queue of a guest", "probe"),
     ("remove", "Unbind a queue of a guest", "remove"),
@@ -88,11 +88,11 @@ const PLOTS: [(&str, &str, &str); 5] = [
 ];
 
 impl Results {
-    /// Writes the page, and beside it the plots and all results, into a directory.
+    /// Writes the page, the plots and all results into a directory.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written.
+    /// Returns an error if a file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
         let beside = directory.join(NAME);
         std::fs::create_dir_all(&beside).with_context(|| beside.display().to_string())?;
@@ -110,7 +110,7 @@ impl Results {
     /// Returns the page of benchmarks.
     pub fn page(&self) -> String {
         let mut text = HEAD.to_owned();
-        // Writing to a string does not fail.
+        // Writing to a `String` does not fail.
         let _ = self.write_page(&mut text);
         text
     }
@@ -189,8 +189,8 @@ impl Results {
             })
     }
 
-    /// Returns the table of operations that cost more than with the C driver, each at its worst size,
-    /// the worst first.
+    /// Returns the table of operations that cost more than with the C driver. Each operation
+    /// appears once, at its worst size. The worst operation is first.
     fn dearer(&self) -> String {
         let mut rows = Vec::new();
         for (name, size) in self.rows(&[""]) {
@@ -314,7 +314,7 @@ impl Results {
         let mut table = Builder::default();
         table.push_record(["decision", "instructions"]);
         for (name, size) in self.rows(&["core"]) {
-            // They do not depend on the machine.
+            // The sizes of modules do not depend on the size of the machine.
             if Some(&size) == self.samples.sizes().first() {
                 let cost = self
                     .samples
@@ -351,7 +351,7 @@ impl Results {
         rst(table)
     }
 
-    /// Instructions by number of queues, both on a logarithmic scale.
+    /// Draws the instructions by the number of queues. Both axes are logarithmic.
     fn plot(&self, path: &Path, title: &str, operation: &str) -> Result<()> {
         let sizes = self.samples.sizes();
         let line = |driver, key| -> Vec<(f64, f64)> {
@@ -407,7 +407,7 @@ impl Results {
                 .iter()
                 .map(|&point| Circle::new(point, 4, style.filled()));
             chart.draw_series(dots)?;
-            // This driver's line may coincide with the C driver's. Its dashes let that show.
+            // This driver's line may coincide with the C driver's. The dashes keep both visible.
             if name.starts_with("this") {
                 chart
                     .draw_series(DashedLineSeries::new(points, 8, 6, style))?
@@ -446,7 +446,7 @@ fn number(summary: Option<Summary>) -> String {
     summary.map_or(NOTHING.into(), |summary| grouped(summary.least))
 }
 
-/// With a comma between thousands.
+/// Returns the number with a comma between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The results of a run of all benches, and the file that keeps them.
+//! The results of a run of all benches, and their file.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::module::Sizes;
 use crate::samples::Samples;
 
-/// The name of the page of benchmarks, and of the directory beside it for plots and results.
+/// The name of the page of benchmarks, and of the directory for plots and results.
 pub(crate) const NAME: &str = "benchmarks";
 
 /// The name of the file in that directory.
@@ -33,7 +33,7 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// If the file does not exist or has another format.
+    /// Returns an error if the file does not exist or has another format.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(NAME).join(FILE);
         let json = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -44,9 +44,9 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        // One sample a line.
+        // The file has one sample in each line.
         let json = serde_json::to_string(self)?.replace("},{", "},\n{");
         std::fs::write(path, json + "\n").with_context(|| path.display().to_string())
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One scenario, from its file to its outcome.
+//! Runs one scenario, from its file to its outcome.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -27,7 +27,7 @@ const PROGRAMS: [&str; 12] = [
     "apwalk", "crycb", "ktry",
 ];
 
-/// What the driver needs, in the order of loading. Init reads the list.
+/// The modules that the driver needs, in the order of loading. Init reads the list.
 const MODULES: [&str; 6] = [
     "drivers/iommu/iommufd/iommufd.ko",
     "drivers/vfio/vfio.ko",
@@ -37,7 +37,7 @@ const MODULES: [&str; 6] = [
     "drivers/s390/crypto/zcrypt_cex4.ko",
 ];
 
-/// The same for Debian's kernel, of which more is in modules.
+/// The modules for Debian's kernel, which has fewer built-in features.
 const DEBIAN_MODULES: [&str; 7] = [
     "virt/lib/irqbypass.ko",
     "drivers/vfio/vfio.ko",
@@ -48,29 +48,30 @@ const DEBIAN_MODULES: [&str; 7] = [
     "drivers/s390/crypto/zcrypt_cex4.ko",
 ];
 
-/// What a guest needs to use its queues.
+/// The modules that a guest needs for its queues.
 const GUEST_MODULES: [&str; 2] = [
     "drivers/s390/crypto/zcrypt.ko",
     "drivers/s390/crypto/zcrypt_cex4.ko",
 ];
 
-/// What to run, and with which driver.
+/// A scenario, a bench or a shell, and the driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// The name of the scenario or bench; none for a shell.
+    /// The name of the scenario or bench, or `None` for a shell.
     pub name: Option<&'a str>,
     /// The driver.
     pub driver: Driver,
-    /// So many adapters, and as many domains; what `default.machine` says if not given.
+    /// The number of adapters, which is also the number of domains. The default is the number in
+    /// `default.machine`.
     pub size: Option<u8>,
-    /// Whether a bench is to show in which functions the cost is.
+    /// True if a bench shows the costs of functions.
     pub profile: bool,
-    /// More variables, each as `NAME=VALUE`.
+    /// Additional variables, each as `NAME=VALUE`.
     pub settings: &'a [String],
 }
 
 impl Job<'_> {
-    /// What init and the scenario have to know.
+    /// Returns the variables for init and the scenario.
     fn variables(&self) -> String {
         let size = self.size.map(|size| format!("SIZE={size}\n"));
         let profile = if self.profile { "PROFILE=1\n" } else { "" };
@@ -87,7 +88,7 @@ impl Job<'_> {
         )
     }
 
-    /// Commands for a machine of its size.
+    /// Returns the commands that configure a machine of the job's size.
     fn machine(&self) -> String {
         match self.size {
             Some(size) => {
@@ -99,12 +100,12 @@ impl Job<'_> {
     }
 }
 
-/// The files a machine is made of, until it ends.
+/// The temporary files of a machine.
 struct Files {
     directory: TempDir,
     initrd: PathBuf,
     ap: Option<PathBuf>,
-    /// The initramfs of guests.
+    /// The path of the initramfs of guests.
     linux: Option<PathBuf>,
 }
 
@@ -148,7 +149,7 @@ impl Files {
         }
         if scenario.has_suite {
             let Some(suite) = &artifacts.suite else {
-                bail!("this needs a suite; say where it is with --suite, or use make judges");
+                bail!("this needs a suite; give its path with --suite, or run make judges");
             };
             disks.push(("suite", suite.clone()));
         }
@@ -173,7 +174,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
-/// Writes an initramfs, but for its end.
+/// Writes an initramfs without the end of the archive.
 fn begin_initrd(
     path: &Path,
     artifacts: &Artifacts,
@@ -230,7 +231,8 @@ fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> 
             }
         }
     }
-    // A scenario executes the commands on these pages. Scenarios from elsewhere have none.
+    // Scenarios execute the commands on these pages. A directory of scenarios outside this tree has
+    // no pages.
     for page in ["guide.rst", "lost-card.rst"] {
         let path = artifacts.scenarios.join("../../Documentation").join(page);
         if path.exists() {
@@ -242,19 +244,19 @@ fn write_initrd(path: &Path, artifacts: &Artifacts, job: Job<'_>) -> Result<()> 
     Ok(())
 }
 
-/// What became of a scenario.
+/// The outcome of a scenario.
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
-    /// The console, line by line.
+    /// The lines of the console.
     pub console: Vec<String>,
-    /// Where the console is kept.
+    /// The path of the console log.
     pub log: PathBuf,
-    /// How long it took.
+    /// The duration.
     pub elapsed: Duration,
 }
 
-/// What becomes of a scenario for which there is no disk with programs from Debian.
+/// Returns the verdict of a scenario that needs programs from Debian if there is no disk with them.
 fn without_clients(artifacts: &Artifacts, scenario: &Scenario) -> Option<Verdict> {
     if !scenario.has_clients || artifacts.clients.is_some() {
         return None;
@@ -266,8 +268,12 @@ fn without_clients(artifacts: &Artifacts, scenario: &Scenario) -> Option<Verdict
     }
 }
 
-/// Runs a scenario in a machine of its own. Each console line goes to `watch` as
-/// it comes, and to a log file.
+/// Runs a scenario in its own machine. Each console line is passed to `watch` and written to a log
+/// file.
+///
+/// # Errors
+///
+/// Returns an error if the scenario has a wrong header, or if the machine cannot be started.
 pub fn scenario(
     artifacts: &Artifacts,
     name: &str,
@@ -284,7 +290,11 @@ pub fn scenario(
     in_machine(artifacts, job, name, watch)
 }
 
-/// Runs a job with a name in a machine of its own; `log` is that of its log file.
+/// Runs a job with a name in its own machine. `log` is the name of its log file.
+///
+/// # Errors
+///
+/// Returns an error if the header is wrong, or if the machine cannot be started.
 pub fn in_machine(
     artifacts: &Artifacts,
     job: Job<'_>,
@@ -338,7 +348,11 @@ pub fn in_machine(
     })
 }
 
-/// Gives the user a shell in a machine where the driver is loaded.
+/// Runs a shell for the user in a machine with the driver.
+///
+/// # Errors
+///
+/// Returns an error if the machine cannot be started.
 pub fn shell(artifacts: &Artifacts, driver: Driver, machine: &[String], cpus: u32) -> Result<()> {
     let scenario = Scenario {
         machine: machine.to_vec(),

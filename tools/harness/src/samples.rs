@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The measurements of benches: parsing their reports, and summaries of many.
+//! The measurements of benches: parses their reports, and summarises many measurements.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use crate::scenario::Driver;
 /// The beginning of a report on the console.
 const MEASURED: &str = "@MEASURED ";
 
-/// One execution of an operation.
+/// The measurements of one execution of an operation.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Sample {
     /// The driver.
     pub driver: Driver,
-    /// So many adapters, and as many domains.
+    /// The number of adapters, which is also the number of domains.
     pub size: u8,
-    /// The machine that it was measured in, counted from 1 for each driver and size.
+    /// The number of the machine, counted from 1 for each driver and size.
     pub run: u32,
-    /// What was done.
+    /// The name of the operation.
     pub operation: String,
-    /// What it cost: `whole`, `own`, `ns`, `commits` and so on.
+    /// The costs by name: `whole`, `own`, `ns`, `commits` and so on.
     pub values: BTreeMap<String, u64>,
 }
 
-/// The operation and the values of a line of the console, if it is a report.
+/// Parses a line of the console. Returns the operation and the values if the line is a report.
 pub fn parse(line: &str) -> Option<(String, BTreeMap<String, u64>)> {
     let mut operation = None;
     let mut values = BTreeMap::new();
@@ -40,21 +40,21 @@ pub fn parse(line: &str) -> Option<(String, BTreeMap<String, u64>)> {
     Some((operation?, values))
 }
 
-/// What several executions of an operation amount to.
+/// A summary of several executions of an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// The one in the middle.
+    /// The median.
     pub median: u64,
-    /// The smallest.
+    /// The minimum.
     pub least: u64,
-    /// The greatest.
+    /// The maximum.
     pub most: u64,
-    /// How many there are.
+    /// The number of values.
     pub count: usize,
 }
 
 impl Summary {
-    /// None for no values.
+    /// Returns the summary of values, or `None` for no values.
     pub fn of(values: impl IntoIterator<Item = u64>) -> Option<Self> {
         let mut values: Vec<u64> = values.into_iter().collect();
         values.sort_unstable();
@@ -72,7 +72,7 @@ impl Summary {
         ratio(self.least, other.least).max(ratio(self.median, other.median))
     }
 
-    /// By how much the values differ, as a part of the median.
+    /// Returns the difference between the maximum and the minimum, as a part of the median.
     pub fn spread(&self) -> f64 {
         (self.most - self.least) as f64 / self.median.max(1) as f64
     }
@@ -83,7 +83,7 @@ impl Summary {
 pub struct Samples(pub Vec<Sample>);
 
 impl Samples {
-    /// The values `key` of an operation.
+    /// Returns the summary of the values `key` of an operation.
     pub fn summary(&self, driver: Driver, size: u8, operation: &str, key: &str) -> Option<Summary> {
         Summary::of(
             self.0
@@ -93,14 +93,14 @@ impl Samples {
         )
     }
 
-    /// Whether there is any sample of an operation.
+    /// Returns true if there is a sample of an operation.
     pub fn has(&self, driver: Driver, size: u8, operation: &str) -> bool {
         self.0
             .iter()
             .any(|s| s.driver == driver && s.size == size && s.operation == operation)
     }
 
-    /// The operations in the order in which they were measured.
+    /// Returns the operations in the order of measurement.
     pub fn operations(&self) -> Vec<&str> {
         let mut operations = Vec::new();
         for sample in &self.0 {
@@ -111,7 +111,7 @@ impl Samples {
         operations
     }
 
-    /// The sizes, in order.
+    /// Returns the sizes in ascending order.
     pub fn sizes(&self) -> Vec<u8> {
         let mut sizes: Vec<_> = self.0.iter().map(|sample| sample.size).collect();
         sizes.sort_unstable();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The header of a scenario: the comment lines at the top of its file.
 //!
-//! The first line of prose is a sentence that the scenario proves. A line `# KEY: VALUE` with a
-//! known key is a directive; `# KEY[c]: VALUE` is a directive for the C driver only.
+//! The first line of prose is the sentence that the scenario proves. A line `# KEY: VALUE` with a
+//! known key is a directive. A line `# KEY[c]: VALUE` is a directive for the C driver only.
 //!
 //! | key             | meaning                                                    |
 //! |-----------------|------------------------------------------------------------|
@@ -29,14 +29,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
-    /// Our own `vfio_ap.ko`.
+    /// This driver's `vfio_ap.ko`.
     Rust,
     /// The C driver of the kernel tree.
     C,
 }
 
 impl Driver {
-    /// Both, ours first.
+    /// Both drivers, this one first.
     pub const ALL: [Self; 2] = [Self::Rust, Self::C];
 }
 
@@ -126,36 +126,36 @@ impl FromStr for Flavour {
     }
 }
 
-/// What a scenario asks for. Directives for another driver are not in it.
+/// The header of a scenario for one driver.
 #[derive(Debug)]
 pub struct Scenario {
     /// The first line of prose.
     pub summary: String,
-    /// Which drivers it is for.
+    /// The drivers that the scenario runs with.
     pub drivers: Vec<Driver>,
     /// False for a machine without AP instructions.
     pub has_ap: bool,
-    /// Commands that turn the default machine into the one it wants.
+    /// The commands that change the default machine for the scenario.
     pub machine: Vec<String>,
-    /// Number of CPUs.
+    /// The number of CPUs.
     pub cpus: u32,
-    /// The only kernels that it makes sense on, unless there are none.
+    /// The kernels that the scenario is limited to. An empty list means all kernels.
     pub kernels: Vec<Flavour>,
-    /// The features that not every kernel has.
+    /// The features that the scenario needs and that some kernels lack.
     pub needs: Vec<String>,
-    /// Whether executed instructions are counted.
+    /// True if executed instructions are counted.
     pub counts: bool,
-    /// Whether it has the disk with programs from Debian.
+    /// True if the machine has the disk with programs from Debian.
     pub has_clients: bool,
-    /// Whether it has what makes a guest of it that runs Linux.
+    /// True if the machine has the files for a guest with Linux.
     pub has_linux: bool,
-    /// Whether it has the disk with a foreign suite of tests.
+    /// True if the machine has the disk with a foreign suite of tests.
     pub has_suite: bool,
-    /// MiB of memory that it cannot do without.
+    /// The minimum memory in MiB.
     pub memory: u32,
-    /// Trouble in the kernel that belongs to the scenario.
+    /// The expected errors in the kernel.
     pub expect_kernel: Vec<Regex>,
-    /// When the machine is killed.
+    /// The time limit of the machine.
     pub timeout: Duration,
 }
 
@@ -181,7 +181,11 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// Reads the header of a scenario as it is for `driver`.
+    /// Parses the header of a scenario for `driver`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a directive or the first line is wrong.
     pub fn parse(text: &str, driver: Driver) -> Result<Self> {
         let directive = Regex::new(r"^([a-z-]+)(?:\[(\w+)\])?: *(.*)$")?;
         let mut scenario = Self::default();
@@ -208,12 +212,12 @@ impl Scenario {
             }
         }
         if scenario.summary.is_empty() {
-            bail!("it does not say what it proves");
+            bail!("the first line does not state what the scenario proves");
         }
         Ok(scenario)
     }
 
-    /// Why it cannot be run on a kernel, if it cannot.
+    /// Returns the reason if the scenario cannot run on a kernel.
     pub fn unfit_for(&self, flavour: Flavour) -> Option<String> {
         if let Some(wanted) = self.kernels.first()
             && !self.kernels.contains(&flavour)
@@ -379,14 +383,14 @@ machine: this is no longer the header
             ("# X.\n# expect-kernel: (\n", "line 2"),
             ("# X.\n# image: gimp\n", "no image \"gimp\""),
             ("# X.\n# memory: 1G\n", "line 2"),
-            ("true\n", "does not say what it proves"),
+            ("true\n", "does not state what the scenario proves"),
         ] {
             let error = format!("{:#}", Scenario::parse(header, Driver::C).unwrap_err());
             assert!(error.contains(complaint), "{header:?} gave {error:?}");
         }
     }
 
-    /// Requirement names such as `C3:` and links are prose.
+    /// Requirement names such as `C3:` and links are prose, not directives.
     #[test]
     fn prose_with_colons() {
         let s = Scenario::parse("# X.\n# C3: order\n# See http://x: y\n", Driver::C).unwrap();

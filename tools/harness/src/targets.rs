@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The targets for the costs of the driver, and whether they are met.
+//! The targets for the costs of the driver, and their results.
 
 use crate::results::Results;
 use crate::samples::Samples;
 use crate::scenario::Driver;
 
-/// One target.
+/// A target with its result.
 pub struct Target {
     /// The target.
     pub what: String,
     /// The measurement.
     pub measured: String,
-    /// Whether the target is met.
+    /// True if the target is met.
     pub met: bool,
 }
 
-/// Operations of fewer instructions with both drivers are not compared: they take a few microseconds.
+/// The minimum number of instructions for a comparison. Shorter operations take a few microseconds.
 pub(crate) const WORTH_COMPARING: u64 = 10_000;
 
 /// The prefixes of operations that wait. Their instructions include other activity during the wait.
@@ -75,7 +75,8 @@ fn at_most(what: String, measured: f64, limit: f64) -> Target {
     }
 }
 
-/// The greatest value of any scan, per guest that the scan concerns.
+/// Returns the target for the greatest value of all scans, divided by the number of affected
+/// guests.
 fn most_per_scan(samples: &Samples, key: &str, what: &str) -> Option<Target> {
     let scans = samples
         .0
@@ -110,7 +111,7 @@ fn size(samples: &Samples) -> Option<u8> {
     sizes.filter(|size| *size <= SIZE).max()
 }
 
-/// The growth from the least measured size.
+/// Returns the target for the growth from the smallest to the largest measured size.
 fn growth(samples: &Samples, key: &str) -> Option<Target> {
     let (least, most) = (*samples.sizes().first()?, size(samples)?);
     let of = |size| samples.summary(Driver::Rust, size, "probe", key);
@@ -133,8 +134,8 @@ fn cheap(samples: &Samples, name: &str) -> Option<Target> {
     ))
 }
 
-/// The cost of a probe without that of the AP bus and the device model, which is nearly the whole cost
-/// of the C driver's probe of a queue without an mdev.
+/// Returns the target for the cost of a probe without the cost of the AP bus and the device model.
+/// The latter is nearly the whole cost of the C driver's probe of a queue without an mdev.
 fn probe_beyond_the_bus(samples: &Samples) -> Option<Target> {
     let size = size(samples)?;
     let of = |driver, name| samples.summary(driver, size, name, "whole");
@@ -147,7 +148,7 @@ fn probe_beyond_the_bus(samples: &Samples) -> Option<Target> {
     ))
 }
 
-/// The worst of all operations that are compared.
+/// Returns the target for the worst of all compared operations.
 fn never_more(samples: &Samples) -> Option<Target> {
     let mut worst: Option<(f64, String)> = None;
     for name in samples.operations() {
@@ -190,7 +191,8 @@ fn waits(samples: &Samples) -> Option<Target> {
     })
 }
 
-/// The ratio at the size of the targets, with the worst of all sizes beside it.
+/// Returns the target for memory at the size of the targets. The measurement includes the worst
+/// size.
 fn memory(samples: &Samples) -> Option<Target> {
     let ratio = |size| {
         let of = |driver| samples.summary(driver, size, "memory-queue", "bytes");

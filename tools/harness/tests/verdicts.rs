@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tests the harness with scenarios that must fail, each for its own reason. It boots machines;
-//! `tools/testbed/vm selftest` runs it.
+//! Tests the harness with scenarios that must fail, each with its own reason. The test boots
+//! machines. `tools/testbed/vm selftest` runs it.
 
 use std::fs;
 
@@ -10,14 +10,14 @@ use harness::console::Verdict;
 use harness::run;
 use harness::scenario::{Driver, Flavour};
 
-/// Everything comes from the environment.
+/// The options, which all come from the environment.
 #[derive(Parser)]
 struct Options {
     #[command(flatten)]
     artifacts: Artifacts,
 }
 
-/// Name, script, and a part of the reason for which it must fail.
+/// The name, the script, and a part of the expected reason of the failure.
 const FAILING: &[(&str, &str, &str)] = &[
     (
         "wrong-matrix",
@@ -80,7 +80,7 @@ const FAILING: &[(&str, &str, &str)] = &[
     (
         "endless",
         "# X.\n# machine: none\n# timeout: 8\nsleep 1000\n",
-        "no verdict when its time was over",
+        "no verdict within the time limit",
     ),
     (
         "off",

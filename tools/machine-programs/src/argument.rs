@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Arguments of ioctls in special memory: at the end of accessible memory, in read-only memory,
-//! or in memory that userfaultfd withholds until it is released.
+//! Arguments of ioctls in special memory: at the end of accessible memory, in read-only memory, or
+//! in memory that userfaultfd withholds until its release.
 //!
 //! Structures and constants of userfaultfd come from the crate `linux-raw-sys`. The crate
 //! `userfaultfd` generates its bindings at build time from the headers of the build host, and
@@ -31,12 +31,12 @@ const COPY: Ioctl = request_code_readwrite!(UFFD, _UFFDIO_COPY, size_of::<uffdio
 
 const PAGE: usize = 4096;
 
-/// An argument. What the kernel writes to it is not looked at.
+/// An argument of an ioctl. Values that the kernel writes to it are not read.
 ///
 /// # Invariants
 ///
-/// `page` is a page of memory that nothing else uses, with one behind it that cannot be
-/// accessed. The argument ends where the page ends.
+/// `page` is a page of memory that is used only for this argument. The page after it is not
+/// accessible. The argument ends at the end of the page.
 pub struct Argument {
     page: NonNull<c_void>,
     length: usize,
@@ -46,24 +46,28 @@ pub struct Argument {
 unsafe impl Send for Argument {}
 
 impl Argument {
-    /// Words, behind which an access fails.
+    /// Returns an argument with these words. An access beyond the last word fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn new(words: &[u32]) -> nix::Result<Self> {
         let argument = Self::untouched(words.len())?;
         for (number, word) in words.iter().enumerate() {
-            // SAFETY: inside of the page by the invariant, and aligned, as the page is.
+            // SAFETY: the address is inside the page by the invariant, and aligned, as the page is.
             unsafe { argument.start().cast::<u32>().add(number).write(*word) };
         }
         Ok(argument)
     }
 
-    /// Room for that many words, in a page that does not exist before it is accessed.
+    /// Returns an argument for `words` words, in a page that is allocated at the first access.
     fn untouched(words: usize) -> nix::Result<Self> {
         let length = 4 * words;
         if length > PAGE {
             return Err(Errno::E2BIG);
         }
         let both = NonZero::new(2 * PAGE).ok_or(Errno::EINVAL)?;
-        // SAFETY: a new mapping disturbs nobody; its first page is made accessible.
+        // SAFETY: a new mapping does not change others. Its first page becomes accessible.
         let page = unsafe {
             let page = mmap_anonymous(
                 None,
@@ -74,11 +78,15 @@ impl Argument {
             mprotect(page, PAGE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
             page
         };
-        // INVARIANT: just made.
+        // INVARIANT: the mapping was created above.
         Ok(Self { page, length })
     }
 
-    /// From now on it can only be read.
+    /// Makes the argument read-only.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn read_only(self) -> nix::Result<Self> {
         // SAFETY: the page is ours by the invariant.
         unsafe { mprotect(self.page, PAGE, ProtFlags::PROT_READ)? };
@@ -92,7 +100,7 @@ impl Argument {
             .wrapping_add(PAGE - self.length)
     }
 
-    /// Its address.
+    /// Returns the address of the argument.
     pub fn address(&self) -> usize {
         self.start().addr()
     }
@@ -100,14 +108,14 @@ impl Argument {
 
 impl Drop for Argument {
     fn drop(&mut self) {
-        // SAFETY: both pages are ours by the invariant. There is nothing to be done if it
-        // fails.
+        // SAFETY: both pages are ours by the invariant. An error is ignored, because nothing can be
+        // done about it.
         let _ = unsafe { munmap(self.page, 2 * PAGE) };
     }
 }
 
-/// Keeps an argument away from whoever wants to access it. If this is dropped, the argument
-/// is all zero.
+/// Withholds an argument from all accesses. When this value is dropped, the argument becomes all
+/// zero.
 pub struct Hold {
     userfaultfd: OwnedFd,
     page: usize,
@@ -115,11 +123,15 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// An argument whose words nobody can have before [`Self::release`].
+    /// Returns an argument whose words are not accessible before [`Self::release`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn new(words: &[u32]) -> nix::Result<(Argument, Self)> {
         let argument = Argument::untouched(words.len())?;
         let contents = Argument::new(words)?;
-        // SAFETY: this system call takes a number, and returns a descriptor that nobody has.
+        // SAFETY: this system call takes a number, and returns a new descriptor.
         let userfaultfd = unsafe {
             let fd = Errno::result(libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC))?;
             OwnedFd::from_raw_fd(fd as i32)
@@ -150,13 +162,21 @@ impl Hold {
         Ok((argument, hold))
     }
 
-    /// Waits until somebody waits for the argument.
+    /// Waits for an access to the argument.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn wait(&self) -> nix::Result<()> {
         let mut message = [0; size_of::<uffd_msg>()];
         unistd::read(&self.userfaultfd, &mut message).map(drop)
     }
 
-    /// Lets everybody have the argument.
+    /// Makes the argument accessible.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn release(self) -> nix::Result<()> {
         let mut copy = uffdio_copy {
             dst: self.page as u64,
@@ -165,8 +185,8 @@ impl Hold {
             mode: 0,
             copy: 0,
         };
-        // SAFETY: that is the structure of this request. The page that is filled is one that
-        // nothing but the argument is in.
+        // SAFETY: this is the structure of this request. The filled page contains only the
+        // argument.
         unsafe { by_reference(self.userfaultfd.as_fd(), COPY, &mut copy) }.map(drop)
     }
 }
@@ -179,7 +199,7 @@ mod tests {
     fn words_end_where_the_memory_ends() {
         let argument = Argument::new(&[1, 2, 3]).unwrap();
         assert!((argument.address() + 12).is_multiple_of(PAGE));
-        // SAFETY: the last word of the argument.
+        // SAFETY: this is the last word of the argument.
         assert_eq!(unsafe { argument.start().add(8).cast::<u32>().read() }, 3);
         assert!(Argument::new(&[0; 1025]).is_err());
     }

@@ -1,37 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The back door of the emulated machine.
 //!
-//! The operation code 0xb2fe belongs to no instruction. The emulated machine executes it, also
-//! in problem state, as a request in the control language, such as a change of the host
-//! configuration, a fault of a queue or a counter. The answer is complete before the next
-//! instruction. There is no race between a change and the next step of a test.
+//! The operation code 0xb2fe belongs to no instruction. The emulated machine executes it as a
+//! request in the control language, also in problem state. Requests change the host configuration,
+//! set the faults of a queue or read a counter, for example. The answer is complete before the next
+//! instruction, so a change never races with the next step of a test.
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// Room for the longest reply (`show` of a full machine, counters of all queues).
+/// The size of the longest reply, which is `show` of a full machine or the counters of all queues.
 const REPLY: usize = 32 * 1024;
 
-/// Room for where all of the kernel's instructions were executed.
+/// The size of a reply with all executed blocks of the kernel.
 const LONG_REPLY: usize = 4 * 1024 * 1024;
 
-/// Sends `request`; the reply is `Err` if the machine refused it.
+/// Sends `request` and returns the reply. An error is the reply of a machine that refused the
+/// request.
 pub fn ask(request: &str) -> Result<String, String> {
     ask_for(request, REPLY)
 }
 
-/// Sends a `request` whose reply may be very long.
+/// Sends `request` and returns the reply, which can be very long.
 pub fn ask_at_length(request: &str) -> Result<String, String> {
     ask_for(request, LONG_REPLY)
 }
 
-/// Sends `request`, and needs nothing of the kernel for it. Nobody hears the reply.
+/// Sends `request` without any system call. The reply is lost.
 pub fn tell(request: &'static str) {
     exchange(request.as_bytes(), &mut []);
 }
 
 fn ask_for(request: &str, room: usize) -> Result<String, String> {
-    // The machine reads and writes these two through the page tables as they
-    // are: write to every page, so that none is still to be faulted in.
+    // The machine accesses both buffers through the current page tables. Writing to each page maps
+    // the page first.
     let request = request.as_bytes().to_vec();
     let mut reply = vec![0xff_u8; room];
     std::hint::black_box((&request, &mut reply));
@@ -42,14 +43,13 @@ fn ask_for(request: &str, room: usize) -> Result<String, String> {
     if cc == 0 { Ok(reply) } else { Err(reply) }
 }
 
-/// The instruction: the condition code, and the length of the reply.
+/// Executes the instruction. Returns the condition code and the length of the reply.
 #[cfg(target_arch = "s390x")]
 fn exchange(request: &[u8], reply: &mut [u8]) -> (u32, usize) {
     let length: usize;
     let cc: u32;
-    // SAFETY: the machine reads `r3` bytes at `r2` and writes at most `r5` bytes
-    // at `r4`; both buffers live until after the instruction. Only r2 and the
-    // condition code change.
+    // SAFETY: the machine reads `r3` bytes at `r2` and writes at most `r5` bytes at `r4`. Both
+    // buffers live until after the instruction. Only r2 and the condition code change.
     unsafe {
         std::arch::asm!(
             ".long 0xb2fe0000",
@@ -66,18 +66,18 @@ fn exchange(request: &[u8], reply: &mut [u8]) -> (u32, usize) {
     (cc, length)
 }
 
-/// Elsewhere these programs are only checked by the compiler.
+/// On other architectures, the compiler only checks these programs.
 #[cfg(not(target_arch = "s390x"))]
 fn exchange(_: &[u8], _: &mut [u8]) -> (u32, usize) {
     (1, 0)
 }
 
-/// Says what it means if the instruction does not exist: a QEMU without the
-/// plugin. Without this a user sees "Illegal instruction".
+/// Prints an explanation if the instruction does not exist, because QEMU runs without the plugin.
+/// The default message is "Illegal instruction".
 pub fn explain_absence() {
     extern "C" fn absent(_: i32) {
         const TEXT: &[u8] = b"error: no AP machine answers: QEMU runs without its plugin\n";
-        // SAFETY: both are async-signal-safe, and TEXT lives forever.
+        // SAFETY: both functions are async-signal-safe, and TEXT is static.
         unsafe {
             nix::libc::write(2, TEXT.as_ptr().cast(), TEXT.len());
             nix::libc::_exit(1)
@@ -88,7 +88,7 @@ pub fn explain_absence() {
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler calls nothing but async-signal-safe functions.
+    // SAFETY: the handler calls only async-signal-safe functions.
     let installed = unsafe { sigaction(Signal::SIGILL, &action) };
     debug_assert!(installed.is_ok());
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The record that KVM keeps in its debug feature of the masks that it was given: an
-//! independent witness of each change to a guest's CRYCB.
+//! KVM's record of the masks of guests in its debug feature. It is an independent record of all
+//! changes of a guest's CRYCB.
 
 use std::collections::BTreeSet;
 use std::{fmt, io};
 
 use vfio_ap_core::specification::{Sets, text};
 
-/// One change to a guest's CRYCB.
+/// A change of a guest's CRYCB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// All three masks were set.
@@ -25,16 +25,16 @@ impl fmt::Display for Commit {
     }
 }
 
-/// Returns the numbers of the bits that are set in a word, if the leftmost bit has number `first`.
+/// Returns the numbers of the bits that are set in a word. The leftmost bit has number `first`.
 pub(crate) fn numbers(word: u64, first: usize) -> impl Iterator<Item = u8> {
     (0..64)
         .filter(move |bit| word << bit >> 63 == 1)
         .filter_map(move |bit| u8::try_from(first + bit).ok())
 }
 
-/// Returns all changes in the order in which they happened, from the `sprintf` view of a
-/// virtual machine's debug feature. KVM records a CRYCB of format 0 or 1 (a guest without
-/// APXA) in one line, and one of format 2 in three.
+/// Returns all changes in chronological order, from the `sprintf` view of a virtual machine's debug
+/// feature. KVM records a CRYCB of format 0 or 1 (a guest without APXA) in one line, and a CRYCB of
+/// format 2 in three lines.
 pub fn parse(debug: &str) -> Vec<Commit> {
     let mut commits = Vec::new();
     for line in debug.lines() {
@@ -47,7 +47,7 @@ pub fn parse(debug: &str) -> Vec<Commit> {
     commits
 }
 
-/// Adds the masks of one line: `apm` begins a new change, the others complete it.
+/// Adds the masks of one line. `apm` begins a new change, and the others complete it.
 fn parse_set(line: &str, commits: &mut Vec<Commit>) {
     let mut name = "";
     let mut first = 0;
@@ -75,25 +75,29 @@ fn parse_set(line: &str, commits: &mut Vec<Commit>) {
     }
 }
 
-/// All changes that are remembered for the virtual machine of process `pid`.
+/// Returns the recorded changes for the virtual machine of process `pid`.
+///
+/// # Errors
+///
+/// Returns an error if KVM has no record of the process.
 pub fn read(pid: u32) -> io::Result<Vec<Commit>> {
     let path = format!("/sys/kernel/debug/s390dbf/kvm-{pid}/sprintf");
     Ok(parse(&std::fs::read_to_string(path)?))
 }
 
-/// A question about the changes to a guest's CRYCB.
+/// A query of the changes of a guest's CRYCB.
 #[derive(Clone, Copy, Debug)]
 pub enum Question {
-    /// What was put into it last?
+    /// The masks after the last change.
     Masks,
-    /// How often was it changed?
+    /// The number of changes.
     Commits,
-    /// What was each change?
+    /// The list of all changes.
     History,
 }
 
 impl Question {
-    /// Finds a question by its name.
+    /// Returns the query with this name.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "masks" => Some(Self::Masks),
@@ -103,7 +107,11 @@ impl Question {
         }
     }
 
-    /// Answers it for the virtual machine of process `pid`.
+    /// Returns the answer for the virtual machine of process `pid`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the virtual machine does not exist.
     pub fn answer(self, pid: u32) -> io::Result<String> {
         let commits = read(pid)?;
         Ok(match self {

@@ -11,14 +11,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// A failed system call.
 #[derive(Debug)]
 pub struct Error {
-    /// What was being done, for instance `VFIO_DEVICE_BIND_IOMMUFD`.
+    /// The failed step, for example `VFIO_DEVICE_BIND_IOMMUFD`.
     pub step: String,
-    /// Why the kernel refused.
+    /// The errno of the kernel.
     pub errno: Errno,
 }
 
 impl fmt::Display for Error {
-    /// The errno comes last: that is the word a scenario compares.
+    /// Writes the step and the errno. The errno is the last word, which scenarios compare.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: error {:?}", self.step, self.errno)
     }
@@ -26,9 +26,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Gives the name of a step to the error of a system call.
+/// Adds the name of a step to the error of a system call.
 pub trait Step<T> {
-    /// Names the step.
+    /// Adds the name of the step.
     fn step(self, step: impl Into<String>) -> Result<T>;
 }
 

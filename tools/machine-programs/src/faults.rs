@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Failing allocations of the kernel, by `/proc/PID/task/TID/fail-nth`, and the kernel messages
-//! about them.
+//! Fault injection into allocations of the kernel, by `/proc/PID/task/TID/fail-nth`, and the kernel
+//! messages about the faults.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -12,37 +12,37 @@ use crate::error::{Result, Step};
 
 const FAILSLAB: &str = "/sys/kernel/debug/failslab";
 
-/// Has allocations of one thread fail.
+/// Makes allocations of one thread fail.
 pub struct Injector(File);
 
 impl Injector {
-    /// For a thread of this process.
+    /// Returns an injector for a thread of this process.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the kernel cannot do that.
+    /// Returns `ENOENT` if the kernel has no fault injection.
     pub fn new(thread: u32) -> Result<Self> {
         let path = format!("/proc/self/task/{thread}/fail-nth");
         let file = OpenOptions::new().read(true).write(true).open(path);
         Ok(Self(file.step("fail-nth")?))
     }
 
-    /// The `nth` allocation from now on fails.
+    /// Makes the `nth` allocation from now on fail.
     ///
     /// # Errors
     ///
-    /// What write says.
+    /// Returns the error of write.
     pub fn arm(&self, nth: u32) -> Result<()> {
-        // No memory is needed from here to the system call that is meant.
+        // No memory is allocated between this point and the tested system call.
         let text = format!("{nth}\n");
         self.0.write_all_at(text.as_bytes(), 0).step("arm")
     }
 
-    /// No allocation fails any more: whether one did.
+    /// Ends the fault injection. Returns true if an allocation has failed.
     ///
     /// # Errors
     ///
-    /// What read and write say.
+    /// Returns the error of read or write.
     pub fn disarm(&self) -> Result<bool> {
         let mut text = [0; 16];
         let length = self.0.read_at(&mut text, 0).step("read fail-nth")?;
@@ -51,27 +51,27 @@ impl Injector {
     }
 }
 
-/// What the kernel has to say.
+/// The messages of the kernel.
 pub struct Messages(File);
 
-/// What has been said about a fault.
+/// The messages about faults, and all others.
 #[derive(Default)]
 pub struct Heard {
-    /// Faults with the driver among the callers of the allocation.
+    /// The number of faults with the driver among the callers of the allocation.
     pub own: u32,
-    /// Who called for the allocations that failed, the innermost first. Nothing is said about those
-    /// that ask for no warning (`__GFP_NOWARN`).
+    /// The callers of the failed allocations, the innermost first. Allocations with `__GFP_NOWARN`
+    /// have no message.
     pub callers: Vec<String>,
-    /// Everything else that was said, as on the console.
+    /// All other messages, as on the console.
     pub rest: Vec<String>,
 }
 
 impl Messages {
-    /// From now on. Each fault is reported with its callers.
+    /// Returns the messages from now on. Each fault is reported with its callers.
     ///
     /// # Errors
     ///
-    /// If the kernel cannot inject faults.
+    /// Returns an error if the kernel cannot inject faults.
     pub fn listen() -> Result<Self> {
         for (file, text) in [("ignore-gfp-wait", "N"), ("verbose", "2")] {
             fs::write(format!("{FAILSLAB}/{file}"), text).step("failslab")?;
@@ -83,7 +83,7 @@ impl Messages {
         Ok(messages)
     }
 
-    /// What was said since the last time.
+    /// Returns the messages since the last call.
     pub fn hear(&self) -> Heard {
         let mut heard = Heard::default();
         let (mut in_dump, mut is_own) = (false, false);
@@ -92,7 +92,7 @@ impl Messages {
             let length = match (&self.0).read(&mut record) {
                 Ok(0) => break,
                 Ok(length) => length,
-                // Something was overwritten before it was read.
+                // A message was overwritten before it was read.
                 Err(e) if e.kind() == ErrorKind::BrokenPipe => {
                     heard.rest.push("messages were lost".into());
                     continue;
@@ -128,7 +128,7 @@ impl Messages {
     }
 }
 
-/// Whether a line belongs to a list of callers and its head.
+/// Returns true if a line belongs to a list of callers or to its head.
 fn is_part_of_dump(text: &str) -> bool {
     let heads = [
         " ",

@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::{module, sysfs};
 
-/// Where the AP bus is.
+/// The directory of the AP bus.
 pub const AP: &str = "/sys/bus/ap";
-/// Where mdevs are.
+/// The directory of mdevs.
 pub const MDEVS: &str = "/sys/bus/mdev/devices";
-/// Creates mdevs.
+/// The file that creates mdevs.
 pub const CREATE: &str =
     "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
 /// The driver under test.
 pub const DRIVER: &str = "/lib/modules/vfio_ap.ko";
 
-/// The UUID of an mdev, as scenarios have it.
+/// Returns the UUID of an mdev, as in scenarios.
 pub fn uuid(name: char) -> String {
     let digits = name.to_ascii_lowercase().to_string().repeat(8);
     format!("{digits}-0000-4000-8000-000000000000")
 }
 
-/// The directory of an mdev.
+/// Returns the directory of an mdev.
 pub fn mdev(name: char) -> PathBuf {
     Path::new(MDEVS).join(uuid(name))
 }
@@ -32,25 +32,25 @@ pub fn mdev(name: char) -> PathBuf {
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn create(name: char) -> Result<()> {
     sysfs::write(CREATE, &uuid(name))
 }
 
-/// Has the AP bus look at its host configuration, and waits for that.
+/// Starts a scan of the AP bus, and waits for its end.
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn scan() -> Result<()> {
-    // A write while another scan is on only waits for that one.
+    // A write during another scan only waits for the end of that scan.
     for _ in 0..2 {
         sysfs::write(Path::new(AP).join("scans"), "1")?;
     }
     Ok(())
 }
 
-/// The queues of the bus for which something holds.
+/// Returns the queues of the bus that fulfil a condition.
 pub fn queues(holds: impl Fn(&Path) -> bool) -> Vec<String> {
     let entries = fs::read_dir(Path::new(AP).join("devices"));
     entries
@@ -63,25 +63,25 @@ pub fn queues(holds: impl Fn(&Path) -> bool) -> Vec<String> {
         .collect()
 }
 
-/// The queues that have no driver: they do not look for one by themselves.
+/// Returns the queues without a driver. They are not probed again automatically.
 pub fn driverless() -> Vec<String> {
     queues(|directory| !directory.join("driver").exists())
 }
 
-/// Has a queue look for a driver.
+/// Probes the drivers for a queue.
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn probe(queue: &str) -> Result<()> {
     sysfs::write(Path::new(AP).join("drivers_probe"), queue)
 }
 
-/// Loads the driver, if it is not.
+/// Loads the driver if it is not loaded.
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn load() -> Result<()> {
     match is_loaded() {
         true => Ok(()),
@@ -89,11 +89,11 @@ pub fn load() -> Result<()> {
     }
 }
 
-/// Unloads the driver, if it is loaded.
+/// Unloads the driver if it is loaded.
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn unload() -> Result<()> {
     match is_loaded() {
         true => module::remove("vfio_ap"),

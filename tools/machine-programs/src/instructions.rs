@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Costs, as the number of instructions that the CPUs of the machine execute meanwhile.
+//! Costs of operations, as the number of instructions that the CPUs of the machine execute.
 //!
-//! The machine counts; see `apctl help`. Nothing between the marks makes the kernel work on its
-//! own, such as a page fault. The count of the kernel's instructions has only those of the
-//! measured work, and those of interruptions such as that of the clock.
+//! The machine counts the instructions (see `apctl help`). No page fault or other additional work
+//! of the kernel occurs between the marks. The count of the kernel's instructions contains only the
+//! measured work and interruptions, such as those of the clock.
 
 use std::fmt;
 use std::fs;
@@ -15,7 +15,7 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 
 use crate::backdoor;
 
-/// Where the driver's instructions are, and where the kernel's with all its modules.
+/// The addresses of the driver, and those of the kernel with all its modules.
 #[derive(Clone, Debug)]
 pub struct Places {
     own: Range<u64>,
@@ -23,21 +23,21 @@ pub struct Places {
 }
 
 impl Places {
-    /// Finds the driver that is loaded.
+    /// Finds the loaded driver.
     ///
     /// # Errors
     ///
-    /// If it is not.
+    /// Returns an error if the driver is not loaded.
     pub fn find() -> io::Result<Self> {
         let modules = fs::read_to_string("/proc/modules")?;
         Self::parse(&modules)
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "vfio_ap in /proc/modules"))
     }
 
-    /// From a list of modules: name, size of all areas, users, state, address of the text.
+    /// Parses a list of modules: name, size of all areas, users, state, address of the text.
     ///
-    /// The text is not longer than all areas, and no other module's text is in it. What the
-    /// module calls others through is in it, too.
+    /// The text is at most as long as all areas together, and contains no text of another module.
+    /// It includes the stubs for calls of other modules.
     fn parse(modules: &str) -> Option<Self> {
         let mut starts = Vec::new();
         let mut driver = None;
@@ -53,17 +53,17 @@ impl Places {
         for start in starts.into_iter().filter(|start| *start > own.start) {
             own.end = own.end.min(start);
         }
-        // A module is at most 2 GiB away from the kernel. Programs are far below.
+        // A module is within 2 GiB of the kernel. The addresses of programs are far below.
         let kernel = own.start - (2 << 30)..u64::MAX;
         Some(Self { own, kernel })
     }
 
-    /// Whether it is an address in the driver.
+    /// Returns true if the address is in the driver.
     pub fn is_own(&self, address: u64) -> bool {
         self.own.contains(&address)
     }
 
-    /// Whether it is an address in the kernel or a module.
+    /// Returns true if the address is in the kernel or a module.
     pub fn is_kernel(&self, address: u64) -> bool {
         self.kernel.contains(&address)
     }
@@ -73,14 +73,14 @@ fn parse_address(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
 }
 
-/// What something cost.
+/// The cost of an operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// Instructions of the kernel, with all its modules.
+    /// The number of instructions of the kernel, with all its modules.
     pub whole: u64,
-    /// Those of them that are the driver's.
+    /// The number of instructions of the driver, which are a part of `whole`.
     pub own: u64,
-    /// How long it took, in the time of the machine.
+    /// The duration in the time of the machine.
     pub time: Duration,
 }
 
@@ -91,11 +91,11 @@ impl fmt::Display for Cost {
     }
 }
 
-/// Does something, and measures what it costs.
+/// Executes `work` and measures its cost.
 ///
 /// # Errors
 ///
-/// What the machine says if it does not count instructions.
+/// Returns the reply of the machine if it does not count instructions.
 pub fn measure<T>(places: &Places, work: impl FnOnce() -> T) -> Result<(T, Cost), String> {
     let (result, time) = count(work)?;
     let whole = executed(&places.kernel)?;
@@ -103,13 +103,13 @@ pub fn measure<T>(places: &Places, work: impl FnOnce() -> T) -> Result<(T, Cost)
     Ok((result, Cost { whole, own, time }))
 }
 
-/// Does something between the marks; then the machine can be asked what was executed.
+/// Executes `work` between the two marks. The machine then has the counts of executed instructions.
 ///
 /// # Errors
 ///
-/// What the machine says if it does not count instructions.
+/// Returns the reply of the machine if it does not count instructions.
 pub fn count<T>(work: impl FnOnce() -> T) -> Result<(T, Duration), String> {
-    // No page of this program is to be faulted in meanwhile.
+    // This prevents page faults of this program between the marks.
     mlockall(MlockAllFlags::MCL_CURRENT).map_err(|errno| format!("mlockall: {errno:?}"))?;
     backdoor::ask("instructions start")?;
     let begin = Instant::now();
@@ -119,22 +119,22 @@ pub fn count<T>(work: impl FnOnce() -> T) -> Result<(T, Duration), String> {
     Ok((result, begin.elapsed()))
 }
 
-/// How many were executed at these addresses.
+/// Returns the number of executed instructions at these addresses.
 ///
 /// # Errors
 ///
-/// What the machine says.
+/// Returns the error of the machine.
 pub fn executed(addresses: &Range<u64>) -> Result<u64, String> {
     let Range { start, end } = addresses;
     let reply = backdoor::ask(&format!("instructions {start:x} {end:x}"))?;
     reply.trim().parse().map_err(|_| reply)
 }
 
-/// Which blocks were executed: their addresses, and how many instructions.
+/// Returns the executed blocks: their addresses and their numbers of instructions.
 ///
 /// # Errors
 ///
-/// What the machine says.
+/// Returns the error of the machine.
 pub fn blocks() -> Result<Vec<(u64, u64)>, String> {
     let reply = backdoor::ask_at_length("instructions blocks")?;
     let block = |line: &str| {
@@ -144,8 +144,8 @@ pub fn blocks() -> Result<Vec<(u64, u64)>, String> {
     Ok(reply.lines().filter_map(block).collect())
 }
 
-/// Executes one instruction `n` times, and nothing else between the addresses that are
-/// returned: with that the machine's counting can be checked.
+/// Executes one instruction `n` times, and no other instruction within the returned addresses. This
+/// checks the counter of the machine.
 #[cfg(target_arch = "s390x")]
 pub fn known_loop(n: u64) -> Range<u64> {
     let (start, end): (u64, u64);
@@ -154,7 +154,7 @@ pub fn known_loop(n: u64) -> Range<u64> {
         std::arch::asm!(
             "larl {start}, 1f",
             "larl {end}, 2f",
-            // The loop is to begin a block of its own, and a branch to what follows ends none.
+            // A branch to the next instruction makes the loop begin a new block.
             "j 1f",
             "nopr",
             "1: brctg {n}, 1b",
@@ -168,7 +168,7 @@ pub fn known_loop(n: u64) -> Range<u64> {
     start..end
 }
 
-/// Elsewhere these programs are only checked by the compiler.
+/// On other architectures, the compiler only checks these programs.
 #[cfg(not(target_arch = "s390x"))]
 pub fn known_loop(_: u64) -> Range<u64> {
     0..0

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Questions to the program in a guest, as words of a scenario, and its answers.
+//! Queries of the program in a guest, in the words of scenarios, and the answers.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,23 +11,27 @@ use crate::payload::{Operation, Outcome, Payload};
 use crate::rsa::{Method, RESULT, Vector};
 use crate::vm::Guest;
 
-/// How long a guest may take to answer.
+/// The maximum time for an answer of a guest.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Function codes of PQAP.
+/// The function codes of PQAP.
 const AQIC: u64 = 3 << 24;
 const QCI: u64 = 4 << 24;
 /// NQAP: the last part of a message.
 const LAST_PART: u64 = 1 << 30;
-/// DQAP: as much as there is.
+/// DQAP: the whole reply.
 const DQAP: u64 = 1 << 31;
-/// AQIC: enable, for this interruption subclass of the guest.
+/// AQIC: enable interruptions for this interruption subclass of the guest.
 const ENABLE: u64 = 1 << 47;
 const SUBCLASS: u64 = 4;
-/// Length of the message that is sent.
+/// The length of the message.
 const MESSAGE: u64 = 0x100;
 
-/// Asks; the answer is a text.
+/// Sends a query to the guest, and returns the answer as text.
+///
+/// # Errors
+///
+/// Returns an error if the guest does not answer, or if the words are not a query.
 pub fn ask(guest: &Guest, words: &[&str]) -> Result<String> {
     let unknown = || Err(Errno::EINVAL).step("no such command");
     let (cpu, words) = match words {
@@ -106,7 +110,7 @@ struct Interview<'a> {
 }
 
 impl Interview<'_> {
-    /// Waits for something that the guest does; fails if it can not do it any more.
+    /// Waits for an action of the guest. Returns an error if the guest has ended.
     fn wait<T>(&self, mut done: impl FnMut() -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -127,8 +131,7 @@ impl Interview<'_> {
         }
     }
 
-    /// The queues that are there, from a look at all of them that began after this was
-    /// asked.
+    /// Returns the available queues, after a test of all queues that has begun after this call.
     fn queues(&self) -> Result<String> {
         let payload = &self.guest.payload;
         let before = payload.scans(self.cpu);
@@ -140,8 +143,8 @@ impl Interview<'_> {
         })
     }
 
-    /// Has the guest send a message to an accelerator and receive the reply: is its result
-    /// right?
+    /// Makes the guest send a message to an accelerator and receive the reply. Returns `right` if
+    /// the result is correct.
     fn rsa(&self, apqn: u64) -> Result<String> {
         let vector = Vector::of("1024").ok_or(Errno::ENOENT).step("RSA vector")?;
         let message = vector.message();
@@ -174,7 +177,7 @@ impl Interview<'_> {
     }
 }
 
-/// As Linux names a queue.
+/// Returns the name of a queue in Linux.
 fn name(apqn: &u16) -> String {
     format!("{:02x}.{:04x}", apqn >> 8, apqn & 0xff)
 }
@@ -189,7 +192,11 @@ fn apqn(name: &str) -> Result<u64> {
         .step(format!("'{name}' is no queue"))
 }
 
-/// Hexadecimal with 0x, or decimal.
+/// Parses a number, hexadecimal with 0x or decimal.
+///
+/// # Errors
+///
+/// Returns `EINVAL` if the word is not a number.
 pub fn number(word: &str) -> Result<u64> {
     let parsed = match word.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Running a virtual CPU: storage and facilities of its virtual machine, and a thread in
-//! KVM_RUN. As in [`crate::uapi`], numbers and layouts of KVM and iommufd are
-//! defined here.
+//! Runs a virtual CPU: the storage and the facilities of its virtual machine, and a thread in
+//! KVM_RUN. As in [`crate::uapi`], numbers and layouts of KVM and iommufd are defined here.
+//!
+//! Each fallible function returns the errno of the kernel.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -97,7 +98,7 @@ struct DirtyPages {
     range: vfio_iommu_type1_dirty_bitmap_get,
 }
 
-/// `struct kvm_run`, as far as it is used here.
+/// The used part of `struct kvm_run`.
 #[repr(C)]
 struct Run {
     unused: [u8; 8],
@@ -105,7 +106,7 @@ struct Run {
     unused_12: [u8; 20],
     psw_mask: u64,
     psw_addr: u64,
-    /// Of KVM_EXIT_S390_SIEIC.
+    /// The interception code of KVM_EXIT_S390_SIEIC.
     icptcode: u8,
     ipa: u16,
     ipb: u32,
@@ -127,16 +128,16 @@ fn model_attr<T>(vm: BorrowedFd<'_>, request: Ioctl, attr: u64, model: &mut T) -
         attr,
         addr: std::ptr::from_mut(model) as u64,
     };
-    // SAFETY: that is the structure of both requests. Its address is that of `model`,
-    // which lives through the call; the callers below give the type that goes with `attr`.
+    // SAFETY: this is the structure of both requests. Its address is that of `model`, which lives
+    // through the call. The callers below pass the type for `attr`.
     unsafe { by_reference(vm, request, &mut attr) }.map(drop)
 }
 
 /// A CPU model without any facilities, as the words of an argument.
 pub const NO_PROCESSOR: [u32; size_of::<CpuProcessor>() / 4] = [0; size_of::<CpuProcessor>() / 4];
 
-/// Has KVM read the model of the CPUs from an argument, which it does with the lock of the
-/// virtual machine held.
+/// Makes KVM read the model of the CPUs from an argument. KVM holds the lock of the virtual machine
+/// while it reads.
 pub fn read_processor(vm: BorrowedFd<'_>, argument: &Argument) -> nix::Result<()> {
     let address = argument.address() as u64;
     set_attr(
@@ -147,7 +148,7 @@ pub fn read_processor(vm: BorrowedFd<'_>, argument: &Argument) -> nix::Result<()
     )
 }
 
-/// Gives a guest every facility that KVM can give, also those that are off by default.
+/// Enables all facilities that KVM supports for a guest, including those that are off by default.
 pub fn set_all_facilities(vm: BorrowedFd<'_>) -> nix::Result<()> {
     let mut machine = CpuMachine {
         cpuid: 0,
@@ -176,7 +177,7 @@ pub fn set_all_facilities(vm: BorrowedFd<'_>) -> nix::Result<()> {
     )
 }
 
-/// Makes storage of a guest a slot, or with [`None`] takes a slot away.
+/// Adds storage of a guest as a slot, or removes the slot with [`None`].
 pub fn set_slot(vm: BorrowedFd<'_>, slot: u32, memory: Option<Memory>) -> nix::Result<()> {
     let mut region = MemoryRegion {
         slot,
@@ -185,11 +186,11 @@ pub fn set_slot(vm: BorrowedFd<'_>, slot: u32, memory: Option<Memory>) -> nix::R
         memory_size: memory.map_or(0, |memory| memory.length()),
         userspace_addr: memory.map_or(0, |memory| memory.address()),
     };
-    // SAFETY: that is the structure of this request; the memory is never unmapped.
+    // SAFETY: this is the structure of this request. The memory is never unmapped.
     unsafe { by_reference(vm, KVM_SET_USER_MEMORY_REGION, &mut region) }.map(drop)
 }
 
-/// VFIO_IOMMU_MAP_DMA: lets devices get at the guest's storage, by guest addresses.
+/// Issues VFIO_IOMMU_MAP_DMA, which maps the guest's storage for devices at guest addresses.
 pub fn map_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
     let mut map = vfio_iommu_type1_dma_map {
         argsz: argsz::<vfio_iommu_type1_dma_map>(),
@@ -198,11 +199,11 @@ pub fn map_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
         iova: memory.start(),
         size: memory.length(),
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(container, VFIO_IOMMU_MAP_DMA, &mut map) }.map(drop)
 }
 
-/// VFIO_IOMMU_UNMAP_DMA: takes it away from them.
+/// Issues VFIO_IOMMU_UNMAP_DMA, which unmaps the storage.
 pub fn unmap_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
     let mut unmap = vfio_iommu_type1_dma_unmap {
         argsz: argsz::<vfio_iommu_type1_dma_unmap>(),
@@ -210,11 +211,11 @@ pub fn unmap_dma(container: BorrowedFd<'_>, memory: Memory) -> nix::Result<()> {
         size: memory.length(),
         ..Default::default()
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(container, VFIO_IOMMU_UNMAP_DMA, &mut unmap) }.map(drop)
 }
 
-/// IOMMU_IOAS_UNMAP: the same for an iommufd.
+/// Issues IOMMU_IOAS_UNMAP, which unmaps the storage in an iommufd.
 pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
     let mut unmap = IoasUnmap {
         size: argsz::<IoasUnmap>(),
@@ -222,29 +223,30 @@ pub fn unmap_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Re
         iova: memory.start(),
         length: memory.length(),
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(iommufd, IOMMU_IOAS_UNMAP, &mut unmap) }.map(drop)
 }
 
-/// VFIO_IOMMU_DIRTY_PAGES: begins to note which pages of the guest's storage are written to.
+/// Issues VFIO_IOMMU_DIRTY_PAGES, which starts the tracking of written pages of the guest's
+/// storage.
 pub fn track_dirty_pages(container: BorrowedFd<'_>) -> nix::Result<()> {
     let mut bitmap = vfio_iommu_type1_dirty_bitmap {
         argsz: argsz::<vfio_iommu_type1_dirty_bitmap>(),
         flags: VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
         ..Default::default()
     };
-    // SAFETY: that is the structure of this request; this flag goes without a range.
+    // SAFETY: this is the structure of this request. With this flag, no range follows.
     unsafe { by_reference(container, VFIO_IOMMU_DIRTY_PAGES, &mut bitmap) }.map(drop)
 }
 
-/// The words of a bitmap of the pages of this storage.
+/// Returns the words of a bitmap for the pages of this storage.
 pub fn dirty_bitmap(memory: Memory) -> Vec<u32> {
     let pages = memory.length() / PAGE;
     vec![0; (pages.next_multiple_of(64) / 32) as usize]
 }
 
-/// VFIO_IOMMU_DIRTY_PAGES: has such a bitmap written to an argument, which is done with the lock of
-/// the container held.
+/// Issues VFIO_IOMMU_DIRTY_PAGES, which writes such a bitmap to an argument. VFIO holds the lock of
+/// the container while it writes.
 pub fn read_dirty_pages(
     container: BorrowedFd<'_>,
     memory: Memory,
@@ -266,11 +268,11 @@ pub fn read_dirty_pages(
             },
         },
     };
-    // SAFETY: that is the structure of this request; the argument has room for the bitmap.
+    // SAFETY: this is the structure of this request. The argument has room for the bitmap.
     unsafe { by_reference(container, VFIO_IOMMU_DIRTY_PAGES, &mut bitmap) }.map(drop)
 }
 
-/// IOMMU_IOAS_MAP: the same for an iommufd.
+/// Issues IOMMU_IOAS_MAP, which maps the storage in an iommufd.
 pub fn map_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Result<()> {
     const FIXED_IOVA: u32 = 1 << 0;
     const WRITEABLE: u32 = 1 << 1;
@@ -284,19 +286,19 @@ pub fn map_ioas(iommufd: BorrowedFd<'_>, ioas: u32, memory: Memory) -> nix::Resu
         length: memory.length(),
         iova: memory.start(),
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(iommufd, IOMMU_IOAS_MAP, &mut map) }.map(drop)
 }
 
-/// A virtual CPU that runs in a thread of its own until its guest does something that
-/// KVM does not handle, or this process ends.
+/// A virtual CPU that runs in its own thread. It runs until its guest does something that KVM does
+/// not handle, or until this process ends.
 pub struct Cpu {
     end: Arc<Mutex<Option<String>>>,
     thread: Pid,
 }
 
 impl Cpu {
-    /// Starts it, on `host_cpu` if one is given.
+    /// Starts the CPU, on `host_cpu` if one is given.
     pub fn run(
         kvm: BorrowedFd<'_>,
         vcpu: OwnedFd,
@@ -307,7 +309,7 @@ impl Cpu {
         if size < size_of::<Run>() {
             return Err(Errno::EINVAL);
         }
-        // SAFETY: a new mapping disturbs nobody. It stays until this process ends.
+        // SAFETY: a new mapping does not change others. It stays until this process ends.
         let area = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -327,11 +329,11 @@ impl Cpu {
         let (hello, thread) = mpsc::channel();
         let alone = host_cpu.map(cpu_set);
         thread::spawn(move || {
-            // It is waited for.
+            // The receiver waits for this message.
             let _ = hello.send(gettid());
             if let Some(set) = alone {
-                // SAFETY: the set is as long as is said. If the CPU does not exist, the
-                // thread runs anywhere.
+                // SAFETY: the set has the given length. If the CPU does not exist, the thread runs
+                // on any CPU.
                 unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
             }
             let why = area.run(&vcpu, start);
@@ -341,12 +343,12 @@ impl Cpu {
         Ok(Self { end, thread })
     }
 
-    /// The thread that runs it.
+    /// Returns the thread of the CPU.
     pub fn thread(&self) -> Pid {
         self.thread
     }
 
-    /// Why it does not run any more.
+    /// Returns the reason if the CPU has stopped running.
     pub fn end(&self) -> Option<String> {
         self.end
             .lock()
@@ -355,31 +357,31 @@ impl Cpu {
     }
 }
 
-/// The set of one CPU.
+/// Returns the set of one CPU.
 fn cpu_set(cpu: usize) -> libc::cpu_set_t {
-    // SAFETY: an array of integers, of which all may be zero.
+    // SAFETY: the structure is an array of integers, for which zero is valid.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the number is cut to what fits into the set.
+    // SAFETY: the number is within the set.
     unsafe { libc::CPU_SET(cpu % libc::CPU_SETSIZE as usize, &mut set) };
     set
 }
 
-/// What a virtual CPU shares with KVM.
+/// The memory that a virtual CPU shares with KVM.
 ///
 /// # Invariants
 ///
-/// Points to a mapping that holds a [`Run`], is never unmapped, and is only used by the
-/// thread that runs the CPU.
+/// The pointer is that of a mapping that contains a [`Run`] and is never unmapped. Only the thread
+/// of the CPU uses it.
 struct Area(NonNull<Run>);
 
-// SAFETY: by the invariant only one thread uses it.
+// SAFETY: by the invariant, only one thread uses it.
 unsafe impl Send for Area {}
 
 impl Area {
-    /// Runs the CPU; returns why it does not go on.
+    /// Runs the CPU, and returns the reason for the end.
     fn run(mut self, vcpu: &OwnedFd, start: Start) -> String {
         {
-            // SAFETY: by the invariant, and KVM uses it only during KVM_RUN.
+            // SAFETY: by the invariant. KVM uses the memory only during KVM_RUN.
             let run = unsafe { self.0.as_mut() };
             (run.psw_mask, run.psw_addr) = start.psw;
             run.prefix = start.prefix;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The library of the programs that run in the emulated machine.
 //!
-//! | module       | owns                                                        |
+//! | module       | contents                                                    |
 //! |--------------|-------------------------------------------------------------|
 //! | [`backdoor`] | the instruction that controls the machine                   |
 //! | [`uapi`]     | ioctl numbers and structures of KVM, VFIO and iommufd       |
@@ -10,19 +10,19 @@
 //! | [`kvm_run`]  | running a virtual CPU                                       |
 //! | [`memory`]   | storage of a guest                                          |
 //! | [`payload`]  | the program of a guest                                      |
-//! | [`scheduling`] | threads that starve, and threads that take all CPU time  |
-//! | [`race`]     | actions of a user beside the guest, or without a CPU        |
-//! | [`interview`] | questions to the program of a guest                        |
+//! | [`scheduling`] | threads without CPU time, and threads that take all of it |
+//! | [`race`]     | actions of a user beside the guest, or without CPU time     |
+//! | [`interview`] | queries of the program in a guest                          |
 //! | [`rsa`]      | RSA on adapters, with known results                         |
-//! | [`crycb`]    | KVM's record of the masks that it was given                 |
+//! | [`crycb`]    | KVM's record of the masks of guests                         |
 //! | [`instructions`] | costs in executed instructions                          |
 //! | [`sysfs`]    | attributes: one system call for each write                  |
 //! | [`host`]     | the AP bus, the mdevs, the driver under test                |
-//! | [`module`]   | kernel modules: one attempt to load and to unload           |
-//! | [`faults`]   | allocations of the kernel that fail                         |
+//! | [`module`]   | kernel modules: one attempt of loading or unloading         |
+//! | [`faults`]   | fault injection into allocations of the kernel              |
 //! | [`migration`] | the migration of a device                                  |
 //! | [`stress`]   | the roles of the stress test                                |
-//! | [`error`]    | an errno together with the step that failed                 |
+//! | [`error`]    | an errno with the failed step                               |
 //!
 //! All `unsafe` code is in [`backdoor`], [`uapi`], [`argument`], [`kvm_run`], [`memory`],
 //! [`scheduling`] and [`rsa`], once in [`payload`] for the symbols of its program, and once in

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Storage of a guest: anonymous memory of this process, aligned as KVM requires. A running
-//! guest changes it at any time. This process therefore only accesses it by atomic doublewords,
-//! and never borrows it.
+//! Storage of a guest: anonymous memory of this process, aligned as KVM requires. A running guest
+//! changes it at any time. This process therefore accesses it only by atomic doublewords, and never
+//! borrows it.
 
 use std::num::NonZero;
 use std::ptr::NonNull;
@@ -13,7 +13,7 @@ use nix::libc;
 /// KVM's unit of guest storage.
 pub const SEGMENT: usize = 1 << 20;
 
-/// The storage. It is never given back: a guest may use it until this process ends.
+/// Storage of a guest. It is never freed, because a guest may use it until this process ends.
 #[derive(Clone, Copy)]
 pub struct Memory {
     base: NonNull<u8>,
@@ -21,17 +21,21 @@ pub struct Memory {
     length: usize,
 }
 
-// SAFETY: it is only accessed by atomic operations, and lives as long as the process.
+// SAFETY: the memory is only accessed by atomic operations, and lives as long as the process.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// New storage, all zero, from guest address `start` on. Both numbers have to be multiples
-    /// of a megabyte.
+    /// Returns new storage, all zero, from guest address `start` on. Both numbers have to be
+    /// multiples of a megabyte.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
     pub fn new(start: u64, length: usize) -> nix::Result<Self> {
         let room = NonZero::new(length + SEGMENT).ok_or(Errno::EINVAL)?;
-        // SAFETY: a new anonymous mapping disturbs nobody.
+        // SAFETY: a new anonymous mapping does not change others.
         let mapping = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -46,8 +50,8 @@ impl Memory {
             return Err(Errno::last());
         }
         let gap = mapping.addr().next_multiple_of(SEGMENT) - mapping.addr();
-        // SAFETY: the mapping has room for `gap`, which is less than SEGMENT, and
-        // `length` bytes behind it.
+        // SAFETY: the mapping has room for `gap`, which is less than SEGMENT, and for `length`
+        // bytes after the gap.
         let base = unsafe { mapping.cast::<u8>().add(gap) };
         let base = NonNull::new(base).ok_or(Errno::ENOMEM)?;
         Ok(Self {
@@ -57,22 +61,22 @@ impl Memory {
         })
     }
 
-    /// Where it is in the guest.
+    /// Returns the guest address.
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// Where it is in this process.
+    /// Returns the address in this process.
     pub fn address(&self) -> u64 {
         self.base.addr().get() as u64
     }
 
-    /// How long it is.
+    /// Returns the length in bytes.
     pub fn length(&self) -> u64 {
         self.length as u64
     }
 
-    /// The doubleword at guest address `at`.
+    /// Returns the doubleword at guest address `at`.
     fn doubleword(&self, at: u64) -> &AtomicU64 {
         let at = at.wrapping_sub(self.start);
         let at = usize::try_from(at).unwrap_or(usize::MAX);
@@ -80,8 +84,8 @@ impl Memory {
             at.is_multiple_of(8) && at < self.length,
             "bad guest address"
         );
-        // SAFETY: inside of the mapping, aligned, never unmapped, and only accessed by
-        // atomic operations on this side; zero is a valid value.
+        // SAFETY: the address is inside the mapping and aligned. The mapping is never unmapped, and
+        // this process only accesses it by atomic operations. Zero is a valid value.
         unsafe { self.base.add(at).cast::<AtomicU64>().as_ref() }
     }
 

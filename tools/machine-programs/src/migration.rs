@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The migration of a device, command by command.
+//! Executes the commands for the migration of a device.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -38,7 +38,7 @@ impl Migration {
     ///
     /// # Errors
     ///
-    /// Those of the requests of VFIO, and of reading and writing.
+    /// Returns the errors of the requests of VFIO, and of reading and writing.
     pub fn execute(&mut self, device: Option<&Device>, command: &[&str]) -> Result<String> {
         let device = || device.ok_or(Errno::ENXIO).step("no open device");
         match command {

@@ -18,17 +18,17 @@ fn cstring(text: &str) -> Result<CString> {
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn insert(file: &str, args: &str) -> Result<()> {
     let file = File::open(file).step("open")?;
     finit_module(&file, &cstring(args)?, ModuleInitFlags::empty()).step("finit_module")
 }
 
-/// Unloads a module, if it is not in use.
+/// Unloads a module if it is not in use.
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn remove(name: &str) -> Result<()> {
     delete_module(&cstring(name)?, DeleteModuleFlags::O_NONBLOCK).step("delete_module")
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The program of the guests that apvmm runs: it asks for each AP queue again and again,
-# and executes AP instructions that it is told to. Position independent, 64 bits, not
-# translated. %r13 points to the mailbox; its layout is in payload.rs.
+# The program of the guests of apvmm. It repeatedly tests each AP queue, and executes the AP
+# instructions that the host requests. It is position independent, and runs with 64-bit
+# addresses and without translation. %r13 points to the mailbox, whose layout is in payload.rs.
 
 	.section .rodata.payload, "a"
 	.globl	payload_start, payload_io, payload_program, payload_end
@@ -56,7 +56,7 @@ dqap:
 	lmg	%r0, %r7, 0x10(%r13)
 	.long	0xb2ae0046		# DQAP %r4, %r6
 	j	done
-# Wait, enabled, for an interruption; its handler has the CPU go on.
+# Load an enabled wait PSW. The handler of an interruption ends the wait.
 wait:
 	larl	%r1, done
 	stg	%r1, 0xb8(%r13)
@@ -71,7 +71,7 @@ done:
 	stg	%r14, 0x08(%r13)
 	j	commanded
 
-# An I/O interruption: count it, keep its identification word, and end a wait.
+# Handler of I/O interruptions: counts them, stores the identification word, and ends a wait.
 payload_io:
 	stg	%r1, 0x80(%r13)
 	llgf	%r1, 0xc0
@@ -83,7 +83,8 @@ payload_io:
 	ni	0x171, 0xfd
 	lpswe	0x170
 
-# A program interruption is not expected: keep its code and place, and stop.
+# Handler of program interruptions, which are unexpected: stores the code and the address, and
+# stops.
 payload_program:
 	llgf	%r1, 0x8c
 	stg	%r1, 0x88(%r13)

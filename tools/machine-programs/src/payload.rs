@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The program that runs inside guests, and the communication with it. Each CPU has a mailbox
-//! in the guest's storage, which both sides read and write. Communication does not make the
-//! guest leave SIE.
+//! The program that runs inside guests, and the communication with it. Each CPU has a mailbox in
+//! the guest's storage, which both sides read and write. Communication causes no exit from SIE.
 //!
-//! The program tests each queue in a range (TAPQ), over and over, and records the response
-//! codes. Between two tests it executes requests.
+//! The program repeatedly tests each queue in a range (TAPQ) and records the response codes.
+//! Between two tests, it executes requests.
 
 use std::fmt;
 
@@ -16,7 +15,7 @@ use crate::memory::Memory;
 #[cfg(target_arch = "s390x")]
 std::arch::global_asm!(include_str!("payload.S"));
 
-/// The bytes of the program, and the offsets of its handlers of I/O and program
+/// Returns the bytes of the program, and the offsets of its handlers of I/O and program
 /// interruptions.
 #[cfg(target_arch = "s390x")]
 fn program() -> (&'static [u8], u64, u64) {
@@ -33,39 +32,39 @@ fn program() -> (&'static [u8], u64, u64) {
         &raw const payload_end,
     ];
     let offset = |to: *const u8| to.addr() - start.addr();
-    // SAFETY: both symbols are in the section that the assembler makes of payload.S,
-    // which is read-only, and `end` is behind `start` in it.
+    // SAFETY: both symbols are in the section of payload.S, which is read-only, and `end` is after
+    // `start`.
     let bytes = unsafe { std::slice::from_raw_parts(start, offset(end)) };
     (bytes, offset(io) as u64, offset(exception) as u64)
 }
 
-/// Elsewhere these programs are only checked by the compiler.
+/// On other architectures, the compiler only checks these programs.
 #[cfg(not(target_arch = "s390x"))]
 fn program() -> (&'static [u8], u64, u64) {
     (&[], 0, 0)
 }
 
-/// How much storage a guest has.
+/// The size of a guest's storage.
 pub const STORAGE: usize = 2 << 20;
-/// The most CPUs that there is room for.
+/// The maximum number of CPUs.
 pub const MAX_CPUS: usize = 8;
 
 const PROGRAM: u64 = 0x2_0000;
 const MAILBOXES: u64 = 0x1_0000;
 const PREFIXES: u64 = 0x4_0000;
 const TABLES: u64 = 0x8_0000;
-/// Where messages go and replies come from.
+/// The address of the buffers for messages and replies.
 const BUFFERS: u64 = 0x18_0000;
-/// The byte that the machine sets with an interruption.
+/// The address of the indicator bytes, which the machine sets with an interruption.
 const INDICATORS: u64 = 0x1c_0000;
 const PAGE: u64 = 0x1000;
 
-/// Bits of a PSW mask: 64-bit addresses, I/O interruptions, and a CPU that waits.
+/// The bits of a PSW mask: 64-bit addresses, I/O interruptions, and the wait state.
 const MODE_64: u64 = 0x1_8000_0000;
 const IO: u64 = 1 << 57;
 const WAIT: u64 = 1 << 49;
 
-/// Offsets in a mailbox; payload.S has them as numbers.
+/// The offsets in a mailbox. payload.S contains them as numbers.
 mod mailbox {
     pub(super) const SCANS: u64 = 0x00;
     pub(super) const COMMAND: u64 = 0x08;
@@ -83,7 +82,7 @@ mod mailbox {
     pub(super) const WAIT: u64 = 0xb0;
 }
 
-/// How a CPU of the guest has to start.
+/// The initial registers of a CPU of the guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
     /// The PSW.
@@ -94,20 +93,20 @@ pub struct Start {
     pub prefix: u64,
 }
 
-/// What a CPU can be told to do: an AP instruction, or to wait.
+/// A request to a CPU: an AP instruction or a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Any function of PQAP.
+    /// A function of PQAP.
     Pqap = 1,
-    /// Enqueue.
+    /// NQAP.
     Nqap = 2,
-    /// Dequeue.
+    /// DQAP.
     Dqap = 3,
-    /// Wait, enabled, until there is an interruption.
+    /// Load an enabled wait PSW, until an interruption.
     Wait = 4,
 }
 
-/// What an AP instruction left behind.
+/// The registers and the condition code after an AP instruction.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
     /// General registers 0 to 7.
@@ -117,7 +116,7 @@ pub struct Outcome {
 }
 
 impl fmt::Display for Outcome {
-    /// Response code, condition code, and the status word.
+    /// Writes the response code, the condition code, and the status word.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.registers[1] as u32;
         write!(
@@ -129,14 +128,14 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The program in a guest's storage, as seen from outside.
+/// The program in a guest's storage, for this process.
 pub struct Payload {
     memory: Memory,
 }
 
 impl Payload {
-    /// Loads the program for `cpus` CPUs, which are to look at the adapters and domains
-    /// up to these.
+    /// Loads the program for `cpus` CPUs, which test the adapters up to `last_adapter` and the
+    /// domains up to `last_domain`.
     pub fn load(memory: Memory, cpus: usize, last_adapter: u8, last_domain: u8) -> Self {
         let (bytes, io, exception) = program();
         memory.write(PROGRAM, bytes);
@@ -151,7 +150,7 @@ impl Payload {
             set(mailbox::STOP + 8, 0xdead);
             set(mailbox::WAIT, WAIT | IO | MODE_64);
             let prefix = Self::prefix(cpu);
-            // New PSWs: none is expected but the last.
+            // The new PSWs. Only an interruption with the last one is expected.
             for place in [0x1a0, 0x1b0, 0x1c0, 0x1e0] {
                 memory.store(prefix + place, WAIT | MODE_64);
                 memory.store(prefix + place + 8, place);
@@ -184,7 +183,7 @@ impl Payload {
         self.memory.load(Self::mailbox(cpu) + offset)
     }
 
-    /// How CPU `cpu` has to start.
+    /// Returns the initial registers of a CPU.
     pub fn start(&self, cpu: usize) -> Start {
         Start {
             psw: (IO | MODE_64, PROGRAM),
@@ -193,7 +192,7 @@ impl Payload {
         }
     }
 
-    /// The guest address of the buffer of a CPU, and of its indicator byte.
+    /// Returns the guest addresses of the buffer and of the indicator byte of a CPU.
     pub fn places(cpu: usize) -> (u64, u64) {
         (
             BUFFERS + cpu as u64 * 4 * PAGE,
@@ -201,13 +200,13 @@ impl Payload {
         )
     }
 
-    /// Puts a message into the buffer of a CPU.
+    /// Writes a message into the buffer of a CPU.
     pub fn fill(&self, cpu: usize, message: &[u8]) {
         let (buffer, _) = Self::places(cpu);
         self.memory.write(buffer, message);
     }
 
-    /// The first `length` bytes of the buffer of a CPU.
+    /// Returns the first `length` bytes of the buffer of a CPU.
     pub fn buffer(&self, cpu: usize, length: usize) -> Vec<u8> {
         let (buffer, _) = Self::places(cpu);
         let doublewords = (0..length.div_ceil(8) as u64).map(|n| self.memory.load(buffer + 8 * n));
@@ -216,12 +215,12 @@ impl Payload {
         bytes
     }
 
-    /// How often CPU `cpu` has looked at all queues.
+    /// Returns the number of tests of all queues by a CPU.
     pub fn scans(&self, cpu: usize) -> u64 {
         self.get(cpu, mailbox::SCANS)
     }
 
-    /// How often it was interrupted, and the last identification word.
+    /// Returns the number of interruptions of a CPU, and the last interruption identification word.
     pub fn interruptions(&self, cpu: usize) -> (u64, u64) {
         (
             self.get(cpu, mailbox::INTERRUPTIONS),
@@ -229,13 +228,14 @@ impl Payload {
         )
     }
 
-    /// The indicator byte of a CPU.
+    /// Returns the indicator byte of a CPU.
     pub fn indicator(&self, cpu: usize) -> u8 {
         let (_, indicator) = Self::places(cpu);
         (self.memory.load(indicator) >> 56) as u8
     }
 
-    /// The program interruption that it died of: code with length, and place.
+    /// Returns the program interruption that has ended the program: the code with the length, and
+    /// the address.
     pub fn exception(&self, cpu: usize) -> Option<(u64, u64)> {
         match self.get(cpu, mailbox::EXCEPTION) {
             0 => None,
@@ -243,14 +243,14 @@ impl Payload {
         }
     }
 
-    /// The response code that CPU `cpu` got last for queue `apqn`.
+    /// Returns the last response code for queue `apqn` on a CPU.
     pub fn response(&self, cpu: usize, apqn: u16) -> u8 {
         let at = Self::table(cpu) + u64::from(apqn);
         let shift = 8 * (7 - at % 8);
         (self.memory.load(at & !7) >> shift) as u8
     }
 
-    /// The queues that answered CPU `cpu` that they are there, in the range it looks at.
+    /// Returns the queues that are available to a CPU, in the range of its tests.
     pub fn queues(&self, cpu: usize) -> Vec<u16> {
         let last = |offset| self.get(cpu, offset) as u16;
         let (adapters, domains) = (
@@ -280,8 +280,8 @@ impl Payload {
         })
     }
 
-    /// Tells CPU `cpu` to execute an instruction with these registers. Ask
-    /// [`Self::outcome`] for the result.
+    /// Requests the execution of an instruction with these registers by a CPU. [`Self::outcome`]
+    /// returns the result.
     pub fn order(&self, cpu: usize, operation: Operation, registers: [u64; 8]) {
         let mailbox = Self::mailbox(cpu);
         for (number, value) in (0..).zip(registers) {
@@ -292,7 +292,7 @@ impl Payload {
             .store(mailbox + mailbox::COMMAND, operation as u64);
     }
 
-    /// What came of the last order, once it was carried out.
+    /// Returns the result of the last request after its execution.
     pub fn outcome(&self, cpu: usize) -> Option<Outcome> {
         if self.get(cpu, mailbox::COMMAND) != 0 {
             return None;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Actions of a user on its device while the guest uses the device, or in a thread that gets no
-//! CPU.
+//! Actions of a user on its device while the guest uses the device, or in a thread without CPU
+//! time.
 //!
-//! The answers of the guest are printed in their order, with equal ones in one line. The outcome
-//! and the duration of the action follow:
+//! The answers of the guest are printed in their order. Successive equal answers are one line. The
+//! outcome and the duration of the action follow:
 //!
 //! ```text
 //! rc=05 cc=3 status=00050000 (3 times)
@@ -24,19 +24,19 @@ use crate::interview;
 use crate::scheduling::{self, Hogs, SELF, Share};
 use crate::vm::{Access, Deed, Device, Guest};
 
-/// More lines than this would only fill the console.
+/// The maximum number of lines with answers on the console.
 const LINES: usize = 40;
 
-/// A deed with its name.
+/// An action with its name.
 pub struct Named<'a> {
-    /// As a command has it.
+    /// The name in commands.
     pub name: &'a str,
-    /// The deed.
+    /// The action.
     pub deed: Deed,
 }
 
 impl<'a> Named<'a> {
-    /// The deed of this name, with the storage of a guest if it is about storage.
+    /// Returns the action with this name. Actions on storage use the storage of the guest.
     pub fn new(name: &'a str, guest: &Guest) -> Option<Self> {
         let memory = guest.memory;
         let deed = match name {
@@ -51,7 +51,7 @@ impl<'a> Named<'a> {
         Some(Self { name, deed })
     }
 
-    /// Has another thread do it in a while, when `ready` has returned.
+    /// Starts a thread that executes the action after `ready` has returned.
     fn start<T: 'static>(
         &self,
         device: &Device,
@@ -71,7 +71,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The thread that does it.
+/// The thread that executes the action.
 struct Deputy<'a> {
     name: &'a str,
     thread: JoinHandle<(Result<()>, Duration, Access)>,
@@ -82,10 +82,10 @@ impl<'a> Deputy<'a> {
         self.thread.is_finished()
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the thread.
     fn end(self) -> Result<End<'a>> {
         let joined = self.thread.join().map_err(|_| Errno::EIO);
-        // Nobody else closes the device.
+        // No other thread closes the device.
         let (result, took, _access) = joined.step("thread")?;
         Ok(End {
             name: self.name,
@@ -95,13 +95,13 @@ impl<'a> Deputy<'a> {
     }
 }
 
-/// How a deed has ended.
+/// The result of an action.
 pub struct End<'a> {
-    /// The name of the deed.
+    /// The name of the action.
     pub name: &'a str,
-    /// What the kernel said.
+    /// The result of the system call.
     pub result: Result<()>,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
@@ -113,12 +113,12 @@ impl fmt::Display for End<'_> {
     }
 }
 
-/// An error that is a part of an answer, and not the end of it.
+/// Returns an error as a part of an answer, which does not end the answer.
 fn failed(e: &Error) -> String {
     format!("{:?} by {}", e.errno, e.step)
 }
 
-/// Answers, equal ones as one.
+/// The answers and their numbers. Equal successive answers are one entry.
 #[derive(Default)]
 struct Answers(Vec<(String, u32)>);
 
@@ -146,10 +146,10 @@ impl fmt::Display for Answers {
     }
 }
 
-/// What the guest has answered, and how the deed has ended.
+/// The answers of the guest, and the result of the action.
 pub struct Account<'a> {
     answers: Answers,
-    /// The deed.
+    /// The result of the action.
     pub end: End<'a>,
 }
 
@@ -159,7 +159,11 @@ impl fmt::Display for Account<'_> {
     }
 }
 
-/// Asks the guest over and over, until the deed is done, which begins after `delay`.
+/// Repeats a query of the guest until the action has finished. The action starts after `delay`.
+///
+/// # Errors
+///
+/// Returns an error if the thread of the action fails.
 pub fn race<'a>(
     guest: &Guest,
     device: &Device,
@@ -173,7 +177,7 @@ pub fn race<'a>(
         match interview::ask(guest, question) {
             Ok(answer) => answers.add(answer),
             Err(e) => {
-                // It would not answer the next question either.
+                // The guest would not answer the next query either.
                 answers.add(failed(&e));
                 break;
             }
@@ -183,8 +187,12 @@ pub fn race<'a>(
     Ok(Account { answers, end })
 }
 
-/// Asks the guest once. The deed begins after `delay`, when `ready` has returned; what that returns
-/// is dropped when the deed is done.
+/// Sends one query to the guest. The action starts after `delay`, when `ready` has returned. The
+/// value of `ready` is dropped at the end of the action.
+///
+/// # Errors
+///
+/// Returns an error if the thread of the action cannot be started.
 pub fn after<'a, T: 'static>(
     guest: &Guest,
     device: &Device,
@@ -201,10 +209,14 @@ pub fn after<'a, T: 'static>(
     Ok(Account { answers, end })
 }
 
-/// Has the deed done by a thread that starves, as there are `hogs`; the memory of the guest is
-/// taken away after `delay`, and the thread is fed again after that.
+/// Executes the action in a thread that `hogs` threads deprive of CPU time. After `delay`, the
+/// memory of the guest is unmapped, and the thread gets CPU time again.
 ///
-/// How both have ended: first how the memory was taken away.
+/// Returns the results of the unmapping and of the action, in this order.
+///
+/// # Errors
+///
+/// Returns an error if the thread of the action cannot be started.
 pub fn starve<'a>(
     guest: &Guest,
     device: &Device,
@@ -214,7 +226,7 @@ pub fn starve<'a>(
 ) -> Result<[End<'a>; 2]> {
     let (hello, thread) = mpsc::channel();
     let deputy = what.start(device, Duration::ZERO, move || {
-        // If it cannot starve, then it is a race.
+        // Without SCHED_IDLE, the two actions simply race.
         let _ = scheduling::give(SELF, Share::Idle);
         let _ = hello.send(gettid());
     })?;
@@ -228,7 +240,7 @@ pub fn starve<'a>(
     };
     drop(hogs);
     if let Ok(thread) = thread.recv() {
-        // It may have ended.
+        // The thread may have ended.
         let _ = scheduling::give(thread, Share::Nice(0));
     }
     Ok([unmapped, deputy.end()?])

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! RSA on an adapter, with known results: keys, messages and results by OpenSSL
+//! RSA on an adapter, with known results. The keys, messages and results are those of OpenSSL
 //! (`tools/vectors`).
 
 use nix::errno::Errno;
@@ -9,17 +9,17 @@ use nix::request_code_readwrite;
 use crate::uapi::by_reference;
 use std::os::fd::BorrowedFd;
 
-/// The two ways to compute.
+/// The two methods of computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Modular exponentiation, with the public exponent.
+    /// Modular exponentiation with the public exponent.
     Exponentiation,
-    /// Chinese remainder theorem, with the private key: back to the message.
+    /// The Chinese remainder theorem with the private key, which restores the message.
     Remainders,
 }
 
 impl Method {
-    /// As the ioctls call them.
+    /// Returns the method with this name, which is that of the ioctls.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "modexpo" => Some(Self::Exponentiation),
@@ -29,7 +29,7 @@ impl Method {
     }
 }
 
-/// A key with a message and its result. Numbers are as long as the modulus, or half.
+/// A key with a message and its result. Numbers are as long as the modulus or half as long.
 #[derive(Clone, Copy)]
 pub struct Vector {
     text: &'static str,
@@ -64,7 +64,7 @@ struct Crt {
 }
 
 impl Vector {
-    /// The one with a key of so many bits: 1024, 2048 or 4096.
+    /// Returns the vector with a key of 1024, 2048 or 4096 bits.
     pub fn of(bits: &str) -> Option<Self> {
         let text = match bits {
             "1024" => include_str!("../../vectors/rsa-1024.txt"),
@@ -75,7 +75,7 @@ impl Vector {
         Some(Self { text })
     }
 
-    /// The number with this name.
+    /// Returns the number with this name.
     fn number(&self, name: &str) -> Vec<u8> {
         let digits = self.text.lines().find_map(|line| {
             let (found, digits) = line.split_once(" = ")?;
@@ -87,7 +87,7 @@ impl Vector {
             .collect()
     }
 
-    /// What goes in and what has to come out.
+    /// Returns the input, and the expected output.
     fn input_and_output(&self, method: Method) -> [Vec<u8>; 2] {
         match method {
             Method::Exponentiation => ["message", "result"],
@@ -96,13 +96,17 @@ impl Vector {
         .map(|name| self.number(name))
     }
 
-    /// Whether that is what has to come out.
+    /// Returns true if the output is correct.
     pub fn is_right(&self, method: Method, output: &[u8]) -> bool {
         let [_, right] = self.input_and_output(method);
         output == right
     }
 
-    /// Has zcrypt compute it, through `device`, /dev/z90crypt; what comes out.
+    /// Computes the output with zcrypt through `device` (/dev/z90crypt).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of zcrypt.
     pub fn compute(&self, device: BorrowedFd<'_>, method: Method) -> nix::Result<Vec<u8>> {
         let [input, right] = self.input_and_output(method);
         let mut output = vec![0; right.len()];
@@ -118,13 +122,13 @@ impl Vector {
                     exponent: exponent.as_ptr(),
                     modulus: modulus.as_ptr(),
                 };
-                // SAFETY: that is the structure of this request; what it points to is as
-                // long as it has to be, and lives through the call.
+                // SAFETY: this is the structure of this request. The buffers have the required
+                // lengths and live through the call.
                 unsafe { by_reference(device, ICARSAMODEXPO, &mut request) }?;
             }
             Method::Remainders => {
                 let [dq, q] = ["dq", "q"].map(|name| self.number(name));
-                // These have eight bytes more, on the left.
+                // These numbers have eight additional bytes on the left.
                 let [dp, p, u] =
                     ["dp", "p", "u"].map(|name| [vec![0; 8], self.number(name)].concat());
                 let mut request = Crt {
@@ -145,8 +149,8 @@ impl Vector {
         Ok(output)
     }
 
-    /// The message of type 50 with which an accelerator is told to exponentiate. The
-    /// reply has the result at [`RESULT`].
+    /// Returns the message of type 50 for a modular exponentiation by an accelerator. The result is
+    /// at [`RESULT`] in the reply.
     pub fn message(&self) -> Vec<u8> {
         const TYPE_50: u8 = 0x50;
         const HEADER: usize = 16;
@@ -163,7 +167,7 @@ impl Vector {
     }
 }
 
-/// Where in a reply of type 80 the result is.
+/// The offset of the result in a reply of type 80.
 pub const RESULT: usize = 16;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Scheduling: threads that starve, and threads that take all CPU time.
+//! Scheduling: threads without CPU time, and threads that take all of it.
 
 use std::hint;
 use std::mem;
@@ -11,36 +11,36 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
 
-/// How much of a CPU a thread gets if others want it, too.
+/// The share of a CPU that a thread gets while other threads run, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// What its niceness gives, from -20 (most) to 19.
+    /// The share for this niceness, from -20 (most) to 19.
     Nice(i32),
-    /// Nearly nothing: SCHED_IDLE.
+    /// Nearly none: SCHED_IDLE.
     Idle,
 }
 
-/// This thread, as [`give`] takes it.
+/// This thread, as an argument of [`give`].
 pub const SELF: Pid = Pid::from_raw(0);
 
-/// Gives a thread another share.
+/// Changes the share of a thread.
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// Returns the error of the kernel.
 pub fn give(thread: Pid, share: Share) -> nix::Result<()> {
     let (policy, niceness) = match share {
         Share::Nice(niceness) => (libc::SCHED_OTHER, Some(niceness)),
         Share::Idle => (libc::SCHED_IDLE, None),
     };
-    // SAFETY: integers, all of which may be zero, and have to be for these policies.
+    // SAFETY: the fields are integers. Zero is valid, and required for these policies.
     let parameter: libc::sched_param = unsafe { mem::zeroed() };
     // SAFETY: the parameter lives through the call, and is only read.
     Errno::result(unsafe {
         libc::sched_setscheduler(thread.as_raw(), policy, &raw const parameter)
     })?;
     if let Some(niceness) = niceness {
-        // SAFETY: no memory is involved. The number of a thread means that thread alone.
+        // SAFETY: no memory is involved. The number of a thread selects only this thread.
         Errno::result(unsafe {
             libc::setpriority(
                 libc::PRIO_PROCESS,
@@ -52,17 +52,17 @@ pub fn give(thread: Pid, share: Share) -> nix::Result<()> {
     Ok(())
 }
 
-/// Threads that get nearly nothing, until this is dropped.
+/// Threads that get nearly no CPU time until this value is dropped.
 pub struct Starving(Vec<Pid>);
 
 impl Starving {
-    /// These.
+    /// Sets the share of these threads.
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// Returns the error of the kernel.
     pub fn new(threads: &[Pid]) -> nix::Result<Self> {
-        // What was done is undone if the next one cannot be.
+        // After an error, dropping this value restores the changed threads.
         let mut starving = Self(Vec::new());
         for thread in threads {
             give(*thread, Share::Idle)?;
@@ -75,17 +75,17 @@ impl Starving {
 impl Drop for Starving {
     fn drop(&mut self) {
         for thread in &self.0 {
-            // It may have ended.
+            // The thread may have ended.
             let _ = give(*thread, Share::Nice(0));
         }
     }
 }
 
-/// Threads that take all CPU time that they can get, until this is dropped.
+/// Threads that take all available CPU time until this value is dropped.
 pub struct Hogs(Arc<AtomicBool>);
 
 impl Hogs {
-    /// So many.
+    /// Starts `count` threads.
     pub fn new(count: usize) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         for _ in 0..count {

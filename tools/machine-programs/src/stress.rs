@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The roles of the stress test, one process each, and the outcomes that each has seen.
+//! The roles of the stress test, with one process for each role, and their outcomes.
 //!
 //! No role knows the actions of the others, and nearly every request may be refused.
 //! [`Tally::unexpected`] reports the outcomes that are not allowed.
@@ -24,19 +24,19 @@ use crate::scheduling::Starving;
 use crate::vm::{Backend, Deed, Device, Guest, GuestOptions, Irq, Vm};
 use crate::{backdoor, interview, module, sysfs};
 
-/// The mdev that has several users.
+/// The mdev with several users.
 ///
-/// They use its group: VFIO's core forgets the virtual machine of the first user if a second one
-/// tries to open the character device, and it stays for ever (`second-bind-forgets-kvm`).
+/// They use its group. If a second user tries to open the character device, VFIO's core forgets the
+/// virtual machine of the first user and leaks a reference to it (`second-bind-forgets-kvm`).
 const SHARED: char = 'B';
-/// The mdevs that come and go.
+/// The mdevs that are created and removed.
 pub const FLEETING: [char; 4] = ['A', 'B', 'C', 'D'];
 /// The mdevs that stay for a round, used by the role `hold`.
 pub const LASTING: [char; 2] = ['E', 'F'];
-/// There are so many adapters and domains.
+/// The number of adapters and of domains.
 pub const IDS: u8 = 4;
 
-/// How often an operation was done, by its outcome: `ok` or an errno.
+/// The numbers of operations by name and by outcome (`ok` or an errno).
 #[derive(Default)]
 pub struct Tally(BTreeMap<String, BTreeMap<String, u64>>);
 
@@ -46,7 +46,7 @@ impl Tally {
         *outcomes.entry(outcome.into()).or_default() += count;
     }
 
-    /// Counts what came of an operation.
+    /// Counts an outcome of an operation.
     fn note<T>(&mut self, operation: &str, result: &Result<T>) {
         match result {
             Ok(_) => self.add(operation, "ok", 1),
@@ -54,7 +54,8 @@ impl Tally {
         }
     }
 
-    /// Adds what another process has counted; false if the line is none of [`fmt::Display`].
+    /// Adds a line of another process. Returns false if the line does not have the format of
+    /// [`fmt::Display`].
     pub fn merge(&mut self, line: &str) -> bool {
         let mut words = line.split(' ');
         let (Some("did"), Some(operation)) = (words.next(), words.next()) else {
@@ -68,12 +69,12 @@ impl Tally {
         true
     }
 
-    /// How many operations there were.
+    /// Returns the number of operations.
     pub fn total(&self) -> u64 {
         self.0.values().flat_map(BTreeMap::values).sum()
     }
 
-    /// Outcomes for which no other role can be the reason.
+    /// Returns the outcomes that no other role can cause.
     pub fn unexpected(&self) -> Vec<String> {
         let outcomes = |(operation, outcomes): (&String, &BTreeMap<String, u64>)| {
             let operation = operation.clone();
@@ -103,17 +104,17 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The errnos that an operation may end with while all others are at it.
+/// Returns the errnos that an operation may fail with while all other roles act.
 fn expected(operation: &str) -> &'static [&'static str] {
-    // ENODEV and ENOENT: what it is about is not there, or goes away just now.
+    // ENODEV and ENOENT: the object does not exist, or is just being removed.
     match operation {
         "create" => &["EEXIST", "ENODEV", "ENOENT", "EAGAIN"],
         "remove" => &["ENODEV", "ENOENT", "EAGAIN"],
-        // EADDRNOTAVAIL: reserved for the host. EADDRINUSE: another mdev has it.
+        // EADDRNOTAVAIL: reserved for the host. EADDRINUSE: assigned to another mdev.
         "assign" | "unassign" | "ap_config" => {
             &["EADDRNOTAVAIL", "EADDRINUSE", "ENODEV", "ENOENT", "EBUSY"]
         }
-        // debugfs says ENXIO while the owner of a file is being unloaded.
+        // debugfs returns ENXIO while the owner of a file is being unloaded.
         "read" => &["ENODEV", "ENOENT", "EIO", "ENXIO"],
         "open" => &["EBUSY", "ENODEV", "ENOENT"],
         "reset" => &["EIO", "ENODEV"],
@@ -131,17 +132,17 @@ fn expected(operation: &str) -> &'static [&'static str] {
     }
 }
 
-/// One process.
+/// A process with a role.
 pub struct Worker {
     tally: Tally,
     random: Rng,
     end: Instant,
-    /// Memory that is plugged now and then.
+    /// The storage for adding and removing a memory slot.
     more: Option<Memory>,
 }
 
 impl Worker {
-    /// One that goes on for a while.
+    /// Returns a worker that acts for `duration`.
     pub fn new(duration: Duration, seed: u64) -> Self {
         Self {
             tally: Tally::default(),
@@ -151,11 +152,11 @@ impl Worker {
         }
     }
 
-    /// Does what its role is, until its time is over; what it has seen.
+    /// Plays a role until the end of the duration, and returns its outcomes.
     ///
     /// # Errors
     ///
-    /// If there is no such role, or it cannot begin.
+    /// Returns an error if the role does not exist or cannot start.
     pub fn play(mut self, role: &str, name: char) -> Result<Tally> {
         match role {
             "hold" => return self.hold(name),
@@ -197,7 +198,7 @@ impl Worker {
         format!("{:02x}.{:04x}", self.id(), self.id())
     }
 
-    /// One of the CPUs of a guest.
+    /// Selects a CPU of a guest.
     fn cpu(&mut self, guest: &Guest) -> String {
         self.random.usize(..guest.cpus.len()).to_string()
     }
@@ -228,7 +229,7 @@ impl Worker {
     fn assign(&mut self) {
         let mdev = mdev(self.any_mdev());
         if self.random.u8(..8) == 0 {
-            // The first four bits of each mask are what there is.
+            // The first four bits of each mask are the existing numbers.
             let mut mask = || format!("0x{:x}{:063}", self.random.u8(..16), 0);
             let text = [mask(), mask(), mask()].join(",");
             return self.write("ap_config", &mdev.join("ap_config"), &text);
@@ -279,7 +280,7 @@ impl Worker {
         device
     }
 
-    /// One of the things that a user and its guest do.
+    /// Executes an action of a user or its guest.
     fn use_device(&mut self, vm: &Vm, device: &mut Device) {
         match self.random.u8(..12) {
             8 => self.race(vm, device),
@@ -312,7 +313,7 @@ impl Worker {
         }
     }
 
-    /// Something that takes memory away, and gives it back.
+    /// Returns an action that removes memory, and may add it again.
     fn deed(&mut self, guest: &Guest, device: &Device) -> Option<Named<'static>> {
         let names: &[_] = match device.backend() {
             Backend::Group => &["unmap"],
@@ -321,7 +322,7 @@ impl Worker {
         Named::new(names[self.random.usize(..names.len())], guest)
     }
 
-    /// Gives back what a deed has taken away.
+    /// Reverts an action.
     fn undo(&mut self, what: &Named<'_>, guest: &Guest, device: &Device) {
         match what.deed {
             Deed::Unmap(_) => self.tally.note("map", &device.map(guest.memory)),
@@ -340,7 +341,7 @@ impl Worker {
         }
     }
 
-    /// The guest enables interruptions all the time while its user does something.
+    /// Repeatedly enables interruptions in the guest while its user acts.
     fn race(&mut self, vm: &Vm, device: &Device) {
         let Ok(guest) = vm.guest() else { return };
         let what = match self.random.u8(..3) {
@@ -356,8 +357,8 @@ impl Worker {
         self.undo(&what, guest, device);
     }
 
-    /// A CPU of the guest enables interruptions, and gets no CPU of the host while its user takes
-    /// memory away.
+    /// Enables interruptions on a CPU of the guest that gets no CPU time, while its user unmaps
+    /// memory.
     fn starve_a_cpu(&mut self, vm: &Vm, device: &Device) {
         let Ok(guest) = vm.guest() else { return };
         let Some(what) = self.deed(guest, device) else {
@@ -373,7 +374,8 @@ impl Worker {
         self.undo(&what, guest, device);
     }
 
-    /// A thread of the user that resets the device gets no CPU while another takes memory away.
+    /// Resets the device in a thread of the user without CPU time, while another thread unmaps
+    /// memory.
     fn starve_a_thread(&mut self, vm: &Vm, device: &Device) {
         let Ok(guest) = vm.guest() else { return };
         let Some(what) = Named::new("reset", guest) else {
@@ -391,12 +393,12 @@ impl Worker {
         self.tally.note("map", &device.map(guest.memory));
     }
 
-    /// Memory is plugged, used for an indicator, and unplugged.
+    /// Adds memory, uses it for an indicator, and removes it.
     fn plug(&mut self, vm: &Vm, device: &Device) {
         let Ok(guest) = vm.guest() else { return };
         let more = match self.more {
             Some(more) => more,
-            // It is never given back.
+            // The storage is never freed.
             None => match Memory::new(STORAGE as u64, SEGMENT) {
                 Ok(more) => *self.more.insert(more),
                 Err(_) => return,
@@ -404,13 +406,13 @@ impl Worker {
         };
         self.tally.note("plug", &vm.set_more_memory(Some(more)));
         self.tally.note("map", &device.map(more));
-        // At its beginning, or at the end of what is before it.
+        // The address is at the start of the storage, or at the end of the storage before it.
         let at = STORAGE as u64 - [0, 8, 4096][self.random.usize(..3)];
         let (cpu, queue) = (self.cpu(guest), self.queue());
         let answer = interview::ask(guest, &[&cpu, "enable", &queue, &at.to_string()]);
         self.tally.note("guest-enable", &answer);
         self.pause(5);
-        // Either may go first.
+        // Either can be removed first.
         if self.random.bool() {
             self.tally.note("unplug", &vm.set_more_memory(None));
             self.tally.note("unmap", &device.unmap(more));
@@ -420,7 +422,7 @@ impl Worker {
         }
     }
 
-    /// The role `use`: a virtual machine that opens and closes a device.
+    /// Plays the role `use`: a virtual machine that opens and closes a device.
     fn open_and_close(&mut self, name: char) -> Result<()> {
         let vm = self.guest()?;
         while Instant::now() < self.end {
@@ -437,7 +439,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The role `hold`: a guest that keeps its device, until it was asked what it has.
+    /// Plays the role `hold`: a guest that keeps its device until the test has compared its state.
     fn hold(mut self, name: char) -> Result<Tally> {
         let vm = Vm::with_guest(GuestOptions::new(1, IDS - 1))?;
         let mut device = self.open(&vm, name)?;
@@ -462,7 +464,7 @@ impl Worker {
         Ok(self.tally)
     }
 
-    /// A user that is killed at any time.
+    /// Starts a user and kills it at a random time.
     fn kill(&mut self, name: char) -> Result<()> {
         let seed = self.random.u64(..).to_string();
         let program = std::env::current_exe().step("own name")?;
@@ -478,7 +480,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Another host configuration, hardware that fails, that is slow.
+    /// Changes the host configuration, or makes hardware fail or slow.
     fn change_machine(&mut self) {
         let (id, queue) = (self.id(), self.queue());
         let command = match self.random.u8(..16) {
@@ -504,7 +506,7 @@ impl Worker {
                 format!("queue {queue} {function} rc={code} times={times}")
             }
             _ => {
-                // The host looks at its configuration by itself, but not often.
+                // The host scans its configuration automatically, but rarely.
                 let scan = Path::new(AP).join("scans");
                 return self.write("scan", &scan, "1");
             }
@@ -515,8 +517,8 @@ impl Worker {
         self.pause(20);
     }
 
-    /// A queue that does not let go for a while: the machine does not reset it, or neither enables nor
-    /// disables interruptions.
+    /// Makes a queue fail for some time. The machine does not reset the queue, or does not enable
+    /// and disable its interruptions.
     fn break_queue(&mut self) {
         let queue = self.queue();
         let (broken, mended) = [
@@ -535,7 +537,7 @@ impl Worker {
         self.pause(400);
     }
 
-    /// An adapter or a domain that goes and comes back within a scan.
+    /// Removes an adapter or a domain and adds it again within a scan.
     fn flap(&mut self) {
         let mask = ["apm", "apm", "aqm"][self.random.usize(..3)];
         let id = self.id();
@@ -559,7 +561,7 @@ impl Worker {
         }
     }
 
-    /// Drivers for single queues. Linux takes them only while nothing is reserved by masks.
+    /// Sets drivers for single queues. Linux accepts this only while no mask reserves queues.
     fn override_drivers(&mut self) {
         let queue = self.queue();
         let file = format!("{AP}/devices/{queue}/driver_override");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attributes: one system call for each write, and lists of lines as one line.
+//! Reads and writes attributes: one system call for each write, and multi-line attributes as one
+//! line.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -9,12 +10,11 @@ use nix::errno::Errno;
 
 use crate::error::{Result, Step};
 
-/// Writes `text` and a newline by exactly one system call: a short write is an
-/// answer too.
+/// Writes `text` and a newline with exactly one system call. A short write is an error.
 ///
 /// # Errors
 ///
-/// What open or write say; `EMSGSIZE` for a short write.
+/// Returns the error of open or write, or `EMSGSIZE` for a short write.
 pub fn write(file: impl AsRef<Path>, text: &str) -> Result<()> {
     let mut file = OpenOptions::new().write(true).open(file).step("open")?;
     let line = format!("{text}\n");
@@ -24,11 +24,11 @@ pub fn write(file: impl AsRef<Path>, text: &str) -> Result<()> {
     }
 }
 
-/// All that can be read, in one line.
+/// Returns the whole contents in one line.
 ///
 /// # Errors
 ///
-/// What open or read say.
+/// Returns the error of open or read.
 pub fn read(file: impl AsRef<Path>) -> Result<String> {
     let text = fs::read_to_string(file).step("read")?;
     Ok(text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))

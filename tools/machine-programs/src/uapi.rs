@@ -2,10 +2,12 @@
 //! The ioctls of KVM, VFIO and iommufd that a user of vfio_ap needs, as safe functions.
 //!
 //! Structures and constants of VFIO come from the crate `vfio-bindings`. The numbers of requests
-//! are macros in C, which the crate does not have, and are defined here. Those of iommufd and KVM
-//! are all defined here, by `linux/iommufd.h`, `linux/kvm.h` and `asm/kvm.h`: the licence of
-//! `iommufd-bindings` is Apache-2.0 alone, which does not go with GPL-2.0-only, and
-//! `kvm-bindings` does not support s390x.
+//! are macros in C, which the crate does not have, so they are defined here. All structures and
+//! constants of iommufd and KVM are defined here, from `linux/iommufd.h`, `linux/kvm.h` and
+//! `asm/kvm.h`. The licence of `iommufd-bindings` is Apache-2.0 alone, which is incompatible with
+//! GPL-2.0-only, and `kvm-bindings` does not support s390x.
+//!
+//! Each fallible function returns the errno of the kernel.
 
 use std::ffi::CStr;
 use std::mem::size_of;
@@ -97,49 +99,48 @@ struct Feature<T> {
     data: T,
 }
 
-/// The `argsz` of a structure: every one here is a few words long.
+/// Returns the `argsz` of a structure, which is a few words long in this module.
 pub(crate) const fn argsz<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// An ioctl whose argument is a number or nothing.
+/// Issues an ioctl whose argument is a number or nothing.
 pub(crate) fn by_value(fd: BorrowedFd<'_>, request: Ioctl, argument: usize) -> nix::Result<i32> {
-    // SAFETY: for the requests of this module that take a number the kernel does
-    // not touch memory of this process.
+    // SAFETY: the requests of this module with a number do not access memory of this process.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, argument) })
 }
 
-/// An ioctl whose argument is a structure that the kernel reads and may fill in.
+/// Issues an ioctl whose argument is a structure that the kernel reads and may write.
 ///
 /// # Safety
 ///
-/// `T` must be the structure that `request` works on, valid for every bit pattern.
+/// `T` must be the structure of `request`, and valid for every bit pattern.
 pub(crate) unsafe fn by_reference<T>(
     fd: BorrowedFd<'_>,
     request: Ioctl,
     argument: &mut T,
 ) -> nix::Result<i32> {
-    // SAFETY: `argument` lives through the call; the caller promises its type.
+    // SAFETY: `argument` lives through the call. The caller promises its type.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, std::ptr::from_mut(argument)) })
 }
 
-/// Takes ownership of a descriptor that an ioctl has just made.
+/// Takes ownership of a descriptor that an ioctl has just created.
 fn owned(fd: RawFd) -> OwnedFd {
-    // SAFETY: the kernel returned it a moment ago, so nobody else has it.
+    // SAFETY: the kernel has just returned the descriptor, so this is its only owner.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// KVM_CREATE_VM.
+/// Issues KVM_CREATE_VM.
 pub fn create_vm(kvm: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     by_value(kvm, KVM_CREATE_VM, 0).map(owned)
 }
 
-/// KVM_CREATE_VCPU.
+/// Issues KVM_CREATE_VCPU.
 pub fn create_vcpu(vm: BorrowedFd<'_>, id: usize) -> nix::Result<OwnedFd> {
     by_value(vm, KVM_CREATE_VCPU, id).map(owned)
 }
 
-/// KVM_SET_DEVICE_ATTR.
+/// Issues KVM_SET_DEVICE_ATTR.
 pub(crate) fn set_attr(fd: BorrowedFd<'_>, group: u32, attr: u64, addr: u64) -> nix::Result<()> {
     let mut attr = DeviceAttr {
         flags: 0,
@@ -147,34 +148,35 @@ pub(crate) fn set_attr(fd: BorrowedFd<'_>, group: u32, attr: u64, addr: u64) -> 
         attr,
         addr,
     };
-    // SAFETY: that is the structure of this request. `addr` is unused, or the address of
-    // what the request wants, which lives through the call and is only read; see the callers.
+    // SAFETY: this is the structure of this request. `addr` is unused, or the address of the
+    // argument of the request, which lives through the call and is only read (see the callers).
     unsafe { by_reference(fd, KVM_SET_DEVICE_ATTR, &mut attr) }.map(drop)
 }
 
-/// Lets the guest of `vm` interpret AP instructions (KVM_S390_VM_CRYPTO_ENABLE_APIE).
+/// Enables the interpretation of AP instructions for the guest of `vm`
+/// (KVM_S390_VM_CRYPTO_ENABLE_APIE).
 pub fn enable_apie(vm: BorrowedFd<'_>) -> nix::Result<()> {
     set_attr(vm, KVM_S390_VM_CRYPTO, KVM_S390_VM_CRYPTO_ENABLE_APIE, 0)
 }
 
-/// KVM's VFIO pseudo device, which tells the drivers of VFIO devices their VM.
+/// Creates KVM's VFIO pseudo device, which connects the drivers of VFIO devices with the VM.
 pub fn create_vfio_device(vm: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     let mut device = CreateDevice {
         r#type: KVM_DEV_TYPE_VFIO,
         fd: 0,
         flags: 0,
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(vm, KVM_CREATE_DEVICE, &mut device) }?;
     Ok(owned(device.fd.cast_signed()))
 }
 
-/// KVM_DEV_VFIO_FILE_ADD of a group or of a device's own file.
+/// Issues KVM_DEV_VFIO_FILE_ADD for a group or for a device's own file.
 pub fn add_file(kvm_vfio: BorrowedFd<'_>, file: BorrowedFd<'_>) -> nix::Result<()> {
     change_files(kvm_vfio, KVM_DEV_VFIO_FILE_ADD, file)
 }
 
-/// KVM_DEV_VFIO_FILE_DEL: KVM keeps a reference to the file until then.
+/// Issues KVM_DEV_VFIO_FILE_DEL, which ends KVM's reference to the file.
 pub fn delete_file(kvm_vfio: BorrowedFd<'_>, file: BorrowedFd<'_>) -> nix::Result<()> {
     change_files(kvm_vfio, KVM_DEV_VFIO_FILE_DEL, file)
 }
@@ -185,85 +187,86 @@ fn change_files(kvm_vfio: BorrowedFd<'_>, how: u64, file: BorrowedFd<'_>) -> nix
     set_attr(kvm_vfio, KVM_DEV_VFIO_FILE, how, addr)
 }
 
-/// VFIO_GROUP_SET_CONTAINER.
+/// Issues VFIO_GROUP_SET_CONTAINER.
 pub fn set_container(group: BorrowedFd<'_>, container: BorrowedFd<'_>) -> nix::Result<()> {
     let mut fd: i32 = container.as_raw_fd();
     // SAFETY: this request reads one descriptor number.
     unsafe { by_reference(group, VFIO_GROUP_SET_CONTAINER, &mut fd) }.map(drop)
 }
 
-/// VFIO_SET_IOMMU with the type that lets drivers pin pages.
+/// Issues VFIO_SET_IOMMU for the type in which drivers can pin pages.
 pub fn set_iommu(container: BorrowedFd<'_>) -> nix::Result<()> {
     by_value(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU as usize).map(drop)
 }
 
-/// VFIO_GROUP_GET_DEVICE_FD: this opens the device.
+/// Issues VFIO_GROUP_GET_DEVICE_FD, which opens the device.
 pub fn get_device(group: BorrowedFd<'_>, name: &CStr) -> nix::Result<OwnedFd> {
     by_value(group, VFIO_GROUP_GET_DEVICE_FD, name.as_ptr() as usize).map(owned)
 }
 
-/// VFIO_DEVICE_BIND_IOMMUFD: this opens the device.
+/// Issues VFIO_DEVICE_BIND_IOMMUFD, which opens the device.
 pub fn bind_iommufd(device: BorrowedFd<'_>, iommufd: BorrowedFd<'_>) -> nix::Result<()> {
     let mut bind = vfio_device_bind_iommufd {
         argsz: argsz::<vfio_device_bind_iommufd>(),
         iommufd: iommufd.as_raw_fd(),
         ..Default::default()
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_BIND_IOMMUFD, &mut bind) }.map(drop)
 }
 
-/// IOMMU_IOAS_ALLOC: an empty I/O address space.
+/// Issues IOMMU_IOAS_ALLOC, which creates an empty I/O address space.
 pub fn alloc_ioas(iommufd: BorrowedFd<'_>) -> nix::Result<u32> {
     let mut ioas = IoasAlloc {
         size: argsz::<IoasAlloc>(),
         flags: 0,
         out_ioas_id: 0,
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(iommufd, IOMMU_IOAS_ALLOC, &mut ioas) }?;
     Ok(ioas.out_ioas_id)
 }
 
-/// IOMMU_DESTROY of an I/O address space, which nothing may use any more.
+/// Issues IOMMU_DESTROY for an I/O address space that is no longer in use.
 pub fn destroy_ioas(iommufd: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
     let mut destroy = IommuDestroy {
         size: argsz::<IommuDestroy>(),
         id: ioas,
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(iommufd, IOMMU_DESTROY, &mut destroy) }.map(drop)
 }
 
-/// VFIO_DEVICE_ATTACH_IOMMUFD_PT: in the place of the I/O address space that it has, if it has one.
+/// Issues VFIO_DEVICE_ATTACH_IOMMUFD_PT, which replaces the current I/O address space, if there is
+/// one.
 pub fn attach_ioas(device: BorrowedFd<'_>, ioas: u32) -> nix::Result<()> {
     let mut attach = vfio_device_attach_iommufd_pt {
         argsz: argsz::<vfio_device_attach_iommufd_pt>(),
         pt_id: ioas,
         ..Default::default()
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &mut attach) }.map(drop)
 }
 
-/// VFIO_DEVICE_DETACH_IOMMUFD_PT.
+/// Issues VFIO_DEVICE_DETACH_IOMMUFD_PT.
 pub fn detach_ioas(device: BorrowedFd<'_>) -> nix::Result<()> {
     let mut detach = vfio_device_detach_iommufd_pt {
         argsz: argsz::<vfio_device_detach_iommufd_pt>(),
         ..Default::default()
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &mut detach) }.map(drop)
 }
 
-/// The code of request `number` of VFIO devices, counted from VFIO_BASE as in
+/// Returns the code of request `number` of VFIO devices, counted from VFIO_BASE as in
 /// `linux/vfio.h`.
 pub fn device_request_code(number: u8) -> Ioctl {
     request_code_none!(VFIO, VFIO_BASE as u8 + number)
 }
 
-/// Any request, with an argument or without one. What the kernel writes stays in the memory
-/// of the argument.
+/// Issues any request, with or without an argument. The kernel writes to the memory of the
+/// argument.
 pub fn device_request(
     device: BorrowedFd<'_>,
     request: Ioctl,
@@ -272,18 +275,18 @@ pub fn device_request(
     by_value(device, request, argument.map_or(0, Argument::address)).map(drop)
 }
 
-/// VFIO_DEVICE_GET_INFO.
+/// Issues VFIO_DEVICE_GET_INFO.
 pub fn device_info(device: BorrowedFd<'_>) -> nix::Result<vfio_device_info> {
     let mut info = vfio_device_info {
         argsz: argsz::<vfio_device_info>(),
         ..Default::default()
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_GET_INFO, &mut info) }?;
     Ok(info)
 }
 
-/// VFIO_DEVICE_FEATURE: gets or sets a feature of a device.
+/// Issues VFIO_DEVICE_FEATURE, which gets or sets a feature of a device.
 fn feature<T>(device: BorrowedFd<'_>, operation: u32, number: u32, data: T) -> nix::Result<T> {
     let mut feature = Feature {
         head: vfio_device_feature {
@@ -293,7 +296,7 @@ fn feature<T>(device: BorrowedFd<'_>, operation: u32, number: u32, data: T) -> n
         },
         data,
     };
-    // SAFETY: that is the structure of this request. The callers pass the data of their feature.
+    // SAFETY: this is the structure of this request. The callers pass the data of their feature.
     unsafe { by_reference(device, VFIO_DEVICE_FEATURE, &mut feature) }?;
     Ok(feature.data)
 }
@@ -336,24 +339,25 @@ pub fn set_migration_state(device: BorrowedFd<'_>, state: u32) -> nix::Result<Op
     Ok((fd >= 0).then(|| owned(fd)))
 }
 
-/// VFIO_DEVICE_RESET.
+/// Issues VFIO_DEVICE_RESET.
 pub fn device_reset(device: BorrowedFd<'_>) -> nix::Result<()> {
     by_value(device, VFIO_DEVICE_RESET, 0).map(drop)
 }
 
-/// VFIO_DEVICE_GET_IRQ_INFO.
+/// Issues VFIO_DEVICE_GET_IRQ_INFO.
 pub fn irq_info(device: BorrowedFd<'_>, index: u32) -> nix::Result<vfio_irq_info> {
     let mut info = vfio_irq_info {
         argsz: argsz::<vfio_irq_info>(),
         index,
         ..Default::default()
     };
-    // SAFETY: that is the structure of this request.
+    // SAFETY: this is the structure of this request.
     unsafe { by_reference(device, VFIO_DEVICE_GET_IRQ_INFO, &mut info) }?;
     Ok(info)
 }
 
-/// VFIO_DEVICE_SET_IRQS: signal `index` through `eventfd`, or no longer.
+/// Issues VFIO_DEVICE_SET_IRQS, which starts or stops signalling interrupt `index` through
+/// `eventfd`.
 pub fn set_irq(
     device: BorrowedFd<'_>,
     index: u32,
@@ -369,6 +373,6 @@ pub fn set_irq(
         },
         eventfd: eventfd.map_or(-1, |fd| fd.as_raw_fd()),
     };
-    // SAFETY: that is the structure of this request, followed by one descriptor.
+    // SAFETY: this is the structure of this request, followed by one descriptor.
     unsafe { by_reference(device, VFIO_DEVICE_SET_IRQS, &mut set) }.map(drop)
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A virtual machine whose guest may use AP instructions, and its mediated devices. It owns
-//! every descriptor. Dropping a [`Device`] closes it as the end of a VMM would.
+//! A virtual machine whose guest may use AP instructions, and its mediated devices. It owns all
+//! descriptors. Dropping a [`Device`] closes it in the same way as the end of a VMM.
+//!
+//! Each fallible function returns the failed step and the errno of the kernel.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +25,7 @@ use crate::memory::Memory;
 use crate::payload::{Payload, STORAGE};
 use crate::uapi;
 
-/// How a device is opened.
+/// The way in which a device is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// `/dev/vfio/GROUP` in a container with a type 1 IOMMU.
@@ -40,31 +42,32 @@ pub struct Vm {
     guest: Option<Guest>,
 }
 
-/// A guest that runs.
+/// A running guest.
 pub struct Guest {
-    /// The storage that it has from the beginning.
+    /// The initial storage.
     pub memory: Memory,
-    /// Its program.
+    /// The program in the storage.
     pub payload: Payload,
-    /// Its CPUs.
+    /// The CPUs.
     pub cpus: Vec<Cpu>,
 }
 
-/// What guest to run: how many CPUs, and the adapters and domains it looks at.
+/// The properties of a guest.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestOptions {
-    /// Number of CPUs.
+    /// The number of CPUs.
     pub cpus: usize,
-    /// Whether each of them has a CPU of the host, from 1 on.
+    /// True if each CPU runs on its own CPU of the host, counted from 1.
     pub pinned: bool,
-    /// The last adapter.
+    /// The last adapter that the guest tests.
     pub last_adapter: u8,
-    /// The last domain.
+    /// The last domain that the guest tests.
     pub last_domain: u8,
 }
 
 impl GuestOptions {
-    /// CPUs that run anywhere; `last` is the last adapter and the last domain.
+    /// Returns options for CPUs that run on any CPU. `last` is the last adapter and the last
+    /// domain.
     pub fn new(cpus: usize, last: u8) -> Self {
         Self {
             cpus,
@@ -93,7 +96,7 @@ impl Vm {
         })
     }
 
-    /// Creates the machine, with a guest that runs at once.
+    /// Creates the machine and starts its guest.
     pub fn with_guest(options: GuestOptions) -> Result<Self> {
         let mut machine = Self::new(0)?;
         let vm = machine.vm.as_fd();
@@ -122,26 +125,26 @@ impl Vm {
         Ok(machine)
     }
 
-    /// Another descriptor of the machine.
+    /// Returns another descriptor of the machine.
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// Returns the error of the kernel.
     pub fn duplicate(&self) -> Result<OwnedFd> {
         self.vm.try_clone().step("dup")
     }
 
-    /// The guest, if one runs.
+    /// Returns the guest if one runs.
     pub fn guest(&self) -> Result<&Guest> {
         self.guest.as_ref().ok_or(Errno::ESRCH).step("no guest")
     }
 
-    /// Gives the guest more storage behind what it has, or with [`None`] takes that away.
+    /// Adds storage after the initial storage of the guest, or removes it with [`None`].
     pub fn set_more_memory(&self, memory: Option<Memory>) -> Result<()> {
         kvm_run::set_slot(self.vm.as_fd(), 1, memory).step("KVM_SET_USER_MEMORY_REGION")
     }
 
-    /// Tells KVM about the file of a group or a device, if `wanted`.
+    /// Passes the file of a group or a device to KVM if `wanted` is true.
     fn link(&self, file: File, wanted: bool) -> Result<Link> {
         if wanted {
             uapi::add_file(self.vfio.as_fd(), file.as_fd()).step("KVM_DEV_VFIO_FILE_ADD")?;
@@ -152,8 +155,8 @@ impl Vm {
         })
     }
 
-    /// Opens the mediated device `uuid`. If `linked` is false, KVM is not told
-    /// about it, as if the VMM had no virtual machine.
+    /// Opens the mediated device `uuid`. If `linked` is false, KVM does not get the file, as if the
+    /// VMM had no virtual machine.
     pub fn open(&self, uuid: &str, backend: Backend, linked: bool) -> Result<Device> {
         let sysfs = Path::new(MDEVS).join(uuid);
         Ok(match backend {
@@ -205,7 +208,7 @@ impl Vm {
     }
 }
 
-/// A file that KVM knows about, until this is dropped.
+/// A file that KVM refers to until this value is dropped.
 struct Link {
     file: File,
     vfio: Option<Rc<OwnedFd>>,
@@ -214,16 +217,16 @@ struct Link {
 impl Drop for Link {
     fn drop(&mut self) {
         if let Some(vfio) = &self.vfio {
-            // There is nothing to be done if KVM has forgotten it already.
+            // An error means that KVM no longer refers to the file.
             let _ = uapi::delete_file(vfio.as_fd(), self.file.as_fd());
         }
     }
 }
 
-/// What the storage of a guest is mapped in, for devices to get at it.
+/// The I/O address space of a device, with mappings of the guest's storage.
 enum Iommu {
     Container(File),
-    /// With the number of the I/O address space, which can be replaced.
+    /// An iommufd, and the number of the I/O address space, which can be replaced.
     Iommufd(File, Arc<AtomicU32>),
 }
 
@@ -252,7 +255,7 @@ impl Iommu {
         }
     }
 
-    /// The file of the iommufd, and the number of the I/O address space.
+    /// Returns the file of the iommufd, and the number of the I/O address space.
     fn ioas(&self) -> Result<(&File, &AtomicU32)> {
         match self {
             Self::Iommufd(file, ioas) => Ok((file, ioas)),
@@ -260,8 +263,8 @@ impl Iommu {
         }
     }
 
-    /// Gives a device an I/O address space with this storage, if there is any, in the place of the
-    /// one that it has, which nobody needs any more then.
+    /// Attaches a new I/O address space to a device, with this storage if there is any. Destroys
+    /// the old one.
     fn replace(&self, device: BorrowedFd<'_>, memory: Option<Memory>) -> Result<()> {
         let (iommufd, ioas) = self.ioas()?;
         let new = uapi::alloc_ioas(iommufd.as_fd()).step("IOMMU_IOAS_ALLOC")?;
@@ -283,31 +286,31 @@ impl Iommu {
     }
 }
 
-/// What a user can do to a device at any time, whoever else is at it.
+/// An action of a user on a device, which is possible at any time.
 #[derive(Clone, Copy)]
 pub enum Deed {
     /// Reset all queues.
     Reset,
-    /// Let the device get at storage of a guest.
+    /// Map storage of a guest for the device.
     Map(Memory),
-    /// Take that away again.
+    /// Unmap this storage.
     Unmap(Memory),
-    /// Take the I/O address space away.
+    /// Detach the device from its I/O address space.
     Detach,
-    /// Give it back.
+    /// Attach the device to its I/O address space.
     Attach,
-    /// Give the device another one, with this storage if there is any.
+    /// Replace the I/O address space by a new one with this storage, if there is any.
     Replace(Option<Memory>),
 }
 
-/// A device that another thread has to do with.
+/// A device, for use in another thread.
 pub struct Access {
     device: OwnedFd,
     iommu: Iommu,
 }
 
 impl Access {
-    /// Does it.
+    /// Executes the action.
     pub fn act(&self, deed: Deed) -> Result<()> {
         let device = self.device.as_fd();
         match deed {
@@ -324,7 +327,7 @@ impl Access {
     }
 }
 
-/// What keeps a device open. The fields are closed in this order.
+/// The descriptors that keep a device open. The fields are closed in this order.
 enum Handle {
     Group { device: OwnedFd, _group: Link },
     Iommufd(Link),
@@ -342,7 +345,7 @@ impl AsFd for Handle {
 /// The interrupts of a vfio_ap device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Irq {
-    /// Somebody asks for the device back.
+    /// Requests the release of the device.
     Request = 0,
     /// The AP configuration of the guest has changed.
     ConfigChanged = 1,
@@ -350,7 +353,7 @@ pub enum Irq {
 
 /// An open device.
 pub struct Device {
-    // Closed in this order.
+    // The fields are closed in this order.
     handle: Handle,
     iommu: Iommu,
     events: [Option<EventFd>; 2],
@@ -365,17 +368,17 @@ impl Device {
         }
     }
 
-    /// Lets the device get at storage of a guest.
+    /// Maps storage of a guest for the device.
     pub fn map(&self, memory: Memory) -> Result<()> {
         self.iommu.map(memory)
     }
 
-    /// Takes storage of a guest away from the device.
+    /// Unmaps storage of a guest for the device.
     pub fn unmap(&self, memory: Memory) -> Result<()> {
         self.iommu.unmap(memory)
     }
 
-    /// How it was opened.
+    /// Returns the way in which the device was opened.
     pub fn backend(&self) -> Backend {
         match self.iommu {
             Iommu::Container(_) => Backend::Group,
@@ -383,7 +386,8 @@ impl Device {
         }
     }
 
-    /// Access to the device for another thread. Until that is dropped, the device is open.
+    /// Returns access to the device for another thread. The device stays open until the value is
+    /// dropped.
     pub fn access(&self) -> Result<Access> {
         Ok(Access {
             device: self.duplicate()?,
@@ -391,7 +395,7 @@ impl Device {
         })
     }
 
-    /// Another descriptor of the container.
+    /// Returns another descriptor of the container.
     pub fn duplicate_container(&self) -> Result<OwnedFd> {
         match &self.iommu {
             Iommu::Container(file) => file.as_fd().try_clone_to_owned().step("dup"),
@@ -399,24 +403,24 @@ impl Device {
         }
     }
 
-    /// Gives back what keeps the virtual machine, without telling KVM that the device goes.
+    /// Closes the descriptors that keep the virtual machine, without KVM_DEV_VFIO_FILE_DEL.
     pub fn leave(&mut self) {
         match &mut self.handle {
             Handle::Group { _group: link, .. } | Handle::Iommufd(link) => link.vfio = None,
         }
     }
 
-    /// Any request, with an argument or without one.
+    /// Issues any request, with or without an argument.
     pub fn request(&self, request: Ioctl, argument: Option<&Argument>) -> Result<()> {
         uapi::device_request(self.handle.as_fd(), request, argument).step("ioctl")
     }
 
-    /// Another descriptor of the device.
+    /// Returns another descriptor of the device.
     pub fn duplicate(&self) -> Result<OwnedFd> {
         self.handle.as_fd().try_clone_to_owned().step("dup")
     }
 
-    /// What VFIO says about the device.
+    /// Returns VFIO's information about the device.
     pub fn info(&self) -> Result<vfio_device_info> {
         uapi::device_info(self.handle.as_fd()).step("VFIO_DEVICE_GET_INFO")
     }
@@ -447,12 +451,12 @@ impl Device {
             .step("VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE")
     }
 
-    /// What VFIO says about interrupt `index`.
+    /// Returns VFIO's information about interrupt `index`.
     pub fn irq_info(&self, index: u32) -> Result<vfio_irq_info> {
         uapi::irq_info(self.handle.as_fd(), index).step("VFIO_DEVICE_GET_IRQ_INFO")
     }
 
-    /// Has an interrupt signalled through a new eventfd, or no longer.
+    /// Starts signalling an interrupt through a new eventfd, or stops it.
     pub fn set_irq(&mut self, irq: Irq, on: bool) -> Result<()> {
         let eventfd = on
             .then(|| EventFd::from_flags(EfdFlags::EFD_NONBLOCK))
@@ -464,7 +468,7 @@ impl Device {
         Ok(())
     }
 
-    /// How often an interrupt came since the last time this was asked.
+    /// Returns the number of interrupts since the last call.
     pub fn events(&self, irq: Irq) -> u64 {
         self.events[irq as usize]
             .as_ref()

@@ -12,13 +12,13 @@ use vfio_ap_core::{
     text::{parse_matrix, Listing},
 };
 
-/// How many adapters and domains: a z16 at its largest, and all that there are numbers for.
+/// The numbers of adapters and domains: the largest z16, and the limits of the architecture.
 pub(crate) const SIZES: [(u16, u16); 2] = [(60, 85), (256, 256)];
 
-/// A name, and what is to be measured.
+/// The name and the function of a measurement.
 pub(crate) type Case = (&'static str, Box<dyn Fn()>);
 
-/// Resets end at once.
+/// Hardware whose resets end immediately.
 struct Hardware;
 
 impl Instructions for Hardware {
@@ -38,7 +38,7 @@ fn matrix(adapters: u16, domains: u16) -> Matrix {
     }
 }
 
-/// A host that has so much, all of which is usable.
+/// Returns a host with these numbers of adapters and domains. All queues are usable.
 fn host(adapters: u16, domains: u16) -> Host<Vec<Entry>> {
     let mut queues = Queues::new(vec![Entry::NONE; IDS]);
     for apid in 0..adapters {
@@ -51,7 +51,7 @@ fn host(adapters: u16, domains: u16) -> Host<Vec<Entry>> {
     Host::new(matrix(adapters, domains), queues)
 }
 
-/// That as one writes it to `ap_config`.
+/// Returns the text for `ap_config`.
 fn text(adapters: u16, domains: u16) -> String {
     let mask = |bits: u16| -> String {
         let digit = |first: u16| (first..first + 4).fold(0, |d, id| d << 1 | u8::from(id < bits));
@@ -61,7 +61,7 @@ fn text(adapters: u16, domains: u16) -> String {
     format!("{},{},{}", mask(adapters), mask(domains), mask(domains))
 }
 
-/// All cases with a guest that has so much.
+/// Returns all cases for a guest with these numbers of adapters and domains.
 pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
     let everything = matrix(adapters, domains);
     let half = matrix(adapters, domains / 2);
@@ -80,19 +80,19 @@ pub(crate) fn all(adapters: u16, domains: u16) -> Vec<Case> {
     assert_eq!(masks.due_apcb(&settled), everything);
     vec![
         (
-            "what a guest has to have",
+            "masks of a guest",
             Box::new(move || {
                 black_box(black_box(&masks).due_apcb(&settled));
             }),
         ),
         (
-            "what it keeps in a scan",
+            "masks during a scan",
             Box::new(move || {
                 black_box(black_box(&masks).due_apcb(&scanning));
             }),
         ),
         (
-            "which queues it loses",
+            "revoked queues",
             Box::new(move || {
                 let lost = QueueSet::new(black_box(&everything), black_box(&half));
                 black_box(lost.rows().fold(Mask::EMPTY, |all, (_, row)| all | row));

@@ -2,7 +2,7 @@
 
 //! The driver's functional core, built and tested on any machine.
 //!
-//! The sources are those of the kernel module. Beside them is the [`specification`] for their tests.
+//! The sources are those of the kernel module. The [`specification`] is for their tests.
 
 #[path = "../../../matrix.rs"]
 pub mod matrix;

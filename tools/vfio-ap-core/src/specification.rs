@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The masks that a guest has to have, in the plainest form.
+//! The specification of the masks of a guest, in the simplest form.
 //!
-//! All levels of tests compare the driver with this specification: the core in all states of a small
-//! universe (`tests/exploration.rs`), the core under random events (`tests/rules.rs`), and the module in the
-//! emulated machine (`vm walk`). It shares no code with the driver, and does not know bits, resets and
-//! events.
+//! All levels of tests compare the driver with this specification: the core in all states of a
+//! small universe (`tests/exploration.rs`), the core under random events (`tests/rules.rs`), and
+//! the module in the emulated machine (`vm walk`). The specification shares no code with the
+//! driver, and does not use bits, resets or events.
 
 pub mod text;
 
@@ -13,22 +13,22 @@ use std::collections::BTreeSet;
 
 use crate::matrix::Matrix;
 
-/// A queue: the numbers of its adapter and of its domain.
+/// A queue: the numbers of its adapter and its domain.
 pub type Queue = (u8, u8);
 
-/// Adapters, usage domains and control domains: assigned, of the host, or of a guest.
+/// The adapters, usage domains and control domains of an assignment, a host or a guest.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Sets {
-    /// Numbers of adapters.
+    /// The numbers of adapters.
     pub adapters: BTreeSet<u8>,
-    /// Numbers of usage domains.
+    /// The numbers of usage domains.
     pub domains: BTreeSet<u8>,
-    /// Numbers of control domains.
+    /// The numbers of control domains.
     pub control_domains: BTreeSet<u8>,
 }
 
 impl Sets {
-    /// All queues of the adapters with the usage domains.
+    /// Returns all queues of the adapters and usage domains.
     pub fn queues(&self) -> BTreeSet<Queue> {
         let of = |a: &u8| self.domains.iter().map(|d| (*a, *d)).collect::<Vec<_>>();
         self.adapters.iter().flat_map(of).collect()
@@ -47,10 +47,10 @@ impl From<&Matrix> for Sets {
     }
 }
 
-/// What a guest has: of what is assigned and what the host has, everything but the adapters of
-/// which a queue could not be used.
+/// Returns the sets of a guest. They are the assigned numbers that the host has, without the
+/// adapters that have an unusable queue.
 ///
-/// `usable` are the queues that are bound to the driver and whose last reset has ended well.
+/// `usable` are the queues that are bound to the driver and whose last reset has succeeded.
 pub fn guest(assigned: &Sets, host: &Sets, usable: &BTreeSet<Queue>) -> Sets {
     let domains = &assigned.domains & &host.domains;
     let whole = |a: &u8| domains.iter().all(|d| usable.contains(&(*a, *d)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The cause of each change of a guest.
+//! Tests of the cause of each change of a guest.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use vfio_ap_core::{
     queues::{response, Entry, Instructions, Progress, Queues},
 };
 
-/// Hardware with resets that end at once, and fail for some queues.
+/// Hardware whose resets end immediately, and fail for some queues.
 #[derive(Default)]
 struct Hardware(BTreeMap<u16, u8>);
 
@@ -153,7 +153,7 @@ fn a_queue_that_the_bus_removes() {
 fn what_has_happened_elsewhere_is_no_cause() {
     let mut world = World::new();
     world.unbind(Event::Gone, apqn(2, 0));
-    // Something about another adapter, before anybody has followed.
+    // An event for another adapter, before the update of the guest.
     world.host.note(Event::Bind, apqn(0, 1));
     assert_eq!(
         world.follow(),

@@ -14,7 +14,7 @@ use vfio_ap_core::{
     specification::{self, Sets},
 };
 
-/// Adapters, domains and, if any, control domains: this many of each.
+/// The number of adapters, of domains and of control domains, if there are any.
 const N: u8 = 2;
 
 /// A set of adapters (bits 0 and 1), domains (2 and 3), and the control domain 0 (4).
@@ -22,20 +22,20 @@ type Bits = u8;
 /// A set of queues: bit 2 a + d is domain d of adapter a.
 type Row = u8;
 
-/// The rules of one universe.
+/// The possible events in a universe.
 struct Universe {
     mdevs: usize,
-    /// The parts of matrices that can be assigned.
+    /// The parts of a matrix that can be assigned.
     assignable: Bits,
-    /// Parts of the host configuration that come and go, by scans.
+    /// The parts of the host configuration that scans can add and remove.
     configurable: Bits,
     /// Resets may fail.
     failing: bool,
-    /// Resets may take too long to be waited for.
+    /// Resets may exceed the time limits of waits.
     slow: bool,
-    /// Guests may be asked to give their mdev back.
+    /// The users of guests may be asked to release their mdevs.
     leaving: bool,
-    /// How many states there are, and transitions between them.
+    /// The expected numbers of states and transitions.
     expected: (usize, usize),
 }
 
@@ -43,16 +43,16 @@ struct Universe {
 enum Event {
     Bind(u8),
     Unbind(u8),
-    /// Domains and adapters come or go, one or, as by `ap_config`, several.
+    /// Assigns or unassigns domains and adapters, one of them or, as `ap_config` does, several.
     Assign(usize, Bits),
     Use(usize, User),
     ScanBegins(Bits),
     ScanEnds,
-    /// The bus does not wait for resets any longer.
+    /// The bus ends its wait for resets.
     GraceEnds,
     /// The reset of a queue ends.
     ResetEnds(u8, Progress),
-    /// All that is pending takes too long.
+    /// All pending resets are overdue.
     Overdue,
 }
 
@@ -63,14 +63,14 @@ struct State {
     config: Matrix,
     scanning: bool,
     grace: bool,
-    /// Adapters.
+    /// The adapters whose queues were unbound manually.
     unbound_by_hand: Bits,
-    /// There is something that nobody has followed yet.
+    /// True if guests have not been updated since the last event.
     urgent: bool,
     mdevs: [Masks; 2],
 }
 
-/// The states by number, and the way back.
+/// The states by number, and their predecessors.
 #[derive(Default)]
 struct Names {
     of_entries: HashMap<Entry, u64>,
@@ -134,7 +134,7 @@ impl Names {
     }
 }
 
-/// Hardware in which one reset ends, and all others go on.
+/// Hardware in which one reset ends, and all others continue.
 struct Hardware(Option<(u8, Progress)>);
 
 impl Instructions for Hardware {
@@ -151,7 +151,7 @@ impl Instructions for Hardware {
     }
 }
 
-/// The core in one state.
+/// The core in a state.
 struct World<'a> {
     host: Host<&'a mut [Entry]>,
     bound: Row,
@@ -164,7 +164,7 @@ impl<'a> World<'a> {
         entries[..state.entries.len()].copy_from_slice(&state.entries);
         let mut queues = Queues::new(entries);
         for a in 0..N {
-            // Has it see what is pending.
+            // Makes the core see the pending resets.
             queues.reset_in_place(Apid(a), Mask::EMPTY);
         }
         let mut host = Host::new(state.config, queues);
@@ -206,7 +206,7 @@ impl<'a> World<'a> {
             }
             Event::Unbind(q) => {
                 self.bound &= !(1 << q);
-                // The task that scans the bus unbinds what has gone.
+                // The task that scans the bus unbinds the queues that have left the configuration.
                 let by_scan = self.host.is_scanning() && !self.host.config().has_queue(queue(q));
                 let how = if by_scan {
                     Unbinding::ByScan
@@ -225,7 +225,7 @@ impl<'a> World<'a> {
             Event::Use(n, User::Nobody) => self.update(n, &Change::Close),
             Event::ScanBegins(config) => {
                 self.host.scan_begins(matrix(config));
-                // Nothing is done before the end of the scan, or the next event.
+                // No guest is updated before the end of the scan or the next event.
                 return;
             }
             Event::ScanEnds => self.host.scan_ends(*self.host.config()),
@@ -297,7 +297,7 @@ fn queue(q: u8) -> Apqn {
     Apqn::new(Apid(q / N), Apqi(q % N))
 }
 
-/// The first two numbers of a mask are its two leftmost bits.
+/// Returns the matrix for the bits. The first two numbers of a mask are its two leftmost bits.
 fn matrix(bits: Bits) -> Matrix {
     let word = |bits: u8| [u64::from(bits & 3).reverse_bits(), 0, 0, 0];
     Matrix {
@@ -312,13 +312,13 @@ fn bits(matrix: &Matrix) -> Bits {
     bits(matrix.apm.words()) | bits(matrix.aqm.words()) << 2 | bits(matrix.adm.words()) << 4
 }
 
-/// The queues of a matrix.
+/// Returns the queues of a matrix.
 fn product(bits: Bits) -> Row {
     let domains = bits >> 2 & 3;
     (if bits & 1 != 0 { domains } else { 0 }) | (if bits & 2 != 0 { domains << 2 } else { 0 })
 }
 
-/// The specification, looked up.
+/// A table with the results of the specification.
 struct Specification(Vec<Bits>);
 
 impl Specification {
@@ -350,7 +350,7 @@ impl Specification {
 }
 
 impl Universe {
-    /// The events that can come in a state.
+    /// Returns the events that are possible in a state.
     fn events(&self, state: &State, world: &World<'_>) -> Vec<Event> {
         let mut events = Vec::with_capacity(64);
         let config = bits(&state.config);
@@ -403,7 +403,7 @@ impl Universe {
             }
         }
         if state.grace {
-            // The bus does nothing else until then.
+            // The bus waits for the end of the grace period.
             events.push(Event::GraceEnds);
         } else if !state.scanning {
             for new in 0..32 {
@@ -412,13 +412,14 @@ impl Universe {
                 }
             }
         } else if state.bound & !product(config) == 0 {
-            // Until then the bus has unbound all that is gone.
+            // Before the end of a scan, the bus has unbound all queues that have left the
+            // configuration.
             events.push(Event::ScanEnds);
         }
         events
     }
 
-    /// What must hold in every state.
+    /// Checks the rules for states.
     fn check_state(&self, world: &World<'_>, specification: &Specification) {
         let config = bits(world.host.config());
         let usable = world.usable();
@@ -431,19 +432,19 @@ impl Universe {
             assert_eq!(product(granted) & taken, 0, "a queue of two guests");
             taken |= product(granted);
             if !world.host.is_scanning() && !world.host.grace {
-                // What the host lacks may be the host's when it comes back.
-                assert_eq!(granted & !config, 0, "names of what has gone");
+                // A number outside the host configuration can belong to the host when it returns.
+                assert_eq!(granted & !config, 0, "outside the configuration");
             }
-            // What SIE gives to the guest is what is in the host configuration as well.
+            // SIE gives the guest only queues that are also in the host configuration.
             let effective = product(granted & config);
             assert_eq!(effective & !usable, 0, "granted but not usable");
             match masks.user {
                 User::Nobody => {
-                    assert_eq!(granted, 0, "granted to nobody");
+                    assert_eq!(granted, 0, "granted without a user");
                     assert_eq!(bits(&masks.guest_matrix(&world.host)), specified);
                 }
                 User::Stopped => assert_eq!(granted, 0, "granted to a guest that is stopped"),
-                User::Leaving => assert_eq!(granted, 0, "granted to one who leaves"),
+                User::Leaving => assert_eq!(granted, 0, "granted after the request to release"),
                 User::Guest => {
                     let awaited = product(assigned & config) & !usable;
                     let awaits = (0..4).any(|q| {
@@ -452,14 +453,14 @@ impl Universe {
                         awaited >> q & 1 != 0 && soon.contains(apqn.apqi)
                     });
                     if !world.host.is_scanning() && !awaits {
-                        assert_eq!(granted, specified, "the one rule");
+                        assert_eq!(granted, specified, "differs from the specification");
                     }
                 }
             }
         }
     }
 
-    /// What must hold for every transition.
+    /// Checks the rules for transitions.
     fn check_transition(&self, state: &State, before: Row, event: Event, world: &World<'_>) {
         let after = world.usable();
         let reset = match event {
@@ -470,7 +471,7 @@ impl Universe {
         for (n, masks) in world.mdevs.iter().enumerate() {
             let (had, has) = (bits(&state.mdevs[n].granted), bits(&masks.granted));
             assert!(world.commits[n] <= 1, "more than one commit");
-            assert_eq!(world.commits[n] != 0, had != has, "a commit for nothing");
+            assert_eq!(world.commits[n] != 0, had != has, "an unnecessary commit");
             let lost = product(had) & !product(has);
             assert_eq!(lost & after, 0, "lost, not reset, and usable");
             let won = product(has) & !product(had);
@@ -487,8 +488,8 @@ impl Universe {
         }
     }
 
-    /// From every state: once the scan is over, all is bound and each reset has ended well, all is
-    /// as if nothing had ever gone wrong.
+    /// Checks the recovery from a state. After the end of the scan, with all queues bound and all
+    /// resets successful, the guests have the masks of the specification.
     fn check_recovery(&self, mut world: World<'_>, specification: &Specification) {
         let config = bits(world.host.config());
         for q in 0..4 {
@@ -559,7 +560,7 @@ impl Universe {
     }
 }
 
-/// Queues that are bound and unbound, resets that fail or take too long, one guest.
+/// One guest, with queues that are bound and unbound, and resets that fail or take too long.
 #[test]
 fn one_guest() {
     Universe {
@@ -589,7 +590,7 @@ fn two_guests() {
     .explore("two guests");
 }
 
-/// The host configuration changes, also while queues come and go and resets fail.
+/// Changes of the host configuration while queues are bound and unbound and resets fail.
 #[test]
 fn host_configuration() {
     Universe {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interruptions and what they hold, in small universes that are explored to the end: guests, users,
-//! administrators, the bus, the host's driver and the machine act in every order, and each of them may
-//! stop between two steps for as long as he likes.
+//! Exhaustive exploration of interruptions and their pages and targets in small universes. Guests,
+//! users, administrators, the bus, the host's driver and the machine act in any order. Each of them
+//! can stop between two steps for any time.
 //!
-//! The core is the real one. What the module does around it is mirrored here: a step is what is done
-//! under one hold of the lock of the state, and names the function that it mirrors. Time-outs may come
-//! at any time. The search is breadth-first, so what it finds wrong comes with a shortest trace.
+//! The core is the real one, and the module's code around it is modelled here. A step is the work
+//! under one hold of the lock of the state, and names the function that it models. Time-outs can
+//! occur at any time. The search is breadth-first, so the trace to an error is one of the shortest.
 //!
-//! [`Rules`] has the rules that were missing once. Without any of them, the search has to find
-//! something wrong.
+//! [`Rules`] contains the rules that the driver once did not have. Without any one of them, the
+//! search has to find an error.
 //!
-//! Left out: more than one page or domain, failures of allocations, resets that are overdue, containers
-//! (a page that goes away cannot be pinned any more, as with iommufd), works of mdevs that nobody has
-//! queued, and TAPQ with an error that no reset explains.
+//! The model leaves out several pages or domains, failures of allocations, overdue resets,
+//! containers (a page that is being unmapped cannot be pinned any more, as with iommufd), works of
+//! mdevs that were not queued, and errors of TAPQ that no reset explains.
 
 use std::{
     collections::HashMap,
@@ -27,36 +27,39 @@ use vfio_ap_core::{
     queues::{response, Entry, Instructions, Progress, Queues, Reset},
 };
 
-/// Queues, each of an adapter of its own in the domain 0; and guests.
+/// The number of queues and of guests. Each queue is that of domain 0 of another adapter.
 const N: usize = 2;
 
-/// What an instruction answers that the machine cannot carry out.
+/// The response code of an instruction that a broken queue cannot execute.
 const BROKEN: u8 = 0x10;
 
-/// A matrix: its adapters (bits 0 and 1), and whether it has the domain (bit 2).
+/// A matrix: its adapters (bits 0 and 1) and the domain (bit 2).
 type Bits = u8;
 const DOMAIN: Bits = 1 << N;
 
-/// The rules that were missing once; false stands for the old behaviour.
+/// The rules. False stands for the behaviour before the rule.
 #[derive(Clone, Copy)]
 struct Rules {
-    /// A page is in a table before it is pinned, and not in a variable of who enables interruptions.
+    /// A page is in a table before it is pinned, and not in a local variable of the enabling
+    /// function.
     page_in_table: bool,
-    /// TAPQ says that interruptions are off also while they are being enabled.
+    /// TAPQ also reports interruptions as disabled while they are being enabled.
     off_is_not_the_end: bool,
     /// AQIC is refused until the driver has seen the end of a reset.
     refused_in_reset: bool,
-    /// What the machine has not let go of is kept past the end of patience of who unbinds.
+    /// The target of interruptions stays allocated after the time-out of unbinding until the
+    /// machine no longer uses it.
     kept_past_unbind: bool,
     /// AQIC is refused for queues that are not bound.
     refused_if_unbound: bool,
-    /// Who unbinds by hand waits until no guest has the queue, whatever the bus has announced.
+    /// Manual unbinding waits until no guest has the queue, regardless of the announced
+    /// configuration.
     unbind_waits: bool,
-    /// Who waits looks by himself, and not for ever.
+    /// Waiting tasks poll the resets themselves, and only for a limited time.
     waiters_look: bool,
-    /// A queue that is bound while an APCB still names it is not reset before that ends.
+    /// A queue that is bound while it is still in an APCB is not reset before it leaves the APCB.
     held_in_reach: bool,
-    /// Of a queue that was unbound it is remembered that a reset was seen.
+    /// The driver remembers for an unbound queue that it has seen a reset.
     knows_of_reset: bool,
 }
 
@@ -72,16 +75,16 @@ const RIGHT: Rules = Rules {
     knows_of_reset: true,
 };
 
-/// Who there is, and what he does.
+/// The actors of a universe and their actions.
 #[derive(Clone, Copy, Default)]
 struct Universe {
     queues: u8,
     guests: u8,
-    /// How many guests enable interruptions: the first ones.
+    /// The number of guests that enable interruptions, from the first one.
     enabling: u8,
-    /// How many users unmap and map their page.
+    /// The number of users that unmap and map their page.
     unmapping: u8,
-    /// Users close and open.
+    /// Users close and open their mdevs.
     close: bool,
     /// Users reset their queues (`VFIO_DEVICE_RESET`).
     device_reset: bool,
@@ -91,23 +94,23 @@ struct Universe {
     disable: bool,
     /// Administrators bind and unbind.
     unbind: bool,
-    /// How many queues administrators assign and unassign: the last ones.
+    /// The number of queues that administrators assign and unassign, from the last one.
     assignable: u8,
-    /// They wait for what they have done.
+    /// Administrators wait for the effect of an assignment.
     waiters: bool,
     /// The bus enables interruptions of new queues for the host.
     bus_enables: bool,
-    /// The host's driver may have queues.
+    /// The host's driver may be bound to queues.
     hosts_driver: bool,
-    /// How many adapters may come and go, and the bus scans for that.
+    /// The number of adapters that scans may remove and add.
     flapping: u8,
-    /// How many queues cannot be reset for a while.
+    /// The number of queues that cannot be reset for some time.
     failing: u8,
-    /// Commits are over at once.
+    /// Commits end immediately.
     quick_commits: bool,
-    /// Pages are pinned and unpinned at once.
+    /// Pages are pinned and unpinned immediately.
     quick_pins: bool,
-    /// Administrators bind at last what was unbound while something was held for it.
+    /// Administrators finally bind the queues that were unbound while a target was allocated.
     bound_again: bool,
 }
 
@@ -120,7 +123,7 @@ enum Event {
     Recovers(u8),
     Vanishes(u8),
     Returns(u8),
-    // Works of the driver.
+    // The works of the driver.
     Look,
     Retry,
     Proceed,
@@ -148,7 +151,7 @@ enum Event {
     WaiterTimesOut,
     Bind(u8),
     Unbind(u8),
-    /// Whoever unbinds it.
+    /// Unbinding continues, in the task of the bus or in another one.
     UnbindGoesOn(u8),
     UnbindTimesOut(u8),
     // The bus.
@@ -165,30 +168,30 @@ enum Event {
     HostUnbinds(u8),
 }
 
-/// Tells a virtual machine from the next one that an mdev has.
+/// Distinguishes successive virtual machines of an mdev.
 type Epoch = bool;
 
-/// Whom a queue interrupts.
+/// The receiver of the interruptions of a queue.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Target {
     Host,
-    /// One of an mdev, and its virtual machine.
+    /// The guest of an mdev, with its virtual machine.
     Guest(u8, Epoch),
 }
 
-/// A queue as the machine has it.
+/// The state of a queue in the machine.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Hardware {
     is_there: bool,
     is_broken: bool,
     is_resetting: bool,
     enabled: Option<Target>,
-    /// AQIC was accepted, and this will be so.
+    /// The target after an accepted AQIC that is still in progress.
     change: Option<Option<Target>>,
 }
 
 impl Hardware {
-    /// What goes on and what is enabled is no more.
+    /// Ends all operations in progress, and disables interruptions.
     fn clear(&mut self) {
         (self.is_resetting, self.enabled, self.change) = (false, None, None);
     }
@@ -231,21 +234,21 @@ impl Hardware {
         }
     }
 
-    /// Whom the machine may still interrupt.
+    /// Returns the targets that the machine may still interrupt.
     fn targets(&self) -> impl Iterator<Item = Target> {
         [self.enabled, self.change.flatten()].into_iter().flatten()
     }
 }
 
-/// Who has a queue.
+/// The driver of a queue.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Device {
-    /// The bus has no such device.
+    /// The bus has no device for the queue.
     None,
     /// No driver.
     Free,
     Ours,
-    /// `QueueDriver::unbind()` is being executed, in the task of the bus or another one.
+    /// `QueueDriver::unbind()` is in progress, in the task of the bus or in another one.
     Leaving(Leaving, ByBus),
     Hosts,
 }
@@ -263,7 +266,7 @@ enum Leaving {
     Proceed(IsByHand),
     /// `wait_until_unreachable()`
     Reach,
-    /// `release()`: ZAPQ was accepted, or not; and a reset was seen, or not.
+    /// `release()`, with two flags: ZAPQ was accepted, and a reset was seen.
     Reset(bool, bool),
     /// `aqic::leave()`
     Leave,
@@ -271,14 +274,14 @@ enum Leaving {
 
 type IsByHand = bool;
 
-/// `aqic::Owner`: there is a pin perhaps, besides the frame and the GISA, which are the target.
+/// `aqic::Owner`. It may have a pin. The target stands for the frame and the GISA.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Owner {
     mdev: u8,
     epoch: Epoch,
     pin: bool,
     is_wanted_back: bool,
-    /// As the core has it, too.
+    /// The core has the same flag.
     is_orphan: bool,
 }
 
@@ -296,7 +299,7 @@ enum Candidate {
     Unwanted,
 }
 
-/// What the work of an mdev is doing outside the lock.
+/// The action of an mdev's work outside the lock.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Hand {
     Empty,
@@ -305,32 +308,32 @@ enum Hand {
     Unpinning,
 }
 
-/// PQAP(AQIC) of a guest. `aqic::MatrixMdev::aqic` lets in one at a time.
+/// PQAP(AQIC) of a guest. `aqic::MatrixMdev::aqic` executes one at a time.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Vcpu {
     Idle,
     /// `enable()` waits for the work.
     Requested(u8),
-    /// `disable_for_host()`; it has disabled them.
+    /// `disable_for_host()`, with a flag: it has disabled interruptions.
     Taking(u8, bool),
     Again(u8),
     Discarding,
     /// `disable()` waits for the machine.
     Disabling(u8),
-    /// Waits for the work.
+    /// The instruction waits for the work.
     Flushing,
 }
 
-/// What the user of an mdev does.
+/// The system call that the user of an mdev executes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Call {
     None,
     /// `unmap()`: the first `end()`.
     UnmapAqic,
-    /// The second one.
+    /// `unmap()`: the second `end()`.
     UnmapReset,
     UnmapPins,
-    /// `close()`: commits, then waits for the handlers.
+    /// `close()`: commits, and then waits for the handlers.
     CloseCommit,
     /// `unpin_all()`
     CloseStep,
@@ -341,7 +344,7 @@ enum Call {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Page {
     Mapped,
-    /// `dma_unmap` has been called: nobody can pin it any more.
+    /// `dma_unmap` was called, so the page cannot be pinned any more.
     Unmapping,
     Unmapped,
 }
@@ -352,36 +355,36 @@ struct Mdev {
     epoch: Epoch,
     candidate: Candidate,
     hand: Hand,
-    /// `Interruptions::released`, those that are pinned.
+    /// The pinned pages of `Interruptions::released`.
     released: u8,
     vcpu: Vcpu,
     call: Call,
     page: Page,
 }
 
-/// All but the core's part.
+/// The state outside the core.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Shell {
     hardware: [Hardware; N],
     devices: [Device; N],
-    /// The bus has not enabled interruptions of the queue for the host yet.
+    /// The bus has not yet enabled interruptions of the queue for the host.
     is_new: [bool; N],
     interruptions: [Option<Enabled>; N],
     mdevs: [Mdev; N],
-    /// `Interruptions::released`, those that are not pinned.
+    /// The other frames of `Interruptions::released`.
     frames: bool,
-    /// The driver's works are queued.
+    /// The queued works of the driver.
     look: bool,
     retry: bool,
     /// `State::config_suspect`
     is_doubtful: bool,
-    /// What the bus has found last.
+    /// The configuration that the bus has found in its last scan.
     bus_config: Bits,
-    /// An administrator waits: for the mdev, and for resets of these queues.
+    /// The mdev and the queues that an administrator waits for.
     waiter: Option<(u8, Bits)>,
 }
 
-/// `Masks`, as bits.
+/// `Masks` as bits.
 type PackedMasks = (User, [Bits; 4], Option<Bits>);
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -407,7 +410,7 @@ impl std::hash::Hash for State {
     }
 }
 
-/// Quick, as there is nobody who wants to make it slow.
+/// A hasher that is fast, because no input is malicious.
 #[derive(Default)]
 struct QuickHasher(u64);
 
@@ -445,7 +448,7 @@ impl Hasher for QuickHasher {
 
 type QuickMap<K> = HashMap<K, u32, BuildHasherDefault<QuickHasher>>;
 
-/// The books of the queues by number.
+/// The entries of the core's queues, with numbers.
 #[derive(Default)]
 struct Books {
     numbers: QuickMap<[Entry; N]>,
@@ -498,15 +501,15 @@ fn unpack((user, all, committing): PackedMasks) -> Masks {
     }
 }
 
-const NOT_OURS: &str = "AQIC or ZAPQ for a queue that is not ours";
+const NOT_OURS: &str = "AQIC or ZAPQ for a queue that the driver does not have";
 
-/// The instructions of the driver, and a look at what it may execute.
+/// The AP instructions of the driver, with a check that the driver may execute them.
 struct Ap<'a> {
     hardware: &'a mut [Hardware; N],
     devices: &'a [Device; N],
     orphan: [bool; N],
     wrong: &'a mut Option<&'static str>,
-    /// ZAPQ was accepted.
+    /// The machine has accepted ZAPQ.
     accepted: bool,
 }
 
@@ -540,13 +543,13 @@ impl Control for Ap<'_> {
     fn test(&mut self, apqn: Apqn) -> (u8, bool) {
         let q = usize::from(apqn.apid.0);
         if !self.devices[q].is_ours() && !self.orphan[q] {
-            *self.wrong = Some("TAPQ for a queue that is not ours");
+            *self.wrong = Some("TAPQ for a queue that the driver does not have");
         }
         self.hardware[q].tapq()
     }
 }
 
-/// A reset that the machine has accepted already, or not yet.
+/// Returns a reset that the machine has or has not accepted.
 fn reset(accepted: bool) -> Reset {
     struct Accepts;
     impl Instructions for Accepts {
@@ -564,7 +567,7 @@ fn reset(accepted: bool) -> Reset {
     reset
 }
 
-/// The driver in one state, and all others.
+/// The driver and all other actors in a state.
 struct World<'a> {
     rules: &'a Rules,
     universe: &'a Universe,
@@ -583,7 +586,7 @@ impl<'a> World<'a> {
     ) -> Self {
         let mut queues = Queues::new(&mut entries[..]);
         for a in 0..N as u8 {
-            // Has it see what is pending.
+            // Makes the core see the pending resets.
             queues.reset_in_place(Apid(a), Mask::EMPTY);
         }
         let mut host = Host::new(Matrix::EMPTY, queues);
@@ -607,7 +610,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The state, except for the books of the queues.
+    /// Returns the state without the entries of the core's queues.
     fn state(&self) -> State {
         State {
             shell: self.shell,
@@ -648,7 +651,7 @@ impl<'a> World<'a> {
         self.masks.iter().any(|masks| masks.may_reach(queue(q)))
     }
 
-    /// What the bus finds, as PQAP(QCI) tells.
+    /// Returns the configuration in the reply to PQAP(QCI).
     fn machine_config(&self) -> Bits {
         let there = |q: &usize| self.shell.hardware[*q].is_there;
         (0..N).filter(there).fold(DOMAIN, |set, q| set | 1 << q)
@@ -787,7 +790,7 @@ impl<'a> World<'a> {
         std::array::from_fn(|q| self.host.queues.is_pending(queue(q as u8)))
     }
 
-    /// The end of a reset, or of a commit, has woken those who did not look by themselves.
+    /// The end of a reset or of a commit wakes the tasks that do not poll themselves.
     fn wake(&mut self) {
         if !self.rules.waiters_look {
             self.waiter_looks();
@@ -826,7 +829,7 @@ impl<'a> World<'a> {
 
     // The pins of an mdev.
 
-    /// `State::next_job()`, and as much of the job as nobody else can see.
+    /// `State::next_job()`, and the part of the job that no other task can see.
     fn pin_work_takes(&mut self, g: u8) {
         let wanted = self.shell.interruptions.iter_mut().flatten().find(|it| {
             let owner = it.owner;
@@ -848,7 +851,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// `vfio_pin_pages()` is over, or the end of a turn of `Mdev::run()`.
+    /// The end of `vfio_pin_pages()` or of a turn of `Mdev::run()`.
     fn pin_work_finishes(&mut self, g: u8) {
         let mdev = self.mdev(g);
         match mdev.hand {
@@ -869,7 +872,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// `Mdev::flush_pin_work()` has nothing to wait for.
+    /// Returns true if `Mdev::flush_pin_work()` does not wait.
     fn is_flushed(&self, g: u8) -> bool {
         let mdev = &self.shell.mdevs[usize::from(g)];
         let has_job = mdev.released != 0
@@ -883,7 +886,7 @@ impl<'a> World<'a> {
         all.map(|it| it.owner).filter(move |it| it.mdev == g)
     }
 
-    /// `Mdev::pins()`, but for those that are only about to be.
+    /// `Mdev::pins()` without pins in preparation.
     fn pins(&self, g: u8) -> bool {
         let mdev = &self.shell.mdevs[usize::from(g)];
         matches!(mdev.hand, Hand::Pinned | Hand::Unpinning)
@@ -1028,7 +1031,7 @@ impl<'a> World<'a> {
 
     // The user.
 
-    /// A turn of `end()` of `aqic::unmap()`. Returns true if nothing remains.
+    /// A turn of `end()` of `aqic::unmap()`. Returns true if all interruptions have ended.
     fn unmap_ends(&mut self, g: u8) -> bool {
         let pending = self.pending();
         self.step_all(|q, it| {
@@ -1216,7 +1219,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Goes on until somebody has to wait for anything but pins.
+    /// Continues until a task has to wait for more than pins.
     fn hurry(&mut self, g: u8) {
         loop {
             let mdev = *self.mdev(g);
@@ -1368,7 +1371,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Returns what is wrong, if something is.
+    /// Returns the description of an error in this state, if there is one.
     fn check(&self) -> Option<&'static str> {
         if self.wrong.is_some() {
             return self.wrong;
@@ -1380,12 +1383,12 @@ impl<'a> World<'a> {
                 if let Target::Guest(g, epoch) = target {
                     let is_its = |owner: Owner| (owner.mdev, owner.epoch) == (g, epoch);
                     if !it.is_some_and(|it| is_its(it.owner)) {
-                        return Some("enabled for a guest of which nothing is held");
+                        return Some("enabled for a guest without an allocated target");
                     }
                 }
             }
             if it.is_some_and(|it| !it.owner.is_orphan) && !device.is_ours() {
-                return Some("interruptions of a queue that is not ours");
+                return Some("interruptions of a queue that the driver does not have");
             }
             let reached = self.masks.iter().filter(|masks| masks.may_reach(queue(q)));
             match reached.count() {
@@ -1397,11 +1400,11 @@ impl<'a> World<'a> {
         }
         let is_stale = |masks: &Masks| masks.is_committed() && masks.granted != masks.apcb;
         if self.masks.iter().any(is_stale) {
-            return Some("granted is not what the guest has");
+            return Some("the granted masks differ from the guest's masks");
         }
         let is_stale = |masks: &Masks| masks.is_committed() && masks.granted != masks.apcb;
         if self.masks.iter().any(is_stale) {
-            return Some("granted is not what the guest has");
+            return Some("the granted masks differ from the guest's masks");
         }
         for g in 0..self.universe.guests {
             let mdev = &self.shell.mdevs[usize::from(g)];
@@ -1415,8 +1418,8 @@ impl<'a> World<'a> {
         None
     }
 
-    /// Returns what remains, if something does, when the machine has done all that it had to do, and
-    /// all others have let go.
+    /// Returns the description of a remaining object or wait when the machine has finished all
+    /// operations and all other actors have released their objects.
     fn check_end(&self) -> Option<&'static str> {
         let Shell {
             interruptions,
@@ -1427,13 +1430,13 @@ impl<'a> World<'a> {
             ..
         } = &self.shell;
         if interruptions.iter().any(Option::is_some) || *frames {
-            return Some("held for ever");
+            return Some("held forever");
         }
         if waiter.is_some() {
-            return Some("an administrator waits for ever");
+            return Some("an administrator waits forever");
         }
         if devices.iter().any(|it| matches!(it, Device::Leaving(..))) {
-            return Some("unbinding lasts for ever");
+            return Some("unbinding lasts forever");
         }
         let is_idle = |mdev: &Mdev| {
             !mdev.is_open
@@ -1441,7 +1444,7 @@ impl<'a> World<'a> {
                 && (mdev.hand, mdev.candidate, mdev.released) == (Hand::Empty, Candidate::None, 0)
         };
         if !mdevs.iter().all(is_idle) || !self.masks.iter().all(Masks::is_committed) {
-            return Some("a guest or its user waits for ever");
+            return Some("a guest or its user waits forever");
         }
         if self.host.needs_update() {
             return Some("nobody follows");
@@ -1449,7 +1452,7 @@ impl<'a> World<'a> {
         let is_usable = |q| self.host.queues.usable(Apid(q)).contains(Apqi(0));
         let mut ours = (0..).zip(devices).filter(|(_, it)| it.is_ours());
         let is_lost = ours.any(|(q, _)| !is_usable(q));
-        is_lost.then_some("a queue is of no use for ever")
+        is_lost.then_some("a queue is unusable forever")
     }
 }
 
@@ -1522,8 +1525,8 @@ impl Universe {
         }
     }
 
-    /// The events that can come. Those by which things come to an end are first, the surest at first;
-    /// the number of these is returned.
+    /// Returns the number of terminating events, and adds all possible events. The terminating
+    /// events are first, and the most certain ones among them lead.
     fn events(&self, world: &World<'_>, events: &mut Vec<Event>) -> usize {
         let State {
             shell,
@@ -1537,7 +1540,7 @@ impl Universe {
         let bus_is_busy = shell.devices.iter().any(by_bus);
         let has = |q: u8| shell.bus_config >> q & 1 != 0;
 
-        // The machine does what it has to.
+        // The machine finishes its operations.
         for (q, i) in queues() {
             if shell.hardware[i].change.is_some() {
                 events.push(Event::ChangeEnds(q));
@@ -1546,7 +1549,7 @@ impl Universe {
                 events.push(Event::ResetEnds(q));
             }
         }
-        // All go on.
+        // All tasks continue.
         if shell.look {
             events.push(Event::Look);
         }
@@ -1594,7 +1597,7 @@ impl Universe {
         if is_grace {
             events.push(Event::GraceEnds);
         }
-        // Patience ends.
+        // Time-outs.
         for (g, mdev) in guests() {
             if matches!(mdev.vcpu, Vcpu::Taking(..) | Vcpu::Disabling(_)) {
                 events.push(Event::VcpuTimesOut(g));
@@ -1612,7 +1615,7 @@ impl Universe {
         if shell.waiter.is_some() && world.rules.waiters_look {
             events.push(Event::WaiterTimesOut);
         }
-        // Users let go, and so does the host.
+        // Users and the host release their objects.
         for (g, mdev) in guests() {
             if mdev.is_open && mdev.call == Call::None {
                 events.push(Event::Close(g));
@@ -1636,7 +1639,7 @@ impl Universe {
                 events.push(Event::Recovers(q));
             }
         }
-        // What remains of a queue ends at the latest when the driver has it again.
+        // The remaining target of a queue is freed at the latest when the driver is bound again.
         for (q, i) in queues() {
             let remains = shell.interruptions[i].is_some();
             if shell.devices[i] == Device::Free && remains && self.bound_again {
@@ -1648,7 +1651,7 @@ impl Universe {
         }
         let ends = events.len();
 
-        // All that begins something.
+        // The events that begin an operation.
         events.push(Event::Proceed);
         for (g, mdev) in guests() {
             let masks = &world.masks[usize::from(g)];
@@ -1741,7 +1744,7 @@ impl Universe {
         ends
     }
 
-    /// Explores all. Returns the numbers of states and of transitions, or what is wrong.
+    /// Explores all states. Returns the numbers of states and transitions, or the first error.
     fn explore(&self, rules: &Rules) -> Result<(usize, usize), Box<Wrong>> {
         let mut books = Books::default();
         let first = self.first(&mut books);
@@ -1751,7 +1754,7 @@ impl Universe {
             came_by: vec![(0, Event::Look)],
         };
         search.numbers.insert(first, 0);
-        // Where each state goes, if nobody begins anything.
+        // The next state of each state if no actor begins an operation.
         let mut ends: Vec<u32> = Vec::new();
         let mut transitions = 0;
         let mut events = Vec::new();
@@ -1766,7 +1769,7 @@ impl Universe {
             let remains = world.check_end();
             let mut end = None;
             for (i, event) in events.iter().enumerate() {
-                // To close is an end also where users do not close.
+                // Closing is a terminating event even if users do not close.
                 let is_end = i < count;
                 let is_last = matches!(event, Event::Close(_)) && !self.close
                     || matches!(event, Event::Bind(_));
@@ -1807,11 +1810,11 @@ impl Universe {
     }
 }
 
-/// All that was found.
+/// The states that the search has found.
 struct Search {
     states: Vec<State>,
     numbers: QuickMap<State>,
-    /// The state before it, and what has led from there.
+    /// The predecessors of the states, with the events.
     came_by: Vec<(u32, Event)>,
 }
 
@@ -1826,9 +1829,9 @@ impl Search {
         number
     }
 
-    /// A state that does not come to an end.
+    /// Returns a state that does not terminate.
     fn find_cycle(&self, ends: &[u32]) -> Option<u32> {
-        // By which walk it was found; none is 0.
+        // The walk that has found each state, counted from 1.
         let mut found_by = vec![0; ends.len()];
         for first in 0..ends.len() {
             let walk = first + 1;
@@ -1861,7 +1864,7 @@ impl Search {
     }
 }
 
-/// What is wrong, and how it comes to that.
+/// An error and the trace to it.
 struct Wrong {
     what: &'static str,
     trace: Vec<Event>,
@@ -1878,7 +1881,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Nothing is wrong in a universe, of which this is the size.
+/// Asserts that a universe has no errors, and has this size.
 fn assert_right(name: &str, universe: Universe, expected: (usize, usize)) {
     let begun = std::time::Instant::now();
     match universe.explore(&RIGHT) {
@@ -1890,14 +1893,14 @@ fn assert_right(name: &str, universe: Universe, expected: (usize, usize)) {
     }
 }
 
-/// Without a rule this is wrong.
+/// Asserts that the search finds this error without a rule.
 fn assert_wrong(universe: Universe, rules: Rules, what: &str) {
     match universe.explore(&rules) {
         Err(wrong) => {
             println!("{wrong}");
             assert_eq!(wrong.what, what);
         }
-        Ok(_) => panic!("found nothing, but not: {what}"),
+        Ok(_) => panic!("the search did not find: {what}"),
     }
 }
 
@@ -1922,7 +1925,7 @@ const ONE: Universe = Universe {
     bound_again: false,
 };
 
-/// Users take memory away, close and reset.
+/// Users unmap memory, close and reset.
 #[test]
 fn users() {
     let universe = Universe {
@@ -1945,7 +1948,7 @@ fn guests() {
     assert_right("guests", universe, (39_782, 315_249));
 }
 
-/// A queue cannot be reset for a while.
+/// A queue that cannot be reset for some time.
 #[test]
 fn broken() {
     let universe = Universe {
@@ -1956,14 +1959,14 @@ fn broken() {
     assert_right("broken", universe, (64_160, 549_252));
 }
 
-/// Two queues need the same page.
+/// Two queues that need the same page.
 #[test]
 fn one_page() {
     let universe = Universe { queues: 2, ..ONE };
     assert_right("one page", universe, (68_621, 513_828));
 }
 
-/// Two guests that pass two queues to each other, with a page of each.
+/// Two guests that pass two queues to each other, and each has a page.
 #[test]
 fn two_guests() {
     let universe = Universe {
@@ -1985,13 +1988,13 @@ const UNBIND: Universe = Universe {
     ..ONE
 };
 
-/// A queue is unbound and bound, also by the host's driver.
+/// A queue that is unbound, and bound by this driver or the host's.
 #[test]
 fn unbind() {
     assert_right("unbind", UNBIND, (27_618, 183_439));
 }
 
-/// The same, and users hold up commits.
+/// A queue that is unbound and bound while users delay commits.
 #[test]
 fn unbind_in_commits() {
     let universe = Universe {
@@ -2003,7 +2006,7 @@ fn unbind_in_commits() {
     assert_right("unbind in commits", universe, (106_386, 813_596));
 }
 
-/// The same with a queue that cannot be reset for a while, and a guest that resets it.
+/// A queue that is unbound and bound, cannot be reset for some time, and is reset by a guest.
 #[test]
 fn unbind_broken() {
     let universe = Universe {
@@ -2016,7 +2019,7 @@ fn unbind_broken() {
     assert_right("unbind broken", universe, (29_664, 220_542));
 }
 
-/// Memory goes away while a queue is unbound.
+/// Memory that is unmapped while a queue is being unbound.
 #[test]
 fn unbind_and_unmap() {
     let universe = Universe {
@@ -2036,13 +2039,13 @@ const SCAN: Universe = Universe {
     ..UNBIND
 };
 
-/// An adapter comes and goes at any time.
+/// An adapter that is removed and added at any time.
 #[test]
 fn scan() {
     assert_right("scan", SCAN, (43_599, 306_500));
 }
 
-/// The same with two guests.
+/// An adapter that is removed and added, with two guests.
 #[test]
 fn scan_two_guests() {
     let universe = Universe {
@@ -2066,13 +2069,13 @@ const WAITERS: Universe = Universe {
     ..ONE
 };
 
-/// Administrators wait for what they do.
+/// Administrators that wait for the effect of their actions.
 #[test]
 fn waiters() {
     assert_right("waiters", WAITERS, (6_328, 44_204));
 }
 
-/// An adapter comes and goes while memory goes away and users close.
+/// An adapter that is removed and added while memory is unmapped and users close.
 #[test]
 fn scan_and_unmap() {
     let universe = Universe {
@@ -2086,7 +2089,7 @@ fn scan_and_unmap() {
     assert_right("scan and unmap", universe, (257_552, 1_909_200));
 }
 
-/// Two queues come, go and interrupt.
+/// Two queues that are bound, unbound and interrupt.
 #[test]
 fn unbind_two_queues() {
     let universe = Universe {
@@ -2099,7 +2102,8 @@ fn unbind_two_queues() {
     assert_right("unbind two queues", universe, (104_980, 846_215));
 }
 
-/// A page that only who enables interruptions knows of stays pinned when memory goes away.
+/// A page that only a local variable of the enabling function refers to stays pinned when memory is
+/// unmapped.
 #[test]
 fn without_page_in_table() {
     let rules = Rules {
@@ -2109,9 +2113,9 @@ fn without_page_in_table() {
     assert_wrong(ONE, rules, "pinned after dma_unmap");
 }
 
-const NOTHING_HELD: &str = "enabled for a guest of which nothing is held";
+const NOTHING_HELD: &str = "enabled for a guest without an allocated target";
 
-/// "Off" is said while interruptions are being enabled.
+/// TAPQ reports interruptions as disabled while they are being enabled.
 #[test]
 fn without_accepted_disable() {
     let rules = Rules {
@@ -2121,7 +2125,8 @@ fn without_accepted_disable() {
     assert_wrong(ONE, rules, NOTHING_HELD);
 }
 
-/// A reset has ended before the guest enabled interruptions, and is seen to have ended after that.
+/// A reset has ended before the guest enables interruptions, and the driver sees the end
+/// afterwards.
 #[test]
 fn without_refusal_in_reset() {
     let rules = Rules {
@@ -2135,7 +2140,7 @@ fn without_refusal_in_reset() {
     assert_wrong(universe, rules, NOTHING_HELD);
 }
 
-/// Patience of who unbinds ends before the machine lets go.
+/// The time-out of unbinding occurs before the machine has finished.
 #[test]
 fn without_orphans() {
     let rules = Rules {
@@ -2145,7 +2150,7 @@ fn without_orphans() {
     assert_wrong(UNBIND, rules, NOTHING_HELD);
 }
 
-/// An adapter comes back within a scan, after its queue was removed.
+/// An adapter returns within a scan, after its queue was removed.
 #[test]
 fn without_refusal_if_unbound() {
     let rules = Rules {
@@ -2155,7 +2160,7 @@ fn without_refusal_if_unbound() {
     assert_wrong(SCAN, rules, NOT_OURS);
 }
 
-/// A queue is unbound by hand in a scan, of an adapter that the announced configuration lacks.
+/// A queue is unbound manually during a scan. Its adapter is not in the announced configuration.
 #[test]
 fn without_wait_at_unbind() {
     let rules = Rules {
@@ -2169,17 +2174,17 @@ fn without_wait_at_unbind() {
     );
 }
 
-/// A queue whose reset is waited for is unbound.
+/// A queue is unbound while a task waits for its reset.
 #[test]
 fn without_waiters_that_look() {
     let rules = Rules {
         waiters_look: false,
         ..RIGHT
     };
-    assert_wrong(WAITERS, rules, "an administrator waits for ever");
+    assert_wrong(WAITERS, rules, "an administrator waits forever");
 }
 
-/// A queue is back before the commit is over that takes it from a guest.
+/// A queue returns before the end of the commit that takes it from a guest.
 #[test]
 fn without_hold_in_reach() {
     let rules = Rules {
@@ -2197,12 +2202,12 @@ fn without_hold_in_reach() {
     assert_wrong(universe, rules, "a queue in the reach of two guests");
 }
 
-/// The host has interruptions of a queue that was unbound while they were being enabled.
+/// The host has enabled interruptions of a queue that was unbound while they were being enabled.
 #[test]
 fn without_memory_of_resets() {
     let rules = Rules {
         knows_of_reset: false,
         ..RIGHT
     };
-    assert_wrong(UNBIND, rules, "held for ever");
+    assert_wrong(UNBIND, rules, "held forever");
 }

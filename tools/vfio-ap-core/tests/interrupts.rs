@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interruptions of one queue: each state, with each answer of the machine.
+//! Tests of the interruptions of a queue: each state, with each response of the machine.
 
 use vfio_ap_core::{
     interrupts::{refusal, Control, Facts, Interruption},
@@ -8,7 +8,7 @@ use vfio_ap_core::{
     queues::response::*,
 };
 
-/// Any answer that says nothing.
+/// A response code without a special meaning.
 const OTHER: u8 = 0x10;
 
 const GONE: [u8; 3] = [NOT_AVAILABLE, DECONFIGURED, CHECKSTOPPED];
@@ -17,7 +17,7 @@ fn apqn() -> Apqn {
     Apqn::new(Apid(1), Apqi(2))
 }
 
-/// A machine that answers this, and counts what it is asked.
+/// A machine with fixed responses, which counts the instructions.
 struct Machine {
     disable: u8,
     test: (u8, bool),
@@ -37,7 +37,7 @@ impl Control for Machine {
     }
 }
 
-/// Takes a step. Returns whether it was the last, and how often AQIC was executed.
+/// Executes a step. Returns true if it was the last one, and the number of executed AQIC.
 fn step(it: &mut Interruption<(), ()>, disable: u8, test: (u8, bool)) -> (bool, u32) {
     let mut machine = Machine {
         disable,
@@ -58,7 +58,7 @@ fn enabling() -> Interruption<(), ()> {
     it
 }
 
-/// The effect of AQIC(enable) was seen.
+/// Returns an interruption whose AQIC(enable) has taken effect.
 fn on() -> Interruption<(), ()> {
     let mut it = enabling();
     assert_eq!(step(&mut it, BUSY, (NORMAL, true)), (false, 1));
@@ -90,7 +90,8 @@ fn off_is_the_end_when_they_have_been_on() {
 #[test]
 fn the_end_of_a_reset_that_was_seen_is_the_end() {
     for state in [enabling, on, disabling] {
-        // What is on after that is the host's, so AQIC is not executed any more.
+        // Interruptions that are enabled after that belong to the host, so AQIC is not executed
+        // again.
         for is_on in [false, true] {
             let mut it = state();
             let (is_over, _) = step(&mut it, RESET_IN_PROGRESS, (RESET_IN_PROGRESS, true));
@@ -110,7 +111,7 @@ fn off_is_the_end_of_an_accepted_disable() {
         let mut it = enabling();
         assert_eq!(step(&mut it, answer, (NORMAL, true)), (false, 1));
         assert!(it.is_ending());
-        // It is not executed again.
+        // AQIC is not executed again.
         assert_eq!(step(&mut it, NORMAL, (NORMAL, true)), (false, 0));
         assert_eq!(step(&mut it, NORMAL, (NORMAL, false)), (true, 0));
         assert_eq!(step(&mut enabling(), answer, (NORMAL, false)), (true, 1));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which mdevs have to do with which adapter: the same as by looking at each of them.
+//! Tests that the index of mdevs by adapter has the same results as a search of all mdevs.
 
 use proptest::prelude::*;
 use vfio_ap_core::{

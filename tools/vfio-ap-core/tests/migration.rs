@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The description of a guest that moves: each description is parsed as it was written, all other bytes are
-//! refused, and each difference of two queues is found.
+//! Tests of the description of a guest that moves. Each description is parsed as it was written,
+//! all other bytes are refused, and each difference of two queues is found.
 
 use proptest::prelude::*;
 use vfio_ap_core::mask::{Apid, Apqi, Apqn, Mask};
@@ -79,7 +79,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         match Description::parse(&bytes) {
-            // A mask that says more or fewer queues has another length.
+            // A mask with another number of queues needs another length.
             Ok(read) => {
                 prop_assert!(at >= 16);
                 prop_assert_eq!(migration::length(read.masks()), bytes.len());
@@ -181,7 +181,7 @@ fn a_queue_that_does_not_answer_is_missing() {
     assert_eq!(text, "queue 03.0007 is not available");
 }
 
-/// Each bit and number of GR2, changed on either host.
+/// Changes each bit and number of GR2 on either host.
 #[test]
 fn differences_of_queues() {
     let flag = |bit: u32| 1_u64 << (63 - bit);

@@ -18,16 +18,16 @@ use vfio_ap_core::{
 
 const N: u8 = 3;
 
-/// A host with queues whose resets need a number of looks.
+/// A host with queues whose resets take a number of polls.
 struct World {
     host: Host<Vec<Entry>>,
     mdevs: [Masks; 2],
     hardware: Hardware,
     commits: [u32; 2],
-    /// Commits take until [`Event::Commit`], as their users hold them up.
+    /// Commits take until [`Event::Commit`], because their users delay them.
     are_slow: bool,
     bound: BTreeSet<u16>,
-    /// Queues that a guest could have used since their last reset.
+    /// The queues that a guest could have used since their last reset.
     dirty: BTreeSet<u16>,
 }
 
@@ -69,10 +69,10 @@ enum Event {
     Bind(u8, u8),
     Unbind(u8, u8),
     Assign(usize, Matrix),
-    /// An assignment that is refused, because the host reserves a queue.
+    /// An assignment that is refused because a queue is reserved for the host.
     Refuse(usize, Matrix),
     Attach(usize, bool),
-    /// A commit begins, or the one that has begun ends.
+    /// A commit begins, or the commit in progress ends.
     Commit(usize),
     Look,
 }
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// Whether a queue is reserved for the host is asked for all that the driver does not have.
+    /// Checks the reservations of all queues that the driver does not have.
     fn look_for_unbound(&self, n: usize, assigned: &Matrix) {
         let old = self.mdevs[n].assigned;
         for apqn in QueueSet::new(assigned, &old).queues() {
@@ -107,7 +107,7 @@ impl World {
         self.settle(n, due);
     }
 
-    /// Decides what is due; and commits it, if commits are quick.
+    /// Sets the due masks, and commits them if commits are not slow.
     fn settle(&mut self, n: usize, due: Matrix) {
         let mdev = &mut self.mdevs[n];
         let (had, has) = (queues(&mdev.granted), queues(&due));
@@ -123,7 +123,7 @@ impl World {
         self.check();
     }
 
-    /// Begins a commit, if one is due, or ends the one that has begun.
+    /// Begins a due commit, or ends the commit in progress.
     fn commit(&mut self, n: usize) {
         let mdev = &mut self.mdevs[n];
         if mdev.committing.is_some() {
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// The bus binds a queue once.
+    /// Binds a queue. The bus binds each queue once.
     fn bind(&mut self, apqn: Apqn) {
         if self.bound.insert(apqn.to_raw()) {
             self.host.queues.bind(apqn);
@@ -167,13 +167,13 @@ impl World {
             Event::Bind(a, q) => self.bind(apqn(a, q)),
             Event::Unbind(a, q) => {
                 self.unbind(apqn(a, q), Unbinding::ByHand);
-                // Who unbinds it waits until no guest can use it.
+                // Unbinding waits until no guest can use the queue.
                 for n in [0, 1] {
                     while self.mdevs[n].may_reach(apqn(a, q)) {
                         self.commit(n);
                     }
                 }
-                // The driver resets a queue before it lets go of it.
+                // The driver resets a queue before it releases the queue.
                 self.dirty.remove(&apqn(a, q).to_raw());
                 self.hardware.resetting.remove(&apqn(a, q).to_raw());
             }
@@ -194,7 +194,7 @@ impl World {
         self.check();
     }
 
-    /// Those whom the last changes concern follow them.
+    /// Updates the mdevs that the last changes affect.
     fn follow(&mut self) {
         while self.host.needs_update() {
             let decided = self.mdevs.map(|mdev| mdev.due_if_affected(&self.host));
@@ -205,13 +205,13 @@ impl World {
                 }
             }
         }
-        // For the others they make no difference.
+        // The changes do not affect the other mdevs.
         for mdev in self.mdevs {
             assert_eq!(mdev.due_apcb(&self.host), mdev.due);
         }
     }
 
-    /// A reset that takes too long is no longer waited for.
+    /// Makes all pending resets overdue.
     fn age(&mut self) {
         for _ in 0..2 {
             self.host.queues.age_resets(|_| {});
@@ -219,7 +219,7 @@ impl World {
         self.follow();
     }
 
-    /// What must hold at every moment.
+    /// Checks the rules that hold at any time.
     fn check(&self) {
         for (n, mdev) in self.mdevs.iter().enumerate() {
             let other = &self.mdevs[1 - n];
@@ -231,7 +231,7 @@ impl World {
             assert!(queues(&mdev.granted).iter().all(|q| mdev.may_reach(*q)));
             assert!(mdev.user == User::Guest || mdev.granted == Matrix::EMPTY);
         }
-        // A queue that nobody has, and that somebody has used, is not to be had without a reset.
+        // An unbound queue that was used is not usable without a reset.
         for raw in &self.dirty {
             let apqn = Apqn::from_raw(*raw);
             if !self.mdevs.iter().any(|m| m.granted.has_queue(apqn)) {
@@ -241,7 +241,7 @@ impl World {
     }
 
     fn quiesce(&mut self) {
-        // Resets that end can make guests lose queues, which are to be reset then.
+        // The ends of resets can make guests lose queues, which are then reset.
         for _ in 0..4 * (self.hardware.looks + 1) {
             for n in [0, 1, 0, 1] {
                 self.event(&Event::Commit(n));
@@ -252,7 +252,7 @@ impl World {
     }
 }
 
-/// Returns true if there is a queue in both.
+/// Returns true if both matrices have a queue in common.
 fn share(a: &Matrix, b: &Matrix) -> bool {
     !QueueSet::new(&a.intersect(b), &Matrix::EMPTY).is_empty()
 }
@@ -265,7 +265,7 @@ fn apqn(a: u8, q: u8) -> Apqn {
     Apqn::new(Apid(a), Apqi(q))
 }
 
-/// Masks from the bits of numbers: bit 0 is number 0.
+/// Returns a matrix from bits. Bit 0 is number 0.
 fn matrix(apm: u8, aqm: u8, adm: u8) -> Matrix {
     fn mask<I: Copy + From<u8> + Into<u8>>(bits: u8) -> Mask<I> {
         Mask::ALL.filter(|id: I| {
@@ -306,7 +306,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..Default::default() })]
 
-    /// When all has come to rest, a guest has what the specification says, whatever happened.
+    /// At rest, a guest has the masks of the specification, regardless of the events before.
     #[test]
     fn the_present_decides(
         events in prop::collection::vec(any_event(), 0..60),
@@ -325,13 +325,13 @@ proptest! {
             let visible = Sets::from(&mdev.guest_matrix(&world.host));
             prop_assert_eq!(visible, specification::guest(&assigned, &config, &usable));
         }
-        // Nothing changes any more, and so nothing is committed.
+        // No further change occurs, and therefore no commit.
         let commits = world.commits;
         world.quiesce();
         prop_assert_eq!(world.commits, commits);
     }
 
-    /// All changes of a scan reach a guest in at most one commit, and it has the same in the end.
+    /// All changes of a scan reach a guest in at most one commit, and the final masks are the same.
     #[test]
     fn one_commit_per_scan(
         before in (any_matrix(), any_matrix()),
@@ -351,8 +351,8 @@ proptest! {
         let commits = world.commits[0];
         let granted = world.mdevs[0].granted;
 
-        // The scan: the configuration changes, queues that left it go, new ones come one by one,
-        // though perhaps not all of them.
+        // The scan changes the configuration, removes the queues that have left it, and adds new
+        // queues one by one, but not necessarily all of them.
         world.host.scan_begins(config);
         for apqn in queues(&before.0) {
             if !config.has_queue(apqn) {
@@ -373,8 +373,8 @@ proptest! {
         prop_assert_eq!(world.commits[0] - commits, changed);
     }
 
-    /// A queue that goes while the host configuration keeps it is taken away at once, also within
-    /// a scan, and the rest of the guest is left alone.
+    /// A queue that is lost and stays in the host configuration leaves its guest immediately, even
+    /// within a scan. The other masks of the guest do not change.
     #[test]
     fn a_lost_queue_takes_its_adapter_at_once(assigned in any_matrix(), a in 0..N, q in 0..N) {
         let mut world = World::new(1);
@@ -398,7 +398,7 @@ proptest! {
         prop_assert_eq!((has.aqm, has.adm), (had.aqm, had.adm));
     }
 
-    /// More of anything never takes an adapter away, with the one exception of more domains.
+    /// Additional numbers or queues never remove an adapter, except for additional domains.
     #[test]
     fn more_gives_more(assigned in any_matrix(), config in any_matrix(), bound in 0u16..512, more in 0u16..512) {
         let mut world = World::new(0);
@@ -419,7 +419,7 @@ proptest! {
     }
 }
 
-/// A queue whose reset never ends costs a guest its adapter, and nothing else; and not at once.
+/// A queue whose reset never ends removes only its adapter from a guest, and not immediately.
 #[test]
 fn a_stuck_reset_filters_its_adapter_only() {
     let mut world = World::new(u32::MAX);
@@ -428,19 +428,20 @@ fn a_stuck_reset_filters_its_adapter_only() {
     world.event(&Event::Bind(0, 0));
     world.hardware.looks = 0;
     world.event(&Event::Bind(1, 0));
-    // Not yet: the other one is expected soon.
+    // The reset is not overdue yet, so the mask does not change.
     assert_eq!(world.mdevs[0].granted, matrix(0, 1, 0));
     let commits = world.commits[0];
     world.age();
     assert_eq!(world.mdevs[0].granted, matrix(2, 1, 0));
     assert_eq!(world.commits[0], commits + 1);
-    // It ends after all.
+    // The reset finally ends.
     world.hardware.resetting.clear();
     world.event(&Event::Look);
     assert_eq!(world.mdevs[0].granted, matrix(3, 1, 0));
 }
 
-/// A guest keeps its queue while that is reset for it, but not if that fails, also within a scan.
+/// A guest keeps its queue during a reset for the guest, but not after a failed reset, even within
+/// a scan.
 #[test]
 fn a_guest_loses_a_queue_that_cannot_be_reset() {
     struct Broken;
@@ -496,10 +497,10 @@ fn every_order_of_assignment_gives_the_same() {
         }
         results.insert(format!("{:?}", world.mdevs[0].granted));
         assert_eq!(world.mdevs[0].granted, matrix(1, 3, 0));
-        // The hole is filled: what was filtered is back by itself.
+        // Filling the hole brings the filtered adapter back.
         world.event(&Event::Bind(1, 1));
         assert_eq!(world.mdevs[0].granted, matrix(3, 3, 0));
-        // And it comes again the other way, and goes with the domain.
+        // Unbinding the queue filters the adapter again, and unassigning the domain brings it back.
         world.event(&Event::Unbind(1, 1));
         assert_eq!(world.mdevs[0].granted, matrix(1, 3, 0));
         assigned.aqm = assigned.aqm - matrix(0, 2, 0).aqm;

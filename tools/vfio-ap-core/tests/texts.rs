@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The core parses valid and invalid texts of administrators as the specification does.
+//! Tests that the core and the specification parse texts of administrators with the same results.
 
 use proptest::prelude::*;
 use vfio_ap_core::{
@@ -8,7 +8,7 @@ use vfio_ap_core::{
     text::{parse_matrix, parse_number, Listing},
 };
 
-/// Any bytes, or what comes near to a number or to masks.
+/// Generates arbitrary bytes, and texts that resemble a number or masks.
 fn any_text() -> impl Strategy<Value = Vec<u8>> {
     let near = |regex: &'static str| {
         prop::string::bytes_regex(regex).unwrap_or_else(|e| panic!("{regex}: {e}"))
@@ -37,7 +37,7 @@ proptest! {
         prop_assert_eq!(matrix.map(|m| Sets::from(&m)), sets);
     }
 
-    /// Whatever can be assigned can be read, from any place and to any length.
+    /// The listing of any matrix can be read from any offset and with any length.
     #[test]
     fn listings(text in "0x[0-9a-f]{1,64},0x[0-9a-f]{1,64},0", from in 0..2000_usize, n in 0..200_usize) {
         let matrix = parse_matrix(text.as_bytes()).map_err(|_| TestCaseError::reject("masks"))?;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Compares with what is kept in a file; with `UPDATE=1` the file is written instead.
+/// Compares a text with a file. With `UPDATE=1`, the file is written instead.
 pub(crate) fn expect(path: &Path, actual: &str) {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(path, actual).unwrap();

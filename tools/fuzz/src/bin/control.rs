@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Fuzzes the control language. A command that fails changes nothing, and the output of `show`
+//! Fuzzes the control language. A failing command changes nothing, and the output of `show`
 //! configures an equal machine.
 
 #![no_main]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Fuzzes the AP instructions of the host and of guests. Each gets an answer, and no guest
-//! reaches a queue outside its APCB.
+//! Fuzzes the AP instructions of the host and of guests. Each instruction gets an answer, and no
+//! guest reaches a queue outside its APCB.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ enum Step {
         gr2: u64,
         gr2_is_storage: bool,
     },
-    /// As above, with a function and a queue that there are.
+    /// An instruction with an existing function and an existing queue.
     Likely {
         function: u8,
         apid: u8,
@@ -54,7 +54,7 @@ const COMMANDS: [&str; 8] = [
     "zapq clear",
 ];
 
-/// Executions on queues that the guest does not have.
+/// Returns the number of executions on queues outside the APCB.
 fn foreign(machine: &Machine, apcb: &Apcb) -> u64 {
     let counters = machine.counters();
     counters
@@ -121,7 +121,7 @@ fuzz_target!(|input: (Vec<(bool, Step)>, u8, u8)| {
             Step::Control { what, apid, apqi } => {
                 let queue = Apqn::new(apid & 3, apqi & 3);
                 let command = COMMANDS[usize::from(what) % COMMANDS.len()];
-                // An adapter that is not installed is an error, and that is all.
+                // The command fails for an adapter that is not installed.
                 let _ = machine.control(&format!("queue {queue} {command}"));
             }
         }

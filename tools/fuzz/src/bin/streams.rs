@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Fuzzes descriptions of guests that move. An accepted description is one that the core writes.
+//! Fuzzes descriptions of guests that move. The core writes an accepted description with the same
+//! header and length.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Fuzzes the texts of attributes. The driver parses each text as the specification does.
+//! Fuzzes the texts of attributes. The driver and the specification parse each text with the same
+//! result.
 
 #![no_main]
 

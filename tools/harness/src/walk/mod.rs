@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Random walks: thousands of operations in any order, with a comparison of all visible state
-//! after each.
+//! Random walks: thousands of operations in random order, with a comparison of all visible state
+//! after each operation.
 //!
-//! | module        | owns                                                          |
+//! | module        | contents                                                      |
 //! |---------------|---------------------------------------------------------------|
 //! | [`operation`] | the operations, and their syntax                              |
 //! | [`world`]     | the expected state                                            |
 //! | [`shrink`]    | the reduction of a failing walk                               |
 //!
-//! A walk is generated from a seed here. `apwalk` carries it out in the machine and stops at
-//! the first unexpected state. The expected states do not depend on the machine, and any part
-//! of a walk is a walk. A failing walk is therefore reduced, and printed as a scenario.
+//! A walk is generated from a seed. `apwalk` executes the walk in the machine and stops at the
+//! first unexpected state. The expected states do not depend on the machine, and any part of a walk
+//! is a walk. A failing walk is therefore reduced, and printed as a scenario.
 
 pub mod operation;
 pub mod shrink;
@@ -35,35 +35,36 @@ use crate::console::Verdict;
 use crate::run;
 use crate::scenario::Driver;
 
-/// The machine of a walk: resets take no time unless a walk says so.
+/// The machine of a walk. Resets take no time unless a walk changes their duration.
 ///
-/// No adapter gives random numbers, as CCA coprocessors do: Linux's hwrng thread scans the bus itself
-/// when it finds no queue to read them from, and if that scan removes the last queue, the thread
-/// waits for its own end (zcrypt_rng_data_read(), hwrng_unregister()), whoever drives the others.
+/// The machine has no CCA coprocessor, because these generate random numbers. Linux's hwrng thread
+/// scans the bus if it finds no queue for random numbers. If that scan removes the last queue, the
+/// thread waits for its own end (zcrypt_rng_data_read(), hwrng_unregister()). This does not depend
+/// on the driver of the other queues.
 pub const MACHINE: &str = "limits na=15 nd=15 ; adapter 0-3 cex7a ; queue *.* reset-polls 0";
 
-/// The adapters that vfio_ap has at the beginning.
+/// The adapters of vfio_ap at the start.
 const GIVEN: &str = "1 2 3";
 
-/// How long a walk may be made smaller.
+/// The time limit for reducing a walk.
 const SHRINKING: Duration = Duration::from_secs(300);
 
-/// What to walk.
+/// The parameters of a walk.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// The driver.
     pub driver: Driver,
-    /// Another seed, another walk.
+    /// The seed. Each seed gives another walk.
     pub seed: u64,
-    /// How many operations.
+    /// The number of operations.
     pub steps: usize,
-    /// Whether to hold the C driver against all rules. It is known to break some: those for
-    /// what guests have.
+    /// True if the C driver has to obey all rules. It is known to break some of the rules for the
+    /// masks of guests.
     pub strict: bool,
 }
 
 impl Plan {
-    /// What the driver has in common with the C driver only.
+    /// Returns true if only the rules that both drivers obey are checked.
     fn is_lenient(&self) -> bool {
         self.driver == Driver::C && !self.strict
     }
@@ -82,7 +83,7 @@ fn any_operation(lenient: bool) -> impl Strategy<Value = Operation> {
             Just(Kind::ControlDomain)
         ]
     };
-    // Now and then something that there is not, or that cannot be.
+    // Some numbers do not exist or are too large.
     let number = prop_oneof![20 => 0..u16::from(world::IDS), 1 => 4..18_u16, 1 => Just(300)];
     let subset = || prop::collection::btree_set(id(), 0..4);
     let sets = (subset(), subset(), subset()).prop_map(|(a, d, c)| Sets {
@@ -94,7 +95,7 @@ fn any_operation(lenient: bool) -> impl Strategy<Value = Operation> {
         1 => Just(Kind::ControlDomain)];
     let state = prop::sample::select(vec!["online", "deconfigured", "checkstopped"]);
     let types = prop::sample::select(vec!["cex7a", "cex7a", "cex8p"]);
-    // More often than not, things are on their way up.
+    // More than half of the operations add or assign something.
     let on = || prop::bool::weighted(0.6);
     use Operation::*;
     let common = prop_oneof![
@@ -113,7 +114,7 @@ fn any_operation(lenient: bool) -> impl Strategy<Value = Operation> {
         1 => name().prop_map(Create),
     ];
     if lenient {
-        // Others can end in a crash of the C driver.
+        // Other operations can crash the C driver.
         return common.boxed();
     }
     prop_oneof![
@@ -133,14 +134,14 @@ fn any_operation(lenient: bool) -> impl Strategy<Value = Operation> {
     .boxed()
 }
 
-/// The operations of a walk.
+/// Returns the operations of a walk.
 pub fn generate(plan: &Plan) -> Vec<Operation> {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&plan.seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let some = prop::collection::vec(any_operation(plan.is_lenient()), plan.steps);
-    // None of these strategies rejects anything.
+    // None of these strategies rejects a value.
     let walk = some.new_tree(&mut runner).map(|tree| tree.current());
     let mut operations = vec![Operation::Create('A'), Operation::Create('B')];
     operations.extend(walk.unwrap_or_default());
@@ -148,7 +149,8 @@ pub fn generate(plan: &Plan) -> Vec<Operation> {
     operations
 }
 
-/// What of the world is compared: of the C driver what is right there, too.
+/// Returns the part of the state that is compared. For the C driver, this is the part that is
+/// correct with it.
 fn seen(world: &World, plan: &Plan) -> BTreeMap<String, String> {
     let mut seen = world.seen();
     if plan.is_lenient() {
@@ -160,14 +162,14 @@ fn seen(world: &World, plan: &Plan) -> BTreeMap<String, String> {
     seen
 }
 
-/// The operations with what they lead to, for `apwalk`.
+/// Returns the operations with their expected results, for `apwalk`.
 pub fn script(operations: &[Operation], plan: &Plan) -> String {
     let mut world = World::default();
     let mut known = BTreeMap::new();
     let mut text = String::new();
     for operation in operations {
         let answer = world.take(operation);
-        // Writing to a String does not fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(text, "do {operation}");
         if answer.text != "ok" {
             let _ = writeln!(text, "answer {}", answer.text);
@@ -192,16 +194,16 @@ pub fn script(operations: &[Operation], plan: &Plan) -> String {
     text
 }
 
-/// Where and why a walk has gone wrong.
+/// A failure of a walk.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// The number of the operation, if it is known.
+    /// The index of the operation, if it is known.
     pub step: Option<usize>,
-    /// What was not as expected.
+    /// The description of the failure.
     pub reason: String,
 }
 
-/// Walks the operations in a machine of their own, which is known by `name`.
+/// Walks the operations in their own machine with the name `name`.
 fn walk(
     artifacts: &Artifacts,
     operations: &[Operation],
@@ -252,27 +254,31 @@ fn walk(
     }))
 }
 
-/// What came of a plan.
+/// The outcome of a walk.
 #[derive(Debug)]
 pub enum Outcome {
-    /// All was as expected.
+    /// All states were as expected.
     Passed,
-    /// It was not.
+    /// A state was not as expected.
     Failed {
-        /// Of the whole walk.
+        /// The failure of the whole walk.
         failure: Failure,
-        /// Of what is left of it.
+        /// The failure of the reduced walk.
         small: Failure,
-        /// What is left of it.
+        /// The operations of the reduced walk.
         operations: Vec<Operation>,
-        /// The same as a scenario.
+        /// The reduced walk as a scenario.
         scenario: String,
-        /// Where that was written to.
+        /// The path of the file with the scenario.
         path: PathBuf,
     },
 }
 
-/// Walks, and makes a walk that goes wrong as small as it can in a while.
+/// Walks, and reduces a failing walk within the time limit.
+///
+/// # Errors
+///
+/// Returns an error if the machine cannot be started.
 pub fn run(artifacts: &Artifacts, plan: &Plan, mut say: impl FnMut(&str)) -> Result<Outcome> {
     let operations = generate(plan);
     let name = format!("walk-{}", plan.seed);
@@ -288,7 +294,7 @@ pub fn run(artifacts: &Artifacts, plan: &Plan, mut say: impl FnMut(&str)) -> Res
         if begun.elapsed() > SHRINKING || broken.is_some() {
             return None;
         }
-        // The console of the whole walk is kept.
+        // The log of the whole walk is kept.
         match walk(artifacts, candidate, plan, &format!("{name}-smaller")) {
             Ok(Some(failure)) => {
                 let end = failure.step.map_or(candidate.len(), |step| step + 1);
@@ -318,7 +324,7 @@ pub fn run(artifacts: &Artifacts, plan: &Plan, mut say: impl FnMut(&str)) -> Res
     })
 }
 
-/// The operations as a scenario that can be kept, with what it all has to lead to.
+/// Returns the operations and the expected state as a scenario that can be added.
 pub fn scenario(operations: &[Operation], plan: &Plan, reason: &str) -> String {
     let mut world = World::default();
     let mut text = format!(
@@ -338,7 +344,7 @@ pub fn scenario(operations: &[Operation], plan: &Plan, reason: &str) -> String {
         match (operation, answer) {
             (Operation::Open(name, _), "ok") => open.push(*name),
             (Operation::Close(name), "ok") => open.retain(|other| other != name),
-            // A monitor that there is not yet, or is already, has nothing to say.
+            // A monitor that does not exist yet or is already open prints nothing.
             (
                 Operation::Open(..)
                 | Operation::Close(_)

@@ -5,10 +5,10 @@ use std::fmt;
 
 use vfio_ap_core::specification::{Queue, Sets};
 
-/// The name of an mdev: A to C.
+/// The name of an mdev, A to C.
 pub type Name = char;
 
-/// What can be assigned, and what the host configuration has.
+/// The kinds of numbers in the matrix of an mdev and in the host configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// An adapter.
@@ -20,7 +20,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As in `assign_adapter`.
+    /// Returns the word in attributes such as `assign_adapter`.
     fn word(self) -> &'static str {
         match self {
             Self::Adapter => "adapter",
@@ -29,7 +29,7 @@ impl Kind {
         }
     }
 
-    /// The mask of the host configuration.
+    /// Returns the name of the mask of the host configuration.
     fn mask(self) -> &'static str {
         match self {
             Self::Adapter => "apm",
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// The mask of what is reserved for the host's drivers.
+    /// Returns the name of the mask of numbers that are reserved for the host's drivers.
     fn reservation(self) -> &'static str {
         match self {
             Self::Adapter => "apmask",
@@ -47,55 +47,57 @@ impl Kind {
     }
 }
 
-/// One thing that is done. Each can be done at any time, though it may be refused: so what
-/// is left of a walk when some of it is left out is a walk again.
+/// An operation. It is possible at any time, but may be refused. Any part of a walk is therefore a
+/// walk.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
     /// Create an mdev.
     Create(Name),
-    /// Remove an mdev. Nothing is done while it is open.
+    /// Remove an mdev. Does nothing while the mdev is open.
     Remove(Name),
-    /// Assign something (`true`) or unassign it.
+    /// Assign a number (`true`) or unassign it (`false`).
     Assign(Name, Kind, u16, bool),
-    /// Assign all at once, by `ap_config`.
+    /// Assign all numbers with one write to `ap_config`.
     Configure(Name, Sets),
-    /// Open it, by an iommufd (`true`) or by its group.
+    /// Open an mdev through an iommufd (`true`) or through its group (`false`).
     Open(Name, bool),
-    /// Close it.
+    /// Close an mdev.
     Close(Name),
-    /// `VFIO_DEVICE_RESET`.
+    /// Issue the ioctl `VFIO_DEVICE_RESET`.
     Reset(Name),
-    /// Give it another I/O address space; only an iommufd has any.
+    /// Replace the I/O address space. Only an mdev with an iommufd has one.
     Replace(Name),
-    /// Take the I/O address space away, and give it back.
+    /// Detach the I/O address space and attach it again.
     Detach(Name),
-    /// Let it get at more memory, and take that away again.
+    /// Add a memory slot and remove it again.
     Plug(Name),
-    /// Add something to the host configuration (`true`) or remove it; seen by the next scan.
+    /// Add a number to the host configuration (`true`) or remove it (`false`). The next scan
+    /// notices it.
     Host(Kind, u8, bool),
-    /// Have the AP bus look.
+    /// Start a scan of the AP bus.
     Scan,
-    /// Bind a queue by hand.
+    /// Bind a queue manually.
     Bind(Queue),
-    /// Unbind it.
+    /// Unbind a queue manually.
     Unbind(Queue),
-    /// Reserve an adapter or a domain for the host's drivers (`true`), or no longer.
+    /// Reserve an adapter or a domain for the host's drivers (`true`), or end the reservation
+    /// (`false`).
     Reserve(Kind, u8, bool),
-    /// Install an adapter of a type, or exchange it.
+    /// Install an adapter of a type, or replace the adapter.
     Install(u8, &'static str),
     /// Uninstall an adapter, which stays in the host configuration.
     Uninstall(u8),
-    /// Put an adapter into a state: `online`, `deconfigured` or `checkstopped`.
+    /// Set the state of an adapter: `online`, `deconfigured` or `checkstopped`.
     State(u8, &'static str),
-    /// Configure an adapter from Linux (`true`), or deconfigure it.
+    /// Configure an adapter through Linux (`true`), or deconfigure it (`false`).
     Config(u8, bool),
-    /// All resets of a queue fail.
+    /// Make all resets of a queue fail.
     Break(Queue),
-    /// Resets of a queue take so many looks.
+    /// Set the duration of resets of a queue, in polls.
     Slow(Queue, u32),
-    /// A queue is busy so many times before it takes a reset.
+    /// Make a queue answer busy to this number of resets.
     Busy(Queue, u32),
-    /// A queue is as good as new.
+    /// Restore the default settings of a queue.
     Mend(Queue),
 }
 
@@ -103,7 +105,7 @@ fn name_of((adapter, domain): Queue) -> String {
     format!("{adapter:02x}.{domain:04x}")
 }
 
-/// A mask as in `ap_config`: number 0 is the leftmost bit of 256.
+/// Returns a mask in the format of `ap_config`. Number 0 is the leftmost of 256 bits.
 pub(super) fn hexadecimal(set: &std::collections::BTreeSet<u8>) -> String {
     let digit = |first: u16| {
         let bit = |i: u16| u16::from(set.iter().any(|n| u16::from(*n) == first + i));
@@ -129,11 +131,11 @@ fn sign(on: bool) -> char {
 }
 
 impl Operation {
-    /// What the machine is told, if it is the machine that is told something.
+    /// Returns the command for the machine, if the operation is one of the machine.
     fn command(&self) -> Option<String> {
         Some(match self {
             Self::Host(kind, n, on) => format!("{} {} {n}", kind.mask(), sign(*on)),
-            // Resets take no time, unless something else is said.
+            // Resets take no time unless the walk changes their duration.
             Self::Install(a, what) => {
                 format!("adapter {a} {what} ; queue {a:02x}.* reset-polls 0")
             }
@@ -150,7 +152,8 @@ impl Operation {
         })
     }
 
-    /// The attribute of an mdev that is written to, and the text.
+    /// Returns the name of the mdev, the attribute and the text, if the operation is a write to an
+    /// mdev.
     fn attribute(&self) -> Option<(Name, String, String)> {
         match self {
             Self::Assign(name, kind, n, on) => {
@@ -163,7 +166,7 @@ impl Operation {
         }
     }
 
-    /// The file in `/sys/bus/ap` that is written to, and the text.
+    /// Returns the file in `/sys/bus/ap` and the text, if the operation is a write to the bus.
     fn file(&self) -> Option<(String, String)> {
         match self {
             Self::Bind(q) => Some(("drivers/vfio_ap/bind".into(), name_of(*q))),
@@ -176,7 +179,7 @@ impl Operation {
         }
     }
 
-    /// As `scenarios/lib.sh` has it, but for what it does not have a word for.
+    /// Returns a line for a scenario, with functions of `scenarios/lib.sh` where they exist.
     pub fn words(&self) -> String {
         if let Some(command) = self.command() {
             return format!("machine \"{command}\"");
@@ -209,7 +212,7 @@ impl Operation {
     }
 }
 
-/// As `apwalk` takes it.
+/// Writes the operation in the syntax of `apwalk`.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(command) = self.command() {

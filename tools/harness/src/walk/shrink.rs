@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Reduces a long list that fails to a short list that fails.
+//! Reduces a long failing list to a short failing list.
 
-/// Leaves out what is not needed, in ever smaller pieces, until nothing can be left out that
-/// `fails` would not miss. It is asked about a list, and says how much of its beginning is
-/// enough to go wrong, or nothing if all is well.
+/// Removes pieces of decreasing size until each further removal makes the list pass. `fails` tests
+/// a list. It returns the length of the beginning that is enough for the failure, or `None` if the
+/// list passes.
 pub fn shrink<T: Clone>(mut list: Vec<T>, mut fails: impl FnMut(&[T]) -> Option<usize>) -> Vec<T> {
     let mut size = list.len().div_ceil(2);
     while size > 0 {
         let before = list.len();
-        // From the end: what comes late depends on what is early, not the other way round.
+        // The loop starts at the end, because later operations depend on earlier ones.
         let mut end = list.len();
         while end > 0 {
             let begin = end.saturating_sub(size);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The expected state in a walk: hardware, AP bus and driver as plain sets.
 //!
-//! [`vfio_ap_core::specification`] computes the masks of the guest. The rest is known to an
-//! administrator: the queues of the bus, the reservations, and the errors. The module knows
-//! neither bits nor locks nor the steps of the driver. Only resets have a history here: the
-//! outcome of its last reset decides if a queue can be used.
+//! [`vfio_ap_core::specification`] computes the masks of the guest. The rest is public: the queues
+//! of the bus, the reservations, and the errors. This module does not use bits, locks, or the
+//! driver's own steps. Only resets have a history: the outcome of the last reset of a queue decides
+//! if the queue can be used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ use vfio_ap_core::specification::{self, Queue, Sets};
 
 use super::operation::{Kind, Name, Operation, hexadecimal};
 
-/// The adapters and domains that there may be: 0 to 3, as in `default.machine`.
+/// The number of adapters and of domains, as in `default.machine`. They are numbered from 0.
 pub const IDS: u8 = 4;
-/// The greatest number that can be assigned, as [`super::MACHINE`] says.
+/// The greatest number that can be assigned, as in [`super::MACHINE`].
 pub const LIMIT: u8 = 15;
-/// The type of all adapters, as [`super::MACHINE`] says.
+/// The type of all adapters, as in [`super::MACHINE`].
 const TYPE: &str = "cex7a";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,21 +31,21 @@ enum Driver {
 struct Mdev {
     assigned: Sets,
     open: bool,
-    /// Whether by an iommufd.
+    /// True if it was opened through an iommufd.
     cdev: bool,
     granted: Sets,
 }
 
-/// What an operation leads to, besides what is to be seen afterwards.
+/// The expected result of an operation, apart from the state afterwards.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
-    /// `ok`, an errno, or `any`.
+    /// The answer: `ok`, an errno, or `any`.
     pub text: &'static str,
-    /// Whether nobody waits for it.
+    /// True if the operation does not wait for the expected state.
     pub soon: bool,
     /// True if the expected state needs a retry by the driver.
     pub retried: bool,
-    /// For each mdev, between how many commits.
+    /// The minimum and the maximum number of commits for each mdev.
     pub commits: BTreeMap<Name, (usize, usize)>,
 }
 
@@ -55,9 +55,9 @@ pub struct World {
     adapters: BTreeMap<u8, &'static str>,
     hardware: Sets,
     broken: BTreeSet<Queue>,
-    /// Queues whose resets take some time.
+    /// The queues whose resets take some time.
     slow: BTreeSet<Queue>,
-    /// The host configuration as of the last scan.
+    /// The host configuration at the last scan.
     bus: Sets,
     /// The host configuration that the driver knows. The driver queries the machine if a reset
     /// contradicts it.
@@ -66,19 +66,19 @@ pub struct World {
     queues: BTreeMap<Queue, Driver>,
     reserved: Sets,
     mdevs: BTreeMap<Name, Mdev>,
-    /// Queues of ours whose last reset has failed.
+    /// The driver's queues whose last reset has failed.
     failed: BTreeSet<Queue>,
-    /// Queues that were reset in this step.
+    /// The queues that were reset in this step.
     reset: BTreeSet<Queue>,
-    /// In this step, the driver has retried a reset or a query, with another outcome.
+    /// True if, in this step, the driver has retried a reset or a query with another outcome.
     retried: bool,
-    /// How often the masks of guests have changed in this step.
+    /// The number of changes of the masks of guests in this step.
     changes: BTreeMap<Name, usize>,
-    /// Queues went and came in ways of which only the outcome is known here.
+    /// True if queues were removed and added in an unknown order.
     restless: bool,
 }
 
-/// The set of a kind.
+/// Returns the set of a kind.
 fn part(sets: &mut Sets, kind: Kind) -> &mut BTreeSet<u8> {
     match kind {
         Kind::Adapter => &mut sets.adapters,
@@ -96,8 +96,7 @@ fn set(set: &mut BTreeSet<u8>, n: u8, on: bool) {
 }
 
 impl Default for World {
-    /// The default machine, in which adapters 1 to 3 are given to vfio_ap, with the driver
-    /// loaded.
+    /// Returns the default machine. The driver is loaded, and vfio_ap has adapters 1 to 3.
     fn default() -> Self {
         let all = || (0..IDS).collect();
         let mut world = Self {
@@ -148,12 +147,12 @@ impl World {
         &self.bound() - &self.failed
     }
 
-    /// What a guest has, or would have.
+    /// Returns the masks that a guest with these assignments has.
     fn guest(&self, assigned: &Sets) -> Sets {
         specification::guest(assigned, &self.host, &self.usable())
     }
 
-    /// A queue of ours is reset.
+    /// Resets a queue of the driver.
     fn reset(&mut self, queue: Queue) {
         self.reset.insert(queue);
         if self.can_be_reset(queue) {
@@ -171,7 +170,7 @@ impl World {
     /// known one, or if the bus knows another one.
     fn retry(&mut self) {
         let known = self.host.queues();
-        // A broken queue answers even if the machine does not have it.
+        // A broken queue answers even if it is not in the configuration of the machine.
         let is_there = |q: &Queue| self.exists(*q) || self.broken.contains(q);
         let contradicts = |q: &Queue| is_there(q) != known.contains(q);
         let by_this_step = self.reset.iter().any(contradicts);
@@ -195,7 +194,7 @@ impl World {
         mdevs.any(|mdev| mdev.granted.queues().contains(&queue))
     }
 
-    /// A queue gets the driver that it is meant for, or loses the one that is not.
+    /// Binds a queue to the driver that it is meant for, and unbinds it from another one.
     fn probe(&mut self, queue: Queue) {
         let driver = if self.is_reserved(queue) {
             Driver::Host
@@ -216,7 +215,7 @@ impl World {
         self.failed.remove(&queue);
     }
 
-    /// Guests get what they have to have; what they lose is reset, which may fail.
+    /// Updates the masks of guests, and resets the queues that guests lose. The resets can fail.
     fn settle(&mut self) {
         loop {
             self.retry();
@@ -250,7 +249,7 @@ impl World {
             let there: BTreeSet<Queue> = there.into_iter().filter(|q| self.exists(*q)).collect();
             let card = (!there.is_empty()).then(|| self.adapters[&a]);
             let had = self.cards.get(&a).copied();
-            // An adapter of another type is another adapter.
+            // An adapter of another type is a new adapter.
             let exchanged = had.is_some() && had != card;
             self.restless |= exchanged && self.hardware.adapters.contains(&a);
             let gone = |q: &Queue| q.0 == a && (exchanged || !there.contains(q));
@@ -324,7 +323,7 @@ impl World {
         if self.queues.get(&queue) != Some(&Driver::VfioAp) {
             return "ENODEV";
         }
-        // A guest's queue is reset before it goes.
+        // A queue of a guest is reset before it leaves the driver.
         if self.is_granted(queue) {
             self.reset.insert(queue);
         }
@@ -333,7 +332,7 @@ impl World {
         "ok"
     }
 
-    /// The machine is told something about an adapter that has to be installed.
+    /// Changes an adapter, which has to be installed.
     fn on_installed(&mut self, adapter: u8, change: impl FnOnce(&mut Self)) -> &'static str {
         if !self.adapters.contains_key(&adapter) {
             return "refused";
@@ -348,11 +347,11 @@ impl World {
             | Operation::Assign(name, ..)
             | Operation::Configure(name, _)
             | Operation::Open(name, _) => self.mdevs.get(name).map(|mdev| mdev.open),
-            // The others are about none, or say for themselves what if there is none.
+            // The other operations do not need an mdev, or handle a missing one themselves.
             _ => Some(false),
         };
         let Some(is_open) = on else {
-            // There is no such mdev.
+            // The mdev does not exist.
             return "ENOENT";
         };
         match *operation {
@@ -383,12 +382,12 @@ impl World {
                 (mdev.open, mdev.cdev) = (true, cdev);
                 "ok"
             }
-            // No queue has to do with memory.
+            // Operations on memory do not change queues.
             Operation::Replace(name) | Operation::Detach(name) | Operation::Plug(name) => {
                 let needs_iommufd = !matches!(operation, Operation::Plug(_));
                 match self.mdevs.get(&name).filter(|mdev| mdev.open) {
                     None => "ENODEV",
-                    // VFIO passes the request to the driver, which has none of this number.
+                    // VFIO passes the unknown ioctl to the driver, which does not know it either.
                     Some(mdev) if !mdev.cdev && matches!(operation, Operation::Detach(_)) => {
                         "EOPNOTSUPP"
                     }
@@ -425,7 +424,7 @@ impl World {
             Operation::Unbind(queue) => self.unbind(queue),
             Operation::Reserve(kind, n, on) => {
                 let answer = self.reserve(kind, n, on);
-                // Also those that have no driver, whatever the answer.
+                // This includes queues without a driver, regardless of the answer.
                 for queue in self.queues.keys().copied().collect::<Vec<_>>() {
                     self.probe(queue);
                 }
@@ -438,11 +437,12 @@ impl World {
             }
             Operation::Uninstall(a) => self.on_installed(a, |world| {
                 world.adapters.remove(&a);
-                // The machine forgets all that was set for its queues.
+                // The machine removes all settings of the queues.
                 world.broken.retain(|q| q.0 != a);
                 world.slow.retain(|q| q.0 != a);
             }),
-            // Nothing changes: nobody can get at the queues, and they come back reset.
+            // The expected state does not change. The queues are not accessible in the meantime,
+            // and are reset when they return.
             Operation::State(a, _) => self.on_installed(a, |_| {}),
             Operation::Config(..) => "any",
             Operation::Break(q) => self.on_installed(q.0, |world| {
@@ -462,7 +462,7 @@ impl World {
         }
     }
 
-    /// Does it, and says what it leads to.
+    /// Executes the operation and returns its expected result.
     pub fn take(&mut self, operation: &Operation) -> Answer {
         self.changes.clear();
         self.restless = false;
@@ -475,7 +475,7 @@ impl World {
         let asks = self.retried || self.host != knew;
         let is_slow = was_slow || !self.slow.is_empty();
         let count = |(name, n): (&Name, &usize)| {
-            // What is not known at once may take a commit more.
+            // An outcome that is not known immediately can take an additional commit.
             let exact = *n == 1 && !is_slow && !asks;
             (*name, (1, if exact { 1 } else { n + 2 }))
         };
@@ -484,7 +484,7 @@ impl World {
         } else {
             self.changes.iter().map(count).collect()
         };
-        // Who assigns, opens or closes waits for all that this leads to.
+        // Assigning, opening and closing wait for all consequences.
         let waits = matches!(
             operation,
             Operation::Assign(..)
@@ -500,7 +500,7 @@ impl World {
         }
     }
 
-    /// All that can be seen now, by the names of `apwalk`.
+    /// Returns the visible state, with the names of `apwalk`.
     pub fn seen(&self) -> BTreeMap<String, String> {
         let mut seen = BTreeMap::new();
         for name in ['A', 'B', 'C'] {

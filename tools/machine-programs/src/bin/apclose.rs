@@ -2,11 +2,10 @@
 //! `apclose FILE [HOGS]`: close a file of a device for the last time while the driver is being
 //! unloaded, in a thread that gets no CPU.
 //!
-//! FILE, such as `/dev/vfio/devices/vfio0`, is only opened. It holds a reference to the device
-//! but not to the module. One thread unloads the driver and waits for the device. Then a thread
-//! of idle priority closes the file, and HOGS threads (2) take all CPU time until the module is
-//! gone. The kernel therefore counts the device as unused long before the thread has finished
-//! closing.
+//! FILE, such as `/dev/vfio/devices/vfio0`, is only opened. It holds a reference to the device but
+//! not to the module. One thread unloads the driver and waits for the device. Then a thread of idle
+//! priority closes the file, and HOGS threads (2) take all CPU time until the module is unloaded.
+//! The kernel therefore counts the device as unused long before the thread has finished closing.
 //!
 //! The last line reports the result of the unloading. The exit status is 1 if it was refused.
 
@@ -21,7 +20,7 @@ use machine_programs::module;
 use machine_programs::scheduling::{self, Hogs, SELF, Share};
 use nix::errno::Errno;
 
-/// How long unloading takes to come to where it waits for the device.
+/// The time until the unloading thread waits for the device.
 const AT_WORK: Duration = Duration::from_millis(700);
 
 fn close(path: &str, hogs: usize) -> Result<()> {
@@ -33,7 +32,7 @@ fn close(path: &str, hogs: usize) -> Result<()> {
     let (tell, told) = mpsc::channel::<()>();
     let closer = thread::spawn(move || {
         scheduling::give(SELF, Share::Idle).step("scheduling")?;
-        // The other end is dropped when it is time.
+        // The other end of the channel is dropped to start the close.
         let _ = told.recv();
         drop(file);
         Ok(())

@@ -8,12 +8,12 @@ use std::process::ExitCode;
 
 use machine_programs::instructions;
 
-// It is formatted as a part of the core, which is of another edition.
+// The file is formatted as a part of the core, whose edition differs.
 #[rustfmt::skip]
 #[path = "../../../vfio-ap-core/benches/cases.rs"]
 mod cases;
 
-/// Where programs are, and the kernel is not.
+/// The addresses of programs, which do not overlap those of the kernel.
 const PROGRAM: std::ops::Range<u64> = 0..1 << 41;
 
 fn cost(work: impl FnOnce()) -> Result<u64, String> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apcount`: carry out one operation and print its cost.
+//! `apcount`: execute one operation and print its cost.
 //!
 //! ```text
 //! apcount write FILE TEXT     one write(2) of TEXT and a newline
@@ -8,8 +8,8 @@
 //! apcount functions           the functions of the last operation, with their costs
 //! ```
 //!
-//! Prints the instructions of the kernel (`whole`), those of the driver (`own`), and the time.
-//! For the loop it prints the instructions in the loop, which must be N.
+//! Prints the instructions of the kernel (`whole`), those of the driver (`own`), and the time. For
+//! the loop, it prints the instructions in the loop, which must be N.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -24,10 +24,11 @@ type Result<T> = std::result::Result<T, String>;
 
 const USAGE: &str = "usage: apcount write FILE TEXT | read FILE | loop N | functions";
 
-/// Room for what is read: more than any attribute has, and touched before it is used.
+/// The size of the read buffer, which exceeds all attributes. The buffer is touched before the
+/// measurement.
 const BUFFER: usize = 1 << 20;
 
-/// As many functions are shown.
+/// The maximum number of functions in a list.
 const TOP: usize = 30;
 
 fn text(error: impl ToString) -> String {
@@ -50,7 +51,7 @@ fn read(path: &str) -> Result<Cost> {
     let places = Places::find().map_err(text)?;
     let mut file = File::open(path).map_err(text)?;
     let mut buffer = black_box(vec![0xff_u8; BUFFER]);
-    // Until its end: the kernel may hand out a page at a time.
+    // The loop ends at the end of the file, because the kernel may return a page at a time.
     let (result, cost) = instructions::measure(&places, || {
         loop {
             match file.read(&mut buffer) {
@@ -70,13 +71,13 @@ fn known_loop(n: &str) -> Result<u64> {
     instructions::executed(&range)
 }
 
-/// A function of the kernel, by its first address.
+/// A function of the kernel and its first address.
 struct Symbol {
     address: u64,
     name: String,
 }
 
-/// All functions by address.
+/// Returns all functions, sorted by address.
 fn symbols() -> Result<Vec<Symbol>> {
     let all = fs::read_to_string("/proc/kallsyms").map_err(text)?;
     let mut symbols: Vec<_> = all
@@ -93,7 +94,8 @@ fn symbols() -> Result<Vec<Symbol>> {
     Ok(symbols)
 }
 
-/// Prints the functions that most of what was counted last is in; those of the driver first.
+/// Prints the functions with the most instructions of the last operation, those of the driver
+/// first.
 fn functions() -> Result<()> {
     let blocks = instructions::blocks()?;
     let places = Places::find().map_err(text)?;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apfail [CASE[:FIRST]...]`: test the driver without memory.
+//! `apfail [CASE[:FIRST]...]`: test the driver with failing allocations.
 //!
-//! Each case is one system call, or one instruction of a guest. It is repeated with its first
-//! allocation failing, with its second, and so on until none fails. Caches of the kernel make
-//! the order of allocations vary. The series is therefore repeated until no new allocation
-//! fails.
+//! Each case is one system call, or one instruction of a guest. The first run fails the first
+//! allocation, the second run fails the second one, and so on until no allocation fails. Caches of
+//! the kernel make the order of allocations vary. The series is therefore repeated until no new
+//! allocation fails.
 //!
-//! If the operation fails, it has to return a suitable errno and must have changed nothing. If
-//! it succeeds, it has to be complete. Undoing it has to restore the initial state.
+//! If the operation fails, it has to return a suitable errno and must not change the state. If the
+//! operation succeeds, it has to be complete. Undoing the operation has to restore the initial
+//! state.
 //!
-//! With `FIRST` a case begins with the failure of that allocation.
+//! With `FIRST`, a case starts with the failure of that allocation.
 //!
-//! The case `load` runs only on request: it takes minutes, and the kernel's module loader leaks
+//! The case `load` runs only on request. It takes minutes, and the kernel's module loader leaks
 //! memory.
 //!
 //! The program needs adapters 1 and 2 with domains 0 to 3 bound to the driver, and no mdevs. It
@@ -36,22 +37,23 @@ use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
 const DEBUG_FEATURE: &str = "/sys/kernel/debug/s390dbf/vfio_ap/sprintf";
-/// A queue that the guest has.
+/// A queue of the guest.
 const QUEUE: &str = "01.0001";
-/// The driver among the callers of an allocation.
+/// The driver's name in a list of callers.
 const OWN: &str = "[vfio_ap]";
-/// More allocations than any case has.
+/// The maximum number of allocations of a case.
 const MANY: u32 = 5000;
-/// How often all allocations of a case fail, at most.
+/// The maximum number of repetitions of a case.
 const PASSES: u32 = 5;
 
-/// The text of `ap_config` for domains 0 to 2, control domain 0, and adapters: 1 and 2 are `6`.
+/// Returns the text of `ap_config` for domains 0 to 2, control domain 0, and these adapters. `6`
+/// means adapters 1 and 2.
 fn matrix(adapters: char) -> String {
     let mask = |digit| format!("0x{digit}{:063}", 0);
     [mask(adapters), mask('e'), mask('8')].join(",")
 }
 
-/// A file that is open for writing: one system call is left to do.
+/// A file that is open for writing, so that only one system call is left.
 struct Written {
     file: File,
     text: String,
@@ -72,32 +74,32 @@ impl Written {
     }
 }
 
-/// What is done while allocations fail.
+/// The operation during which allocations fail.
 type Act = Box<dyn FnOnce(&mut World) -> Result<()>>;
 
-/// What a case is about.
+/// The objects of a case.
 #[derive(Default)]
 struct World {
     vm: Option<Vm>,
     device: Option<Device>,
 }
 
-/// In which thread allocations are to fail.
+/// The thread whose allocations fail.
 #[derive(Clone, Copy, PartialEq)]
 enum Where {
-    /// In the one that makes the system call.
+    /// The thread of the system call.
     Here,
-    /// In that of the virtual CPU.
+    /// The thread of the virtual CPU.
     Guest,
 }
 
-/// What a case does to the host.
+/// The changes of the host by a case.
 #[derive(Clone, Copy, PartialEq)]
 enum Host {
     Same,
     /// Queues may have lost their driver.
     Unbound,
-    /// The masks, or the host configuration.
+    /// The masks or the host configuration have changed.
     Changed,
 }
 
@@ -105,19 +107,20 @@ struct Case {
     name: &'static str,
     host: Host,
     place: Where,
-    /// Makes everything as it is to be kept.
+    /// Creates the initial state.
     prepare: fn(&mut World) -> Result<()>,
-    /// What is to be done, but for the system call itself.
+    /// Prepares the operation, and returns its system call.
     ready: fn(&mut World) -> Result<Act>,
-    /// What it may end with besides ENOMEM, and who has to be among the callers of the allocation
-    /// then.
+    /// The allowed errnos other than ENOMEM. Each has a function that must be among the callers of
+    /// the failed allocation.
     errors: &'static [(Errno, &'static str)],
-    /// Whether it may be done in part, as with queues that could not be bound.
+    /// True if the operation may be incomplete, for example because queues could not be bound.
     partly: bool,
 }
 
 impl Case {
-    /// Whether it may end with this when an allocation with these callers has failed.
+    /// Returns true if the operation may fail with `errno` after a failed allocation with these
+    /// callers.
     fn may_end_with(&self, errno: Errno, callers: &[String]) -> bool {
         let is_known = |(known, caller): &(Errno, &str)| {
             *known == errno && callers.iter().any(|line| line.contains(caller))
@@ -130,19 +133,19 @@ fn nothing(_: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// An mdev with queues.
+/// Creates an mdev with queues.
 fn with_mdev(_: &mut World) -> Result<()> {
     create('A')?;
     sysfs::write(mdev('A').join("ap_config"), &matrix('6'))
 }
 
-/// A guest that has them.
+/// Starts a guest with an mdev.
 fn with_guest(world: &mut World) -> Result<()> {
     with_mdev(world)?;
     open(world, Backend::Group)
 }
 
-/// The same through an iommufd.
+/// Starts a guest with an mdev through an iommufd.
 fn with_guest_of_iommufd(world: &mut World) -> Result<()> {
     with_mdev(world)?;
     open(world, Backend::Iommufd)
@@ -167,7 +170,7 @@ fn write(file: PathBuf, text: &str) -> Result<Act> {
     Ok(Box::new(|_| written.write()))
 }
 
-/// Something about the device.
+/// Returns an operation on the device.
 fn on_device(act: fn(&mut Device, &Vm) -> Result<()>) -> Result<Act> {
     Ok(Box::new(move |world| {
         match (&mut world.device, &world.vm) {
@@ -182,7 +185,7 @@ fn close(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// Reads files to their ends.
+/// Returns an operation that reads whole files.
 fn read(files: Vec<PathBuf>) -> Result<Act> {
     let mut buffer = vec![0_u8; 8192];
     Ok(Box::new(move |_| {
@@ -194,7 +197,7 @@ fn read(files: Vec<PathBuf>) -> Result<Act> {
     }))
 }
 
-/// Has the guest execute AQIC; its answer as an errno.
+/// Makes the guest execute AQIC, and returns the answer as an errno.
 fn aqic(world: &mut World, word: &str) -> Result<()> {
     let vm = world.vm.as_ref().ok_or(Errno::ENODEV).step("VM")?;
     let answer = interview::ask(vm.guest()?, &[word, "01.0001"])?;
@@ -206,7 +209,7 @@ fn aqic(world: &mut World, word: &str) -> Result<()> {
     }
 }
 
-/// A guest that has interruptions.
+/// Starts a guest with interruptions enabled.
 fn with_interruptions(world: &mut World) -> Result<()> {
     with_guest(world)?;
     aqic(world, "enable")
@@ -217,14 +220,14 @@ fn with_interruptions_of_iommufd(world: &mut World) -> Result<()> {
     aqic(world, "enable")
 }
 
-/// A guest with interruptions whose device cannot get at its memory.
+/// Starts a guest with interruptions enabled, and removes the I/O address space of the device.
 fn without_io_address_space(world: &mut World) -> Result<()> {
     with_interruptions_of_iommufd(world)?;
     let device = world.device.as_ref().ok_or(Errno::ENODEV);
     device.step("no device")?.access()?.act(Deed::Detach)
 }
 
-/// Something that a user does to its device, with all that it needs for that at hand.
+/// Prepares an action of the user on the device, with all that the action needs.
 fn act(world: &World, deed: Deed) -> Result<Act> {
     let device = world.device.as_ref().ok_or(Errno::ENODEV);
     let access = device.step("no device")?.access()?;
@@ -244,13 +247,13 @@ fn tell(command: &str) -> Result<()> {
     answer.map(drop).or(Err(Errno::EIO)).step(command)
 }
 
-/// A guest that misses a queue.
+/// Starts a guest that lacks a queue.
 fn without_queue(world: &mut World) -> Result<()> {
     with_guest(world)?;
     sysfs::write(driver("unbind"), QUEUE)
 }
 
-/// A guest one of whose adapters has gone, which the host has not seen yet.
+/// Starts a guest, and removes one of its adapters without a scan by the host.
 fn without_adapter(world: &mut World) -> Result<()> {
     with_guest(world)?;
     tell("apm - 1")
@@ -321,7 +324,7 @@ fn cases() -> Vec<Case> {
         }),
         Case {
             place: Guest,
-            // The guest is told to try again, or that its address will not do.
+            // The guest gets the response to retry, or that the address is invalid.
             errors: &[(Errno::EBUSY, OWN), (Errno::EFAULT, OWN)],
             ..case("enable", with_guest, |_| {
                 Ok(Box::new(|world| aqic(world, "enable")))
@@ -388,10 +391,10 @@ fn cases() -> Vec<Case> {
         },
         Case {
             host: Host::Unbound,
-            // Queues for which there is no memory are not bound, and the module is there.
+            // A queue without memory is not bound, but the module is loaded.
             partly: true,
-            // A bug of the kernel: the driver core says so if it cannot make the directory `drivers`
-            // of a module.
+            // A bug of the kernel: the driver core returns EINVAL if it cannot create the directory
+            // `drivers` of a module.
             errors: &[(Errno::EINVAL, "module_add_driver")],
             ..case("load", unload, |_| {
                 let file = File::open(DRIVER).step("open")?;
@@ -410,7 +413,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// All that is to be seen, by its name.
+/// Returns the visible state by name.
 fn look(world: &World) -> BTreeMap<String, String> {
     let mut seen = BTreeMap::new();
     let mut see = |path: PathBuf| {
@@ -424,7 +427,7 @@ fn look(world: &World) -> BTreeMap<String, String> {
         see(format!("{AP}/devices/{adapter:02x}.{domain:04x}/status").into());
     }
     see(Path::new(AP).join("apmask"));
-    // Of the report all but what has happened when.
+    // The report without the times of events.
     if let Ok(report) = fs::read_to_string(report()) {
         let lines = report.lines().filter(|line| !line.contains("commit"));
         let lines = lines.filter(|line| !line.starts_with("queues taken"));
@@ -435,7 +438,7 @@ fn look(world: &World) -> BTreeMap<String, String> {
     seen
 }
 
-/// Pages that are pinned for devices.
+/// Returns the number of pages that are pinned for devices.
 fn pinned() -> i64 {
     let _ = fs::write("/proc/sys/vm/stat_refresh", "1");
     let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
@@ -447,7 +450,7 @@ fn pinned() -> i64 {
     count("nr_foll_pin_acquired") - count("nr_foll_pin_released")
 }
 
-/// Where two looks differ.
+/// Returns the differences of two states.
 fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
     let names = before.keys().chain(after.keys());
     let lines = names.filter(|name| before.get(*name) != after.get(*name));
@@ -457,25 +460,25 @@ fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String
     lines.into_iter().collect::<Vec<_>>().join("\n  ")
 }
 
-/// The thread of the virtual CPU.
+/// Returns the thread of the virtual CPU.
 fn guest_thread(world: &World) -> Result<u32> {
     let guest = world.vm.as_ref().ok_or(Errno::ENODEV).step("VM")?.guest()?;
     let cpu = guest.cpus.first().ok_or(Errno::ESRCH).step("no CPU")?;
     Ok(cpu.thread().as_raw().cast_unsigned())
 }
 
-/// Counts of a case.
+/// The counts of a case.
 #[derive(Default)]
 struct Count {
     faults: u32,
     own: u32,
-    /// Who has called for the allocations that failed.
+    /// The callers of the failed allocations.
     callers: BTreeSet<Vec<String>>,
-    /// What it has ended with.
+    /// The outcomes and their numbers.
     outcomes: BTreeMap<String, u32>,
 }
 
-/// Everything as it was in the beginning.
+/// Restores the initial state.
 fn restore(world: &mut World, host: Host) -> Result<()> {
     without_mdev(world)?;
     if host == Host::Same {
@@ -493,20 +496,21 @@ fn restore(world: &mut World, host: Host) -> Result<()> {
     Ok(())
 }
 
-/// A case, with a fault in one allocation after the other.
+/// A case, whose allocations fail one after the other.
 struct Sweep<'a> {
     world: &'a mut World,
     case: &'a Case,
     injector: &'a Injector,
     messages: &'a Messages,
     count: Count,
-    /// What is to be seen when it has succeeded.
+    /// The visible state after success.
     expected: Option<BTreeMap<String, String>>,
 }
 
 impl Sweep<'_> {
-    /// Does it once with a fault in the `nth` allocation, or without one for 0: how far it is to
-    /// the next, 0 if there are not so many.
+    /// Runs the operation once with a fault in the `nth` allocation, or without a fault for 0.
+    /// Returns the distance to the next allocation to fail, or 0 if `nth` exceeds the number of
+    /// allocations.
     fn attempt(&mut self, nth: u32) -> std::result::Result<u32, String> {
         let say = |e: machine_programs::error::Error| format!("{e}");
         let at_rest = look(self.world);
@@ -536,13 +540,14 @@ impl Sweep<'_> {
         match result {
             Ok(()) => {
                 let mut reference = self.expected.get_or_insert_with(|| after.clone()).clone();
-                // Nothing depends on the report: without memory there is none.
+                // The state without a report equals the state with one, because the driver omits
+                // the report if it has no memory.
                 if !after.contains_key("report") {
                     reference.remove("report");
                 }
                 if after != reference && !self.case.partly {
                     let difference = difference(&reference, &after);
-                    return Err(format!("it succeeds, but not quite:\n  {difference}"));
+                    return Err(format!("it succeeds, but not completely:\n  {difference}"));
                 }
             }
             Err(e) => {
@@ -553,7 +558,7 @@ impl Sweep<'_> {
                 if after != before {
                     let difference = difference(&before, &after);
                     return Err(format!(
-                        "it fails with {e}, but not all is as before:\n  {difference}"
+                        "it fails with {e}, but has changed the state:\n  {difference}"
                     ));
                 }
             }
@@ -566,7 +571,7 @@ impl Sweep<'_> {
         Ok(match (injected, heard.callers.is_empty()) {
             (false, _) => 0,
             (true, true) => 1,
-            // The next one is that of kmemleak's record, for which there is a reserve.
+            // The next allocation is that of kmemleak's record, which has a reserve.
             (true, false) => {
                 self.count.callers.insert(heard.callers);
                 2
@@ -574,7 +579,7 @@ impl Sweep<'_> {
         })
     }
 
-    /// With a fault in each allocation from the `first` on.
+    /// Runs the operation with a fault in each allocation from `first` on.
     fn pass(&mut self, first: u32) -> std::result::Result<(), String> {
         let mut nth = first;
         while nth < MANY {
@@ -584,7 +589,7 @@ impl Sweep<'_> {
                 Err(wrong) => return Err(format!("allocation {nth}: {wrong}")),
             }
         }
-        Err("there is no end to it".into())
+        Err(format!("it makes more than {MANY} allocations"))
     }
 }
 
@@ -612,7 +617,7 @@ fn sweep(
         count: Count::default(),
         expected: None,
     };
-    // Without a fault, to see what it leads to.
+    // A run without a fault determines the expected state.
     sweep.attempt(0)?;
     for _ in 0..PASSES {
         let known = sweep.count.callers.len();
@@ -631,7 +636,7 @@ fn new_world() -> Result<World> {
     })
 }
 
-/// Where to begin with a case, if the argument names it.
+/// Returns the first allocation for a case if the argument names the case.
 fn first_of(case: &Case, argument: &str) -> Option<u32> {
     let (name, first) = argument.split_once(':').unwrap_or((argument, "1"));
     (name == case.name).then(|| first.parse().unwrap_or(1))

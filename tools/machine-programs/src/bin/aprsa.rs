@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use machine_programs::error::{Result, Step};
 use machine_programs::rsa::{Method, Vector};
 
-/// How many of `count` results are right, up to the first that is not.
+/// Returns the number of correct results of `count`, up to the first wrong one.
 fn run(method: Method, vector: Vector, count: u32) -> Result<u32> {
     let device = OpenOptions::new()
         .read(true)

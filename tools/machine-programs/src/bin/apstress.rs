@@ -2,12 +2,12 @@
 //! `apstress [--rounds N] [--seconds N] [--seed N] [--patience N] [--overrides] [--unruly]`:
 //! carry out all operations on the driver at the same time.
 //!
-//! In a round, one process for each role acts for some seconds; see
-//! [`machine_programs::stress`]. Then all processes end, the hardware is repaired, and the state
-//! of mdevs, guests and KVM is compared with the specification. `--unruly` skips the comparison,
-//! for a driver that does not follow the specification. The next round continues from there.
+//! In a round, one process for each role acts for some seconds (see [`machine_programs::stress`]).
+//! Then all processes end, the hardware is repaired, and the state of mdevs, guests and KVM is
+//! compared with the specification. `--unruly` skips the comparison, for a driver that does not
+//! follow the specification. The next round continues from this state.
 //!
-//! apmask and aqmask give queues to the driver, or with `--overrides` their driver_override.
+//! apmask and aqmask assign queues to the driver. With `--overrides`, driver_override does so.
 //! Linux does not allow both together.
 //!
 //! In every second round the module is also unloaded and loaded, and no guest keeps its device
@@ -32,7 +32,7 @@ use machine_programs::{backdoor, sysfs};
 use nix::errno::Errno;
 use vfio_ap_core::specification::{self, Queue, Sets, text};
 
-/// Roles that any number of processes can have, and how many do.
+/// The roles with any number of processes, and their numbers.
 const ROLES: [(&str, &str, usize); 11] = [
     ("mdevs", "-", 2),
     ("assign", "-", 3),
@@ -130,7 +130,8 @@ impl Process {
         self.line()
     }
 
-    /// Waits for its end; what is wrong with it.
+    /// Waits for the end of the process. Returns an error with the reason if the process has
+    /// failed.
     fn finish(mut self, deadline: Instant, tally: &mut Tally) -> std::result::Result<(), String> {
         drop(self.input);
         loop {
@@ -159,7 +160,7 @@ impl Process {
     }
 }
 
-/// Says what the threads of a process wait for, and lets the kernel say it.
+/// Prints the wait channels of the threads of a process, and makes the kernel print their stacks.
 fn explain(process: u32) {
     let threads = fs::read_dir(format!("/proc/{process}/task"));
     for thread in threads.into_iter().flatten().flatten() {
@@ -169,7 +170,7 @@ fn explain(process: u32) {
             }
         }
     }
-    // Tasks that no signal would wake.
+    // This lists the tasks that no signal would wake.
     let _ = fs::write("/proc/sysrq-trigger", "w");
 }
 
@@ -177,7 +178,7 @@ fn round(options: &Options, number: u64, tally: &mut Tally) -> std::result::Resu
     let say = |e: machine_programs::error::Error| format!("round {number}: {e}");
     let unloads = number % 2 == 1;
     for name in FLEETING.into_iter().chain(LASTING) {
-        // Those that are there already are refused.
+        // Creating an mdev that exists is refused.
         let _ = host::create(name);
     }
     let start = |(role, name): (&str, &str), seed| {
@@ -226,8 +227,7 @@ fn round(options: &Options, number: u64, tally: &mut Tally) -> std::result::Resu
     Ok(())
 }
 
-/// The hardware works again, and the host has seen it. What is in the host configuration stays
-/// as it is.
+/// Repairs the hardware, and waits for the host to notice. The host configuration does not change.
 fn mend() -> Result<()> {
     for id in 0..stress::IDS {
         if backdoor::ask(&format!("adapter {id} state online")).is_err() {
@@ -241,7 +241,7 @@ fn mend() -> Result<()> {
         backdoor::ask(command).or(Err(Errno::EIO)).step(command)?;
     }
     host::load()?;
-    // Another host configuration: what could not be reset is tried again.
+    // A change of the host configuration makes the driver retry failed resets.
     for change in ["adm - 3", "adm + 3"] {
         backdoor::ask(change).or(Err(Errno::EIO)).step(change)?;
         host::scan()?;
@@ -249,7 +249,7 @@ fn mend() -> Result<()> {
     Ok(())
 }
 
-/// The host configuration as Linux knows it, and the queues of the driver.
+/// Returns the host configuration that Linux knows, and the queues of the driver.
 fn configuration() -> Result<(Sets, BTreeSet<Queue>)> {
     let mask = |name| sysfs::read(Path::new(AP).join(name));
     let masks = [
@@ -275,7 +275,7 @@ fn sets(masks: &str) -> Result<Sets> {
         .step(format!("masks: {masks}"))
 }
 
-/// What is not as the specification has it.
+/// Compares the state with the specification. Returns the first difference.
 fn compare(holders: &mut [Process]) -> Result<Option<String>> {
     let (host, usable) = configuration()?;
     let mut assigned_to_all = BTreeSet::new();
@@ -302,7 +302,7 @@ fn compare(holders: &mut [Process]) -> Result<Option<String>> {
             && let Some(holder) = holders.get_mut(at)
         {
             let (expected, seen) = (text::masks(&has), holder.ask("masks")?);
-            // Nothing is the same as never anything.
+            // Masks that were never set equal empty masks.
             let nothing = ["never set", "clear"].contains(&seen.as_str())
                 && expected == text::masks(&Sets::default());
             if seen != expected && !nothing {
@@ -325,7 +325,7 @@ fn compare(holders: &mut [Process]) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Waits until all is as the specification has it, or says what is not.
+/// Waits until the state equals the specification, or returns the difference.
 fn settle(
     holders: &mut [Process],
     patience: Duration,
@@ -368,7 +368,7 @@ fn run(options: &Options) -> std::result::Result<(), String> {
     }
 }
 
-/// `apstress role ROLE NAME MILLISECONDS SEED`: one of the processes.
+/// Executes `apstress role ROLE NAME MILLISECONDS SEED`, which is one of the processes.
 fn play(role: &str, name: &str, duration: &str, seed: &str) -> Result<()> {
     let number = |text: &str| text.parse().or(Err(Errno::EINVAL)).step("number");
     let duration = Duration::from_millis(number(duration)?);

@@ -2,8 +2,8 @@
 //! `apvmm [--vcpus N | --run N] [--unlinked] [--backend group|iommufd] UUID`: a minimal
 //! virtual machine monitor that uses vfio_ap.
 //!
-//! It creates a KVM virtual machine with AP interpretation, opens the mediated
-//! device UUID, prints `ok`, and then carries out one command per line:
+//! It creates a KVM virtual machine with AP interpretation, opens the mediated device UUID, prints
+//! `ok`, and then executes one command per line:
 //!
 //! ```text
 //! info                GET_INFO
@@ -13,9 +13,9 @@
 //! events              eventfd signals since the last call
 //! masks               the masks that KVM last put into the CRYCB
 //! commits             the number of changes of the CRYCB
-//! history             each of these changes
-//! open UUID [group|iommufd]   one more device for the same machine
-//! close               close the device opened last; the machine stays
+//! history             all changes of the CRYCB
+//! open UUID [group|iommufd]   open another device for the same machine
+//! close               close the last opened device, and keep the machine
 //! leave               close all descriptors of the machine, and keep the devices
 //! unmap | map         unmap or map the storage of the guest for the device
 //! detach | attach     detach the device from its I/O address space, or attach it (iommufd)
@@ -26,44 +26,44 @@
 //! slot add | remove   add or remove a memslot of a megabyte at 0x200000
 //! slot map | unmap    map or unmap the storage of that slot for the device
 //! slot byte           print its first byte, and set it to 0
-//! ioctl REQUEST [WORD...]   a request of the device, with these words of 32 bits as its
+//! ioctl REQUEST [WORD...]   a request to the device, with these words of 32 bits as its
 //!                     argument at the end of accessible memory; without words, no argument
-//! ioctl read-only REQUEST WORD...   the same, with an argument in read-only memory
-//! hold REQUEST WORD...   the same, with an argument that is withheld until `release`
+//! ioctl read-only REQUEST WORD...   the same with an argument in read-only memory
+//! hold REQUEST WORD...   the same with an argument that is withheld until `release`
 //! hold machine        make KVM hold the lock of the machine, which has no CPU, until `release`
 //! hold container      make VFIO hold the lock of the device's container until `release`
 //! release             end the request of `hold`, and print its result
 //! release after N     the same after N seconds, in the background
-//! migration state | flags | size   what VFIO says about the migration of the device
+//! migration state | flags | size   VFIO's information about the migration of the device
 //! migration to STATE  change the state: running, stop, stop-copy, resuming, pre-copy, error or a
 //!                     number. The file of a new state replaces that of an earlier one
 //! migration save FILE CHUNK   read the stream in pieces of CHUNK bytes, and write it to FILE
 //! migration load FILE CHUNK   write FILE to the stream in pieces of CHUNK bytes
 //! migration drop      close the stream
-//! guest COMMAND...    ask the guest that runs; see below
-//! race WHAT [MS] COMMAND...   carry out WHAT (reset, map, unmap, detach, attach or replace, as
-//!                     above) in another thread, at once or after MS milliseconds; repeat
-//!                     COMMAND in the guest until WHAT is done
-//! after MS HOGS WHAT COMMAND...   carry out COMMAND in the guest once, and WHAT after MS
-//!                     milliseconds; until it is done, HOGS threads take all CPU time
-//! starve              let the CPUs of the guest run only on idle CPUs of the host
-//! nice N              let them run with niceness N; 0 is the default
-//! starve WHAT MS [HOGS]   carry out WHAT in a thread that starves, and `unmap` after MS
+//! guest COMMAND...    a command for the running guest, see below
+//! race WHAT [MS] COMMAND...   execute WHAT (reset, map, unmap, detach, attach or replace, see
+//!                     above) in another thread, immediately or after MS milliseconds; repeat
+//!                     COMMAND in the guest until WHAT has finished
+//! after MS HOGS WHAT COMMAND...   execute COMMAND in the guest once, and WHAT after MS
+//!                     milliseconds; HOGS threads take all CPU time until WHAT has finished
+//! starve              run the CPUs of the guest only on idle CPUs of the host
+//! nice N              run the CPUs of the guest with niceness N; the default is 0
+//! starve WHAT MS [HOGS]   execute WHAT in a thread without CPU time, and `unmap` after MS
 //!                     milliseconds
-//! measure COMMAND...  carry out COMMAND, and print its cost in instructions and time
+//! measure COMMAND...  execute COMMAND, and print its cost in instructions and time
 //! quit
 //! ```
 //!
 //! REQUEST is get-info, get-irq-info, set-irqs, reset or a code such as 0x3b6b. WORD is a number,
-//! `eventfd` for the descriptor of an eventfd, or `file` for that of another file.
+//! `eventfd` for the descriptor of an eventfd, or `file` for the descriptor of another file.
 //!
-//! With `--run N` a guest runs on N virtual CPUs from the beginning; `--vcpus N` only
-//! creates them. The guest tests all queues of adapters 0 to 15 and domains 0 to 15
-//! (`--look A,D` for others) over and over; see [`machine_programs::payload`]. With `--pin` its CPU
-//! N runs on CPU N + 1 of the host. Commands for it:
+//! With `--run N`, a guest runs on N virtual CPUs from the start. `--vcpus N` only creates them.
+//! The guest repeatedly tests all queues of adapters 0 to 15 and domains 0 to 15, or of others with
+//! `--look A,D` (see [`machine_programs::payload`]). With `--pin`, its CPU N runs on CPU N + 1 of
+//! the host. The commands for the guest are:
 //!
 //! ```text
-//! guest [CPU] queues  the available queues, after it has tested all again
+//! guest [CPU] queues  the available queues, after another test of all queues
 //! guest [CPU] rc APQN         the response for a queue, such as 01.0002
 //! guest [CPU] pqap GR0 [GR1 [GR2]]   PQAP, numbers as in 0x0102
 //! guest [CPU] masks   the masks that QCI returns
@@ -72,8 +72,8 @@
 //! guest [CPU] rsa APQN        compute RSA on an accelerator, and check the result
 //! guest [CPU] interruptions   the number of interruptions, and the indicator byte
 //! guest [CPU] wait            load an enabled wait PSW
-//! guest [CPU] woken           whether the interruption has come: yes or no
-//! guest [CPU] scans   how often it has tested all queues
+//! guest [CPU] woken           `yes` or `no`: the interruption has ended the wait
+//! guest [CPU] scans   the number of tests of all queues
 //! ```
 //!
 //! The last line of an answer is `ok` or `STEP: error ERRNO`. If the first device
@@ -157,7 +157,7 @@ fn options() -> std::result::Result<Options, lexopt::Error> {
     Ok(options)
 }
 
-/// The code of a request of a device.
+/// Returns the code of a request to a device.
 fn request(name: &str) -> Result<Ioctl> {
     Ok(match name {
         "get-info" => uapi::device_request_code(7),
@@ -168,7 +168,8 @@ fn request(name: &str) -> Result<Ioctl> {
     })
 }
 
-/// The words of an argument, and what they are about as long as it is needed.
+/// The words of an argument, and the descriptors in them, which stay open as long as the argument
+/// is needed.
 struct Words {
     words: Vec<u32>,
     _eventfd: EventFd,
@@ -195,14 +196,14 @@ impl Words {
     }
 }
 
-/// A request whose argument does not come.
+/// A request whose argument is withheld.
 struct HeldRequest {
     hold: Hold,
     outcome: JoinHandle<nix::Result<()>>,
 }
 
 impl HeldRequest {
-    /// Makes a request; returns as soon as the kernel wants to have the argument.
+    /// Issues a request, and returns as soon as the kernel accesses the argument.
     fn new(
         words: &[u32],
         request: impl FnOnce(Argument) -> nix::Result<()> + Send + 'static,
@@ -213,7 +214,7 @@ impl HeldRequest {
         Ok(Self { hold, outcome })
     }
 
-    /// Lets the kernel have the argument, and waits for the end of the request.
+    /// Releases the argument, and waits for the end of the request.
     fn release(self) -> Result<()> {
         self.hold.release().step("UFFDIO_COPY")?;
         let outcome = self.outcome.join().unwrap_or(Err(Errno::EIO));
@@ -221,13 +222,13 @@ impl HeldRequest {
     }
 }
 
-/// The machine and its devices; the one opened last is the one commands are for.
+/// The machine and its devices. Commands are for the last opened device.
 struct Session {
     vm: Option<Vm>,
     devices: Vec<Device>,
     linked: bool,
     held: Option<HeldRequest>,
-    /// What was added to the storage of the guest last; it may have been removed.
+    /// The storage that was last added to the guest. It may have been removed.
     more: Option<Memory>,
     migration: Migration,
 }
@@ -253,7 +254,7 @@ impl Session {
         self.more.ok_or(Errno::ENOENT).step("no slot was added")
     }
 
-    /// What the others are about while something else is done: the guest, the device and the deed.
+    /// Returns the parts of a race: the guest, the device and the action.
     fn race<'a>(&self, what: &'a str) -> Result<(&Guest, &Device, Named<'a>)> {
         let guest = self.vm()?.guest()?;
         let device = self.devices.last().ok_or(Errno::ENODEV);
@@ -261,11 +262,11 @@ impl Session {
         Ok((
             guest,
             device.step("no open device")?,
-            what.step("no such deed")?,
+            what.step("no such action")?,
         ))
     }
 
-    /// Gives all CPUs of the guest this share of those of the host.
+    /// Sets the CPU share of all CPUs of the guest.
     fn share(&self, share: Share) -> Result<()> {
         let mut cpus = self.vm()?.guest()?.cpus.iter();
         cpus.try_for_each(|cpu| scheduling::give(cpu.thread(), share))
@@ -280,7 +281,7 @@ impl Session {
         }
     }
 
-    /// Obeys one command; what is returned comes before the `ok`.
+    /// Executes a command. Returns the output before `ok`.
     fn obey(&mut self, command: &[&str]) -> Result<String> {
         let unknown = || Err(Errno::EINVAL).step("no such command");
         Ok(match command {
@@ -376,7 +377,7 @@ impl Session {
                 let seconds = interview::number(seconds)?;
                 thread::spawn(move || {
                     thread::sleep(Duration::from_secs(seconds));
-                    // Nobody is left to be told of an error.
+                    // The error has no reader at this point.
                     let _ = held.release();
                 });
                 String::new()
@@ -517,8 +518,8 @@ fn start(options: &Options) -> Result<Session> {
     })
 }
 
-/// Writes an answer as a whole: its reader may be waiting at the other end of a
-/// pipe for the last line of it.
+/// Writes a whole answer at once, because its reader may be waiting at the other end of a pipe for
+/// the last line.
 fn answer(result: Result<String>) -> io::Result<()> {
     let text = match result {
         Ok(text) if text.is_empty() => "ok\n".into(),
@@ -552,7 +553,7 @@ fn main() -> ExitCode {
         let Ok(line) = line else { break };
         let words: Vec<&str> = line.split_whitespace().collect();
         if words == ["quit"] {
-            // The devices are closed before this is answered.
+            // The devices are closed before the answer.
             drop(session);
             let _ = answer(Ok(String::new()));
             return ExitCode::SUCCESS;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `apwalk FILE`: carry out the steps in FILE, and check the expected state after each.
+//! `apwalk FILE`: execute the steps in FILE, and check the expected state after each step.
 //!
-//! A shell would start several processes for a step, which is slow in the emulated machine.
-//! Here a step takes some milliseconds, and a random walk can have thousands.
+//! A shell would start several processes for a step, which is slow in the emulated machine. Here, a
+//! step takes some milliseconds, and a random walk can have thousands of steps.
 //!
 //! A step begins with an operation. Mdevs are called A to F, as in scenarios:
 //!
@@ -10,23 +10,23 @@
 //! do A create | A remove      (refused while A is open)
 //! do A write ATTRIBUTE TEXT
 //! do A open group|iommufd | A close | A reset
-//! do A replace | A detach     another I/O address space, or none for a moment
+//! do A replace | A detach     replace the I/O address space, or remove it for a moment
 //! do A plug                   map more memory for the device for a moment
 //! do machine COMMAND...       control the emulated machine
 //! do scan                     scan the AP bus
 //! do ap FILE TEXT             write to a file in /sys/bus/ap
-//! do reserve MASK CHANGE      the same for apmask and aqmask; then bind each queue that has
-//!                             no driver
+//! do reserve MASK CHANGE      write to apmask or aqmask, and then bind each queue without a
+//!                             driver
 //! ```
 //!
 //! The expected state follows, in any order:
 //!
 //! ```text
 //! answer ERRNO|any            the operation fails; the default is `ok`
-//! soon                        the state is reached after a while
+//! soon                        the state is reached after some time
 //! retried                     the state is reached after the driver has repeated failed resets
 //! commits A MIN MAX           the number of commits; the default is 0
-//! expect A ATTRIBUTE = TEXT   from now on, in one line; `absent` if it cannot be read
+//! expect A ATTRIBUTE = TEXT   from this step on, in one line; `absent` if it cannot be read
 //! expect A kvm = MASKS        the masks that KVM last put into the CRYCB
 //! expect QUEUE status = TEXT
 //! ```
@@ -50,19 +50,20 @@ use machine_programs::vm::{Backend, Deed, Device, Vm};
 use machine_programs::{backdoor, sysfs};
 use nix::errno::Errno;
 
-/// How long one waits for what is to come soon: longer than the driver waits for resets.
+/// The maximum wait for a state that is reached `soon`. It is longer than the driver's wait for
+/// resets.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// After which time the driver has tried again what had failed: `RETRY_INTERVAL`, and some more.
+/// The time after which the driver has retried failed resets: `RETRY_INTERVAL` and a second.
 const RETRIED: Duration = Duration::from_secs(6);
 
-/// How masks are shown of which nothing is set, also if they never were.
+/// The text for empty masks and for masks that were never set.
 const NOTHING: &str = "apm=none aqm=none adm=none";
 
-/// Pages of KVM's debug feature: enough for the commits of one step, and quickly copied.
+/// The pages of KVM's debug feature: enough for the commits of one step, and copied quickly.
 const DEBUG_PAGES: &str = "2";
 
-/// One step of a walk.
+/// A step of a walk.
 #[derive(Default)]
 struct Step {
     action: String,
@@ -110,14 +111,14 @@ fn parse(text: &str) -> std::result::Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// A virtual machine, in a thread of its own: KVM calls its debug feature after the thread
-/// that has created it.
+/// A virtual machine in its own thread. KVM names its debug feature after the thread that has
+/// created the machine.
 struct Monitor {
     task: u32,
     orders: Sender<Order>,
     answers: Receiver<Result<()>>,
     is_open: bool,
-    /// What KVM last put into the CRYCB.
+    /// The last masks that KVM put into the CRYCB.
     masks: String,
     commits: usize,
 }
@@ -211,7 +212,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Takes note of new commits.
+    /// Records new commits.
     fn look(&mut self) -> Result<()> {
         let commits = crycb::read(self.task).step("KVM debug feature")?;
         if let Some(last) = commits.last() {
@@ -230,7 +231,7 @@ fn debug_feature(task: u32) -> PathBuf {
     Path::new("/sys/kernel/debug/s390dbf").join(format!("kvm-{task}"))
 }
 
-/// All that the walk has a hand on.
+/// The objects of a walk.
 #[derive(Default)]
 struct World {
     monitors: BTreeMap<char, Monitor>,
@@ -244,7 +245,7 @@ impl World {
         })
     }
 
-    /// Does something; the answer is `ok`, `refused` by the machine, or an errno.
+    /// Executes an action. Returns `ok`, `refused` if the machine refuses it, or an errno.
     fn act(&mut self, action: &str) -> String {
         let words: Vec<&str> = action.splitn(4, ' ').collect();
         let result = match words[..] {
@@ -273,7 +274,7 @@ impl World {
         let mdev = host::mdev(name);
         match *words {
             ["create"] => host::create(name),
-            // Whoever writes waits until it is closed.
+            // Removing an open mdev would wait until it is closed.
             ["remove"] if self.monitors.get(&name).is_some_and(|m| m.is_open) => {
                 Err(Errno::EBUSY).step("remove")
             }
@@ -294,7 +295,7 @@ impl World {
         }
     }
 
-    /// What is to be seen there.
+    /// Returns the current value of `what`.
     fn see(&mut self, what: &str) -> String {
         let (of, attribute) = what.split_once(' ').unwrap_or((what, ""));
         let seen = if of.len() > 1 {
@@ -315,7 +316,7 @@ impl World {
         seen.unwrap_or_else(|_| "absent".into())
     }
 
-    /// The first thing that is not as expected.
+    /// Returns the first difference from the expected state.
     fn check(&mut self, expected: &BTreeMap<String, String>) -> Option<String> {
         expected.iter().find_map(|(what, value)| {
             let seen = self.see(what);
@@ -323,7 +324,7 @@ impl World {
         })
     }
 
-    /// Takes a step, and says what is wrong then.
+    /// Executes a step. Returns the first difference from the expected state.
     fn take(&mut self, step: &Step, expected: &BTreeMap<String, String>) -> Option<String> {
         for monitor in self.monitors.values_mut() {
             monitor.commits = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `ktry`: carry out one operation and print the name of its errno.
+//! `ktry`: execute one operation and print the name of its errno.
 //!
 //! Shells print errors as sentences or not at all, and busybox's insmod tries twice. Scenarios
 //! need exactly one attempt and an errno.
@@ -10,8 +10,8 @@
 //! ktry rmmod NAME          unload a module
 //! ```
 //!
-//! Silent on success. On failure it prints the operation, with the errno as the last word, and
-//! the exit status is 1.
+//! It is silent on success. On failure, it prints the operation, with the errno as the last word,
+//! and the exit status is 1.
 
 use std::process::ExitCode;
 

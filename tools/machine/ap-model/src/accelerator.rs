@@ -16,8 +16,8 @@ const TYPE_80: u8 = 0x80;
 const REQUEST_HEADER: usize = 16;
 const REPLY_HEADER: usize = 16;
 
-/// The key blocks, by type: whether it is one for the remainder theorem, and how many
-/// bytes the modulus has.
+/// Returns the properties of a key block of type `kind`: true if it is for the Chinese remainder
+/// theorem, and the length of the modulus in bytes.
 const fn key_block(kind: u16) -> Option<(bool, usize)> {
     match kind {
         0x0001 => Some((false, 128)),
@@ -30,7 +30,7 @@ const fn key_block(kind: u16) -> Option<(bool, usize)> {
     }
 }
 
-/// The reply to `request`: its result, or what is wrong with it.
+/// Returns the reply to `request`, which is the result or an error reply.
 #[must_use]
 pub fn reply(request: &[u8]) -> Vec<u8> {
     compute(request).unwrap_or_else(error)
@@ -64,7 +64,7 @@ fn compute(request: &[u8]) -> Result<Vec<u8>, ErrorCode> {
     Ok(success(&result, size))
 }
 
-/// The numbers of these `sizes` that `operands` consists of.
+/// Splits `operands` into numbers of the given `sizes`.
 fn split<const N: usize>(operands: &[u8], sizes: [usize; N]) -> Result<[BigUint; N], ErrorCode> {
     if operands.len() != sizes.iter().sum() {
         return Err(ErrorCode::MESSAGE_LENGTH);
@@ -91,8 +91,8 @@ fn by_exponentiation(
     Ok(message.modpow(exponent, modulus))
 }
 
-/// A private key: the primes, the private exponent reduced for each of them, and the
-/// inverse of `q` modulo `p`.
+/// A private key: the primes, the private exponent reduced for each prime, and the inverse of `q`
+/// modulo `p`.
 struct Remainders {
     p: BigUint,
     q: BigUint,
@@ -114,14 +114,14 @@ fn by_remainder_theorem(key: &Remainders, message: &BigUint) -> Result<BigUint, 
     Ok(by_q + (difference * u) % p * q)
 }
 
-/// A type-80 reply with a result of `size` bytes.
+/// Returns a reply of type 80 with a result of `size` bytes.
 fn success(result: &BigUint, size: usize) -> Vec<u8> {
     let digits = result.to_bytes_be();
     let mut reply = vec![0; REPLY_HEADER + size];
     let length = reply.len() as u16;
     reply[1] = TYPE_80;
     reply[2..4].copy_from_slice(&length.to_be_bytes());
-    // A result is less than the modulus, and so never longer.
+    // A result is less than the modulus and therefore not longer.
     let from = reply.len().saturating_sub(digits.len());
     reply[from..].copy_from_slice(&digits);
     reply

@@ -8,7 +8,7 @@ const VECTORS: [&str; 3] = [
     include_str!("../../../vectors/rsa-4096.txt"),
 ];
 
-/// The number called `name`, of as many bytes as it is written with.
+/// Returns the number called `name`, with as many bytes as it has in the file.
 fn field(vector: &str, name: &str) -> Vec<u8> {
     let digits = vector
         .lines()
@@ -39,7 +39,7 @@ fn remainders(vector: &str) -> Vec<u8> {
     request(0x10 + kind(vector), &operands)
 }
 
-/// 1, 2 or 3 by the length of the modulus.
+/// Returns 1, 2 or 3, which depends on the length of the modulus.
 fn kind(vector: &str) -> u16 {
     let size = field(vector, "n").len();
     (1 + size.ilog2() - 128_usize.ilog2()) as u16

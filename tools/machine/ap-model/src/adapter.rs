@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An installed adapter: its type, its mode, its state, and the hardware
-//! information that PQAP(TAPQ) reports about it.
+//! An installed adapter: type, mode, state, and the hardware information in the reply to
+//! PQAP(TAPQ).
 //!
 //! Source of the layout: `struct ap_tapq_hwinfo` in Linux,
 //! arch/s390/include/asm/ap.h.
@@ -8,16 +8,16 @@
 use crate::limits::Limits;
 use std::fmt;
 
-/// The type of an adapter, as the hardware numbers it.
+/// The hardware type of an adapter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AdapterType(pub u8);
 
 impl AdapterType {
-    /// The lowest number that has a name here: CEX4 is 10, CEX8 is 14.
+    /// The lowest type with a name in the control language. CEX4 is 10 and CEX8 is 14.
     const CEX4: u8 = 10;
     const CEX8: u8 = 14;
 
-    /// The type of the crypto express adapter of `generation` 4 to 8.
+    /// Returns the type of the Crypto Express adapter of `generation` 4 to 8.
     #[must_use]
     pub const fn cex(generation: u8) -> Option<Self> {
         if generation >= 4 && generation <= 8 {
@@ -37,19 +37,19 @@ impl fmt::Display for AdapterType {
     }
 }
 
-/// What the firmware of an adapter makes of it.
+/// The mode of an adapter, which depends on its firmware.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
-    /// Clear-key accelerator.
+    /// The clear-key accelerator.
     Accelerator,
-    /// CCA coprocessor.
+    /// The CCA coprocessor.
     Cca,
-    /// EP11 (XCP) coprocessor.
+    /// The EP11 (XCP) coprocessor.
     Ep11,
 }
 
 impl Mode {
-    /// The letter that Linux and the control language put behind the type.
+    /// Returns the letter of the mode. Linux and the control language append it to the type.
     #[must_use]
     pub const fn letter(self) -> char {
         match self {
@@ -59,7 +59,7 @@ impl Mode {
         }
     }
 
-    /// The mode that `letter` stands for.
+    /// Returns the mode with this letter.
     #[must_use]
     pub const fn from_letter(letter: char) -> Option<Self> {
         Some(match letter {
@@ -70,7 +70,7 @@ impl Mode {
         })
     }
 
-    /// Which of the facility bits D (bit 3), A (4) and X (5) it sets.
+    /// Returns the facility bit of the mode: D (bit 3), A (bit 4) or X (bit 5).
     const fn facility(self) -> u64 {
         match self {
             Self::Cca => 1 << 60,
@@ -80,23 +80,23 @@ impl Mode {
     }
 }
 
-/// Whether an adapter, or one queue of it, can be used.
+/// The state of an adapter or of one of its queues.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum State {
-    /// It works.
+    /// The adapter works.
     #[default]
     Online,
-    /// Taken offline by the service element or by SCLP: response code 03.
+    /// The service element or SCLP has deconfigured the adapter. The response code is 03.
     Deconfigured,
-    /// Broken: response code 04.
+    /// The adapter is broken. The response code is 04.
     Checkstopped,
 }
 
 impl State {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 3] = [Self::Online, Self::Deconfigured, Self::Checkstopped];
 
-    /// Its name in the control language.
+    /// Returns the name of the state in the control language.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -107,30 +107,30 @@ impl State {
     }
 }
 
-/// An adapter in its slot.
+/// An installed adapter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Adapter {
-    /// What was plugged in.
+    /// The type.
     pub kind: AdapterType,
-    /// What it was made into.
+    /// The mode.
     pub mode: Mode,
-    /// How many messages each of its queues holds, 1 to 32.
+    /// The number of messages that each queue holds, 1 to 32.
     pub depth: u8,
-    /// Whether it can be used.
+    /// The state.
     pub state: State,
 }
 
 impl Adapter {
-    /// The depth of the queues of all real adapters so far.
+    /// The depth of the queues of all real adapters.
     pub const DEFAULT_DEPTH: u8 = 8;
-    /// The field for the depth less one has five bits.
+    /// The maximum depth. The field contains the depth minus one in five bits.
     pub const MAX_DEPTH: u8 = 32;
 
-    /// General register 2 after PQAP(TAPQ).
+    /// Returns general register 2 after PQAP(TAPQ).
     #[must_use]
     pub fn hardware_info(&self, limits: &Limits) -> u64 {
         let bit = |set: bool, number: u32| u64::from(set) << (63 - number);
-        // RSA with keys of 4096 bits, in modulus-exponent (1) and CRT form (2).
+        // RSA with keys of 4096 bits, in the modulus-exponent form (1) and the CRT form (2).
         bit(limits.apsc, 0)
             | bit(true, 1)
             | bit(true, 2)
@@ -143,7 +143,7 @@ impl Adapter {
 }
 
 impl fmt::Display for Adapter {
-    /// Type and mode, as in `cex7c`.
+    /// Writes the type and the mode, as in `cex7c`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.kind, self.mode.letter())
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An adapter in CCA mode. Of the Common Cryptographic Architecture it has random numbers and
-//! the facility query, which Linux requests automatically and shows in sysfs.
+//! An adapter in CCA mode. Of the Common Cryptographic Architecture, it implements random numbers
+//! and the facility query. Linux sends the facility query automatically and shows the reply in
+//! sysfs.
 //!
 //! Source: Linux, drivers/s390/crypto/zcrypt_ccamisc.c, `cca_query_crypto_facility` and
 //! `cca_get_info`, and zcrypt_msgtype6.c, `rng_type6cprb_msgx`; `struct CPRBX` in
@@ -11,11 +12,11 @@ use crate::error_reply::{ErrorCode, error};
 use crate::ids::Apqn;
 use std::hash::{BuildHasher, RandomState};
 
-/// Length of the CPRB; parameters follow.
+/// The length of the CPRB. Parameters follow it.
 const CPRB: usize = 220;
 const VERSION: u8 = 2;
 
-/// Fields of the CPRB.
+/// The offsets of the fields of the CPRB.
 mod field {
     pub(super) const VERSION: usize = 2;
     pub(super) const REPLIED_PARAMETERS: usize = 24;
@@ -24,10 +25,10 @@ mod field {
     pub(super) const REASON_CODE: usize = 146;
 }
 
-/// The most random bytes that are given at a time.
+/// The maximum number of random bytes in a reply.
 const MOST_RANDOM: usize = 8192;
 
-/// The reply of queue `queue` to `message`.
+/// Returns the reply of `queue` to `message`.
 #[must_use]
 pub fn reply(queue: Apqn, message: &[u8]) -> Vec<u8> {
     answer(queue, message).unwrap_or_else(error)
@@ -47,7 +48,7 @@ fn answer(queue: Apqn, message: &[u8]) -> Result<Vec<u8>, ErrorCode> {
     Ok(match (function, keyword) {
         (b"RL", _) => {
             let data = random(request.data_length.min(MOST_RANDOM));
-            // Neither rules nor keys come back.
+            // The reply contains no rules and no keys.
             let parameters = [function, &list(&[]), &list(&[])].concat();
             done(block, &parameters, &data)
         }
@@ -56,12 +57,12 @@ fn answer(queue: Apqn, message: &[u8]) -> Result<Vec<u8>, ErrorCode> {
             done(block, &[function, &facts].concat(), &[])
         }
         (b"FQ", _) => refused(block),
-        // RSA is done by accelerators here.
+        // Only accelerators of this machine execute RSA.
         _ => return Err(ErrorCode::MALFORMED),
     })
 }
 
-/// The reply to the request in `block`, with return code 0.
+/// Returns the reply to the request in `block`, with return code 0.
 fn done(block: &[u8], parameters: &[u8], data: &[u8]) -> Vec<u8> {
     let mut block = block.to_vec();
     for (at, length) in [
@@ -74,24 +75,24 @@ fn done(block: &[u8], parameters: &[u8], data: &[u8]) -> Vec<u8> {
     cprb::seal(&block, data)
 }
 
-/// Return code 8 with reason 33: the rule array has no valid keyword.
+/// Returns a reply with return code 8 and reason 33: the rule array has no valid keyword.
 fn refused(block: &[u8]) -> Vec<u8> {
     let mut block = block.to_vec();
     block[field::RETURN_CODE + 1] = 8;
     block[field::REASON_CODE + 1] = 33;
-    // Linux takes no reply with less.
+    // Linux does not accept shorter replies.
     block.extend([0; 8]);
     cprb::seal(&block, &[])
 }
 
-/// As a list is transferred: with a length that counts itself.
+/// Returns a list in the format of a message: the length, which includes itself, and `bytes`.
 fn list(bytes: &[u8]) -> Vec<u8> {
     let length = (bytes.len() + 2) as u16;
     [&length.to_be_bytes()[..], bytes].concat()
 }
 
 fn random(length: usize) -> Vec<u8> {
-    // Each hash has a key that the operating system has chosen at random.
+    // The standard library chooses a random key for each hasher.
     let keyed = RandomState::new();
     let numbers = (0..length.div_ceil(8)).map(|number| keyed.hash_one(number));
     let mut bytes: Vec<u8> = numbers.flat_map(u64::to_be_bytes).collect();
@@ -99,18 +100,19 @@ fn random(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// What the queue tells about itself: the serial number of the adapter, and for each kind
-/// of master key that there is a current one, no old one and no new one.
+/// Returns the information of the facility query: the serial number of the adapter, and for each
+/// kind of master key a valid current key, no old key and no new key.
 fn facts(queue: Apqn, with_apka: bool) -> Vec<u8> {
-    // Rules have 8 characters. The first is the serial number; three are of no interest;
-    // then there are the states, new, current and old, of the asymmetric, the AES and
-    // the APKA key: 1 for none, 2 for a valid one.
+    // Each rule has 8 characters. The first rule is the serial number, and the next three are not
+    // used by Linux. The others are the states of the new, the current and the old key, for
+    // asymmetric, AES and APKA master keys. 1 means that the key is missing, and 2 that it is
+    // valid.
     let states = if with_apka { "121121121" } else { "121121" };
     let mut rules = format!("AP{:06}{:24}", queue.apid.0, "");
     for state in states.chars() {
         rules += &format!("{state:<8}");
     }
-    // Where the verification patterns of the current keys are, and how long.
+    // The offsets and lengths of the verification patterns of the current keys.
     let mut patterns = vec![0; if with_apka { 240 } else { 204 }];
     for (kind, at, length) in [(1, 84, 16), (2, 184, 8), (3, 220, 8)] {
         if let Some(pattern) = patterns.get_mut(at..at + length) {
@@ -139,7 +141,7 @@ mod tests {
             let reply = ask(b"RL", b"RANDOM  ", 4096);
             let (block, data) = cprb::reply_parts(&reply);
             assert_eq!(block[field::RETURN_CODE..][..4], [0; 4]);
-            assert!(block.len() >= CPRB + 6, "Linux takes no shorter one");
+            assert!(block.len() >= CPRB + 6, "Linux accepts no shorter block");
             data.to_vec()
         });
         assert_eq!(first.len(), 4096);
@@ -158,7 +160,7 @@ mod tests {
             assert_eq!(variable[..2], [0, patterns + 2]);
             assert_eq!(variable.len(), usize::from(patterns) + 2);
             assert_eq!(array[..8], *b"AP000003");
-            // New, current and old asymmetric and AES keys.
+            // The new, the current and the old key, asymmetric and AES.
             let states = [4, 5, 6, 7, 8, 9].map(|rule| array[8 * rule]);
             assert_eq!(states, *b"121121");
             assert_eq!(

@@ -11,7 +11,7 @@ use std::fmt;
 
 type Row = [u64; Function::ALL.len()];
 
-/// Executions since the start or the last reset of the counters.
+/// The number of executions since the start or the last reset of the counters.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Counters {
     total: Row,
@@ -19,7 +19,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// One more `function`, on `queue` if it concerns one.
+    /// Counts an execution of `function`, on `queue` if the function has one.
     pub fn count(&mut self, function: Function, queue: Option<Apqn>) {
         self.total[function.index()] += 1;
         if let Some(queue) = queue {
@@ -27,13 +27,13 @@ impl Counters {
         }
     }
 
-    /// How often `function` was executed, on any queue.
+    /// Returns the number of executions of `function` on all queues.
     #[must_use]
     pub fn total(&self, function: Function) -> u64 {
         self.total[function.index()]
     }
 
-    /// How often `function` was executed on `queue`.
+    /// Returns the number of executions of `function` on `queue`.
     #[must_use]
     pub fn of_queue(&self, queue: Apqn, function: Function) -> u64 {
         self.queues
@@ -41,15 +41,15 @@ impl Counters {
             .map_or(0, |row| row[function.index()])
     }
 
-    /// The queues on which anything was executed.
+    /// Returns the queues on which functions were executed.
     pub fn queues(&self) -> impl Iterator<Item = Apqn> {
         self.queues.keys().copied()
     }
 }
 
 impl fmt::Display for Counters {
-    /// A line `total tapq=N …` with every function, then a line for each queue with
-    /// those that are not 0.
+    /// Writes a line `total tapq=N …` with all functions, and then a line for each queue with its
+    /// counts other than 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("total")?;
         for function in Function::ALL {

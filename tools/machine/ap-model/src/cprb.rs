@@ -12,23 +12,23 @@ const TYPE_86: u8 = 0x86;
 const REQUEST_HEADER: usize = 0x58;
 const REPLY_HEADER: usize = 48;
 
-/// Fields of the header of a request.
+/// The offsets of the fields of the header of a request.
 mod field {
     pub(super) const BLOCK_OFFSET: usize = 16;
     pub(super) const BLOCK_LENGTH: usize = 56;
     pub(super) const REPLY_DATA_LENGTH: usize = 76;
 }
 
-/// A request, out of its envelope.
+/// A request without its envelope.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Request<'a> {
-    /// The CPRB and what follows it.
+    /// The CPRB and the bytes after it.
     pub(crate) block: &'a [u8],
-    /// How much data is wanted.
+    /// The maximum number of bytes of data in the reply.
     pub(crate) data_length: usize,
 }
 
-/// The number of 4 bytes at `at`; 0 behind the end.
+/// Returns the number of 4 bytes at offset `at`, or 0 beyond the end.
 pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     match bytes.get(at..at + 4) {
         Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
@@ -36,11 +36,11 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     }
 }
 
-/// The request in `message`.
+/// Returns the request in `message`.
 ///
 /// # Errors
 ///
-/// What is wrong with the message.
+/// Returns the reason if the message is invalid.
 pub(crate) fn open(message: &[u8]) -> Result<Request<'_>, ErrorCode> {
     match message.get(1) {
         Some(&TYPE_6) => {}
@@ -60,7 +60,7 @@ pub(crate) fn open(message: &[u8]) -> Result<Request<'_>, ErrorCode> {
     })
 }
 
-/// The reply with this CPRB, with what follows it, and this data.
+/// Returns the reply with `block` (the CPRB and the bytes after it) and `data`.
 pub(crate) fn seal(block: &[u8], data: &[u8]) -> Vec<u8> {
     const FORMAT_2: u8 = 2;
     let data_offset = if data.is_empty() {
@@ -69,7 +69,7 @@ pub(crate) fn seal(block: &[u8], data: &[u8]) -> Vec<u8> {
         REPLY_HEADER + block.len()
     };
     let mut reply = vec![0, TYPE_86, FORMAT_2, 0];
-    // Reply code, reserved, final status: all is well.
+    // A reply code, a reserved field and a final status of 0 mean success.
     reply.resize(16, 0);
     for number in [block.len(), REPLY_HEADER, data.len(), data_offset] {
         reply.extend((number as u32).to_be_bytes());
@@ -80,7 +80,7 @@ pub(crate) fn seal(block: &[u8], data: &[u8]) -> Vec<u8> {
     reply
 }
 
-/// A request for tests.
+/// Returns a request for tests.
 #[cfg(test)]
 pub(crate) fn request(block: &[u8], data_length: u32) -> Vec<u8> {
     let mut message = vec![0; REQUEST_HEADER];
@@ -96,7 +96,7 @@ pub(crate) fn request(block: &[u8], data_length: u32) -> Vec<u8> {
     message
 }
 
-/// The CPRB and the data of a reply, as Linux finds them.
+/// Returns the CPRB and the data of a reply, by the rules of Linux.
 #[cfg(test)]
 pub(crate) fn reply_parts(reply: &[u8]) -> (&[u8], &[u8]) {
     assert_eq!(reply[..8], [0, TYPE_86, 2, 0, 0, 0, 0, 0]);

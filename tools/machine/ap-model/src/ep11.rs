@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An adapter in EP11 mode. Of Enterprise PKCS#11 it has information about itself and its
-//! domains (get_xcp_info), which Linux shows in sysfs.
+//! An adapter in EP11 mode. Of Enterprise PKCS#11, it implements the query for information about
+//! the adapter and its domains (get_xcp_info). Linux shows the reply in sysfs.
 //!
 //! Source: Linux, drivers/s390/crypto/zcrypt_ep11misc.c, `ep11_query_info`,
 //! `ep11_get_card_info` and `ep11_get_domain_info`; `struct ep11_cprb` in
@@ -10,32 +10,33 @@ use crate::cprb;
 use crate::error_reply::{ErrorCode, error};
 use crate::ids::Apqn;
 
-/// Length of the CPRB; a payload in ASN.1 follows.
+/// The length of the CPRB. A payload in ASN.1 follows it.
 const CPRB: usize = 32;
 const VERSION: u8 = 4;
 
-/// Fields of the CPRB.
+/// The offsets of the fields of the CPRB.
 mod field {
     pub(super) const VERSION: usize = 2;
     pub(super) const PAYLOAD_LENGTH: usize = 28;
 }
 
-/// Fields of the payload: a sequence of numbers of 4 bytes, each behind tag and length.
+/// The offsets of the fields of the payload: a sequence of numbers of 4 bytes, each after a tag and
+/// a length.
 mod payload {
     pub(super) const FUNCTION: usize = 6;
     pub(super) const QUERY: usize = 18;
     pub(super) const LENGTH: usize = 28;
 }
 
-/// The function, without the version of the interface in the left half.
+/// The function code without the version of the interface, which is in the left half.
 const GET_INFO: u32 = 38;
 const MODULE: u32 = 1;
 const DOMAIN: u32 = 3;
 
-/// Return value: the function is not supported.
+/// The return value for a function that is not supported.
 const NOT_SUPPORTED: u32 = 0x54;
 
-/// The reply of queue `queue` to `message`.
+/// Returns the reply of `queue` to `message`.
 #[must_use]
 pub fn reply(queue: Apqn, message: &[u8]) -> Vec<u8> {
     answer(queue, message).unwrap_or_else(error)
@@ -60,7 +61,7 @@ fn answer(queue: Apqn, message: &[u8]) -> Result<Vec<u8>, ErrorCode> {
         (GET_INFO, DOMAIN) => Ok(domain(queue)),
         _ => Err(NOT_SUPPORTED),
     };
-    // Function and domain come back.
+    // The reply contains the function and the domain of the request.
     let mut fields = payload[4..16].to_vec();
     fields.extend(number(*result.as_ref().err().unwrap_or(&0)));
     if let Ok(data) = &result {
@@ -77,13 +78,14 @@ fn number(value: u32) -> Vec<u8> {
     [&[0x04, 4][..], &value.to_be_bytes()].concat()
 }
 
-/// Something with a length of two bytes.
+/// Returns an element with a length field of two bytes.
 fn long(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = (content.len() as u16).to_be_bytes();
     [&[tag, 0x82][..], &length, content].concat()
 }
 
-/// The module: interface 4, firmware 5.8, a serial number, operating mode FIPS 2021.
+/// Returns the module information: interface 4, firmware 5.8, a serial number, operating mode FIPS
+/// 2021.
 fn module(queue: Apqn) -> Vec<u8> {
     const FIPS_2021: u64 = 1 << 7;
     let serial = format!("{:<16}", format!("EP{:06}", queue.apid.0));
@@ -97,7 +99,8 @@ fn module(queue: Apqn) -> Vec<u8> {
     info
 }
 
-/// The domain: it has left the imprint mode, and has a current wrapping key.
+/// Returns the domain information. The domain has left the imprint mode and has a current wrapping
+/// key.
 fn domain(queue: Apqn) -> Vec<u8> {
     const CURRENT_KEY: u32 = 0x02;
     const IN_USE: u32 = 0x10;
@@ -124,7 +127,7 @@ mod tests {
         reply(Apqn::new(2, 0x21), &cprb::request(&block, 0))
     }
 
-    /// The payload: return value and data.
+    /// Returns the return value and the data of the payload.
     fn parts(reply: &[u8]) -> (u32, &[u8]) {
         let (block, _) = cprb::reply_parts(reply);
         let payload = &block[CPRB..];

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Error replies (type 88), which adapters of every mode give to messages that they refuse.
+//! Error replies (type 88). Adapters of all modes send them for messages that they refuse.
 //!
 //! Source: Linux, drivers/s390/crypto/zcrypt_error.h, `struct error_hdr` and `REP88_ERROR_*`.
 
-/// Why an adapter refuses a message.
+/// The reason of an adapter for refusing a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ErrorCode(pub u8);
 
 impl ErrorCode {
-    /// The adapter does not know messages of this type.
+    /// The adapter does not support messages of this type.
     pub const MESSAGE_TYPE: Self = Self(0x20);
-    /// The message makes no sense.
+    /// The message is malformed.
     pub const MALFORMED: Self = Self(0x22);
-    /// The message is not as long as it says, or has to be.
+    /// The length of the message is wrong.
     pub const MESSAGE_LENGTH: Self = Self(0x23);
     /// A reserved field is not zero.
     pub const RESERVED_FIELD: Self = Self(0x24);
-    /// There is no such type of key block.
+    /// The type of the key block is unknown.
     pub const KEY_TYPE: Self = Self(0x34);
     /// A number is too large.
     pub const OPERAND: Self = Self(0x84);

@@ -6,7 +6,7 @@
 //! that the AP bus avoids (drivers/s390/crypto/ap_bus.c, `ap_queue_info`; `ap_dqap` for a length
 //! of zero), and that IBM's tests for kvm-unit-tests expect ("s390x: Add base AP support", 2024).
 //!
-//! The caller handles storage and the condition code. The answer contains the data to be stored.
+//! The caller handles storage and the condition code. The answer contains the data for storage.
 
 use crate::adapter::{Adapter, State};
 use crate::function::Function;
@@ -18,7 +18,7 @@ use crate::qci;
 use crate::queue::Queue;
 use crate::status::{ProgramInterruption, ResponseCode, Status};
 
-/// What PQAP finds in the general registers.
+/// The general registers of PQAP.
 #[derive(Clone, Copy, Debug)]
 pub struct Pqap {
     /// Register 0: function code, flags and queue number.
@@ -27,45 +27,46 @@ pub struct Pqap {
     pub gr1: u64,
     /// Register 2.
     pub gr2: u64,
-    /// Could a byte be stored at the absolute address in register 2? AQIC asks.
+    /// True if the absolute address in register 2 is in storage. AQIC needs it.
     pub gr2_is_storage: bool,
 }
 
-/// What comes of PQAP.
+/// The result of PQAP.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PqapAnswer {
-    /// A status for general register 1, and perhaps a new general register 2.
+    /// The status for general register 1, and the new general register 2 if it changes.
     Status(Status, Option<u64>),
-    /// QCI: this is to be stored where general register 2 points; condition code 0.
+    /// The result of QCI: the block for the storage at general register 2. The condition code is 0.
     Configuration([u8; qci::LENGTH]),
 }
 
-/// What comes of DQAP.
+/// The result of DQAP.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DqapAnswer {
-    /// No reply.
+    /// The status, if there is no reply.
     Status(Status),
-    /// The rest of a reply, or all of it.
+    /// A whole reply or its last part.
     Reply {
-        /// For general register 1.
+        /// The status for general register 1.
         status: Status,
-        /// The message that was answered.
+        /// The identifier of the message.
         psmid: u64,
-        /// For the buffer.
+        /// The data for the buffer.
         data: Vec<u8>,
     },
-    /// The buffer was too short: condition code 1, and no status.
+    /// A part of a reply, because the buffer is too short. The condition code is 1, and there is no
+    /// status.
     Partial {
-        /// For the buffer.
+        /// The data for the buffer.
         data: Vec<u8>,
-        /// For general register 2: bytes still to be received.
+        /// The number of remaining bytes, for general register 2.
         residual: u64,
     },
 }
 
-/// Bits of general register 0 (numbered from the left, as in the architecture).
+/// The bits of general register 0, numbered from the left as in the architecture.
 mod gr0 {
-    /// Bit 32, which DQAP is given.
+    /// Bit 32: set in DQAP.
     pub(super) const DEQUEUE: u64 = 1 << 31;
     /// Bit 33, NQAP: the last part of the message.
     pub(super) const LAST_PART: u64 = 1 << 30;
@@ -77,24 +78,24 @@ mod gr0 {
     pub(super) const F: u64 = 1 << 22;
     /// Bits 41-47.
     pub(super) const RESERVED: u64 = 0x007f_0000;
-    /// What of a queue number only APXA gives a meaning.
+    /// The bits of a queue number that are defined only with APXA.
     pub(super) const EXTENDED: u64 = 0xc0f0;
 }
 
-/// How an instruction on a queue goes on.
+/// The result of the checks that all functions on a queue have in common.
 enum Access<'a> {
-    /// This is the answer; the adapter is given if there is one to speak of.
+    /// The function is not performed. The adapter is present if the queue exists.
     Answered(Status, Option<&'a Adapter>),
-    /// The queue works.
+    /// The function can be performed.
     Open(&'a Adapter, &'a mut Queue),
 }
 
 impl Machine {
-    /// Execute PQAP.
+    /// Executes PQAP.
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption of the instruction.
     pub fn pqap(&mut self, operands: &Pqap) -> Result<PqapAnswer, ProgramInterruption> {
         let function = self.examine(operands)?;
         let limits = self.limits;
@@ -113,7 +114,7 @@ impl Machine {
         }
         let answer = match (function, self.access(function, operands.gr0)?) {
             (Function::Tapq, Access::Answered(status, adapter)) => {
-                // Where there is no queue there is nothing to tell about it.
+                // The status of a missing queue contains only the response code.
                 let known = status.rc != ResponseCode::NOT_AVAILABLE;
                 let info = adapter.filter(|_| known).map(|a| a.hardware_info(&limits));
                 PqapAnswer::Status(status, info)
@@ -143,11 +144,11 @@ impl Machine {
         Ok(answer)
     }
 
-    /// The function that PQAP is asked for, if the registers ask for one that exists.
+    /// Returns the function that the registers select.
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption if the registers select no function of this machine.
     pub fn examine(&self, operands: &Pqap) -> Result<Function, ProgramInterruption> {
         let limits = &self.limits;
         if !limits.ap {
@@ -176,12 +177,11 @@ impl Machine {
         Ok(function)
     }
 
-    /// NQAP or DQAP with this general register 0, and a message or a buffer of so many bytes: do
-    /// they ask for something that exists?
+    /// Checks the general register 0 of NQAP or DQAP, and the length of the message or the buffer.
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption of the instruction.
     pub fn examine_message(
         &self,
         function: Function,
@@ -203,14 +203,13 @@ impl Machine {
         Ok(())
     }
 
-    /// Execute NQAP: put message `psmid` on the queue that `gr0` names.
+    /// Executes NQAP: puts message `psmid` on the queue in `gr0`.
     ///
-    /// A message has to come in one part; none of the adapters of this machine takes
-    /// one in several.
+    /// A message consists of one part. No adapter of this machine accepts several.
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption of the instruction.
     pub fn nqap(
         &mut self,
         gr0: u64,
@@ -230,18 +229,18 @@ impl Machine {
                 queue.status(adapter.depth, rc)
             }
         };
-        // The reply may be there at once.
+        // A reply without a delay is available immediately.
         if let Some(queue) = self.queues.get_mut(&apqn) {
             self.interruptions.extend(queue.take_request());
         }
         Ok(status)
     }
 
-    /// Execute DQAP: receive a reply, or a part of it, into a buffer of `space` bytes.
+    /// Executes DQAP: receives a reply, or a part of it, into a buffer of `space` bytes.
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption of the instruction.
     pub fn dqap(&mut self, gr0: u64, space: u64) -> Result<DqapAnswer, ProgramInterruption> {
         self.examine_message(Function::Dqap, gr0, space)?;
         Ok(match self.access(Function::Dqap, gr0)? {
@@ -263,7 +262,7 @@ impl Machine {
         })
     }
 
-    /// Does `gr0` name a queue that this machine can not have?
+    /// Returns true if the queue number in `gr0` exceeds the limits of this machine.
     pub(crate) fn beyond_limits(&self, gr0: u64) -> bool {
         let apqn = Apqn::from_gr0(gr0);
         if self.limits.apxa {
@@ -273,8 +272,9 @@ impl Machine {
         }
     }
 
-    /// What every function on a queue has in common: it is counted; what is forced
-    /// goes before everything else; then configuration, state and a reset under way.
+    /// Performs the steps that all functions on a queue have in common. It counts the function, and
+    /// then checks forced responses, the configuration, the state and a reset in progress, in this
+    /// order.
     fn access(&mut self, function: Function, gr0: u64) -> Result<Access<'_>, ProgramInterruption> {
         if !self.limits.ap {
             return Err(ProgramInterruption::Operation);
@@ -310,7 +310,7 @@ impl Machine {
         let rc = match state {
             State::Deconfigured => ResponseCode::DECONFIGURED,
             State::Checkstopped => ResponseCode::CHECKSTOPPED,
-            // QACT asks about the adapter, which a reset of the queue does not change.
+            // QACT describes the adapter, and a reset of the queue does not change it.
             State::Online if resetting && function != Function::Qact => {
                 ResponseCode::RESET_IN_PROGRESS
             }
@@ -329,8 +329,8 @@ fn aqic(queue: &mut Queue, operands: &Pqap) -> ResponseCode {
     }
 }
 
-/// QACT: of the wanted category in `gr1` and the type of the adapter the lower one;
-/// everything else comes back as it was given (`union ap_qact_ap_info`).
+/// Executes QACT: returns the lower one of the category in `gr1` and the type of the adapter. The
+/// other bits of `gr1` are unchanged (`union ap_qact_ap_info`).
 fn qact(adapter: &Adapter, gr1: u64) -> u64 {
     const CATEGORY: u64 = 0xff00_0000;
     let wanted = (gr1 & CATEGORY) >> 24;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 const T: u64 = gr0::T;
 const ENABLE: u64 = 1 << 47;
 
-/// A machine that is set up by the control language.
+/// Returns the preset machine after a request of the control language.
 fn machine(request: &str) -> Machine {
     let mut machine = Machine::preset();
     machine.control(request).unwrap();
@@ -112,7 +112,11 @@ fn numbers_beyond_the_limits_are_specification_exceptions() {
         for fc in [0, 1, 2, 3, 5] {
             assert_eq!(pqap(&mut machine, fc, apqn), SPECIFICATION);
         }
-        assert_eq!(rc(&mut machine, 0, T | apqn), 1, "but T is a question");
+        assert_eq!(
+            rc(&mut machine, 0, T | apqn),
+            1,
+            "TAPQ with T returns a response code"
+        );
         assert!(machine.nqap(gr0::LAST_PART | apqn, 0, &[0; 8]).is_err());
         assert!(machine.dqap(apqn, 8).is_err());
     }
@@ -172,13 +176,13 @@ fn a_reset_answers_02_for_its_polls() {
         let mut machine = machine("queue 01.0001 reset-polls 2");
         assert_eq!(rc(&mut machine, fc, 0x0101), 0);
         assert_eq!(rc(&mut machine, 0, 0x0101), 2);
-        assert_eq!(rc(&mut machine, fc, 0x0101), 2, "not begun again");
-        assert_eq!(rc(&mut machine, 0, 0x0101), 0);
         assert_eq!(
-            rc(&mut machine, 0, 0x0102),
-            0,
-            "other queues are not touched"
+            rc(&mut machine, fc, 0x0101),
+            2,
+            "the reset is not restarted"
         );
+        assert_eq!(rc(&mut machine, 0, 0x0101), 0);
+        assert_eq!(rc(&mut machine, 0, 0x0102), 0, "other queues do not change");
     }
 }
 
@@ -202,7 +206,7 @@ fn while_a_reset_is_under_way_nothing_else_is_done_on_the_queue() {
             ..
         }))
     ));
-    assert_eq!(rc(&mut machine, 5, 0x0101), 0, "QACT is about the adapter");
+    assert_eq!(rc(&mut machine, 5, 0x0101), 0, "QACT describes the adapter");
 }
 
 #[test]
@@ -239,7 +243,7 @@ fn interruption_operands_are_checked() {
     assert_eq!(
         aqic(&mut machine, 0x0101, 0, false),
         7,
-        "to disable no address is needed"
+        "disabling needs no address"
     );
 }
 
@@ -286,7 +290,7 @@ fn messages_go_round_in_order() {
         assert_eq!((psmid, data.len()), (expected, 8));
     }
     let Ok(DqapAnswer::Status(status)) = machine.dqap(0x0101, 4096) else {
-        panic!("a reply too many");
+        panic!("one reply too many");
     };
     assert_eq!(status.to_word(), 0x8010_0000);
 }
@@ -332,7 +336,7 @@ fn bits_that_have_to_be_zero_are_specification_exceptions() {
     }
 }
 
-/// Whatever the queue is: even one that does not exist, or that a guest does not have.
+/// The check does not depend on the queue, which may be missing or denied to the guest.
 #[test]
 fn messages_and_buffers_have_a_length_that_is_possible() {
     let mut machine = machine("");
@@ -399,7 +403,7 @@ fn every_function_can_be_forced_to_any_code() {
         assert_eq!(
             rc(&mut machine, 0, 0x0101),
             0,
-            "used up, and nothing was done"
+            "the fault is used up, and no reset has begun"
         );
         let settings = &machine.queues[&Apqn::new(1, 1)].settings;
         assert!(settings.faults.iter().all(Option::is_none));
@@ -431,8 +435,8 @@ fn exceptions_are_not_counted_answers_are() {
 }
 
 proptest! {
-    /// Whatever is in the registers: no panic, 02 exactly while a reset is under way,
-    /// and condition code 3 exactly with a response code.
+    /// Any registers give an answer without a panic. The response code is 02 exactly during a
+    /// reset, and the condition code is 3 exactly with a response code other than 0.
     #[test]
     fn any_sequence_of_instructions_is_answered(
         instructions in prop::collection::vec((0_u64..6, 0_u64..3, 0_u64..3, any::<u64>()), 1..60),
@@ -455,7 +459,7 @@ proptest! {
         }
     }
 
-    /// A reset of N polls is over after N more instructions.
+    /// A reset of N polls ends after N further instructions.
     #[test]
     fn a_reset_ends_when_it_is_due(polls in 0_u32..50) {
         let mut machine = machine("");

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The functions of the AP instructions: their codes and their names.
+//! The functions of the AP instructions, with codes and names.
 
 use std::fmt;
 
-/// What an AP instruction is asked to do: a function of PQAP, or one of the two
-/// message instructions.
+/// A function of PQAP, or one of the two message instructions.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Function {
@@ -16,7 +15,7 @@ pub enum Function {
     Zapq,
     /// PQAP 3, AP-queue interruption control.
     Aqic,
-    /// PQAP 4, query AP configuration information. Concerns no queue.
+    /// PQAP 4, query AP configuration information. It has no queue.
     Qci,
     /// PQAP 5, query AP compatibility type.
     Qact,
@@ -27,7 +26,7 @@ pub enum Function {
 }
 
 impl Function {
-    /// Every function, in the order in which they are listed.
+    /// All functions, in the order of lists.
     pub const ALL: [Self; 8] = [
         Self::Tapq,
         Self::Rapq,
@@ -39,10 +38,10 @@ impl Function {
         Self::Dqap,
     ];
 
-    /// The function of PQAP that code `fc` selects, if this machine has it.
+    /// Returns the function of PQAP with code `fc`, if this machine has it.
     ///
-    /// BAPQ (7) and AAPQ (8) belong to secure execution, which it does not have:
-    /// they are undefined, as any other code.
+    /// BAPQ (7) and AAPQ (8) belong to secure execution, which this machine does not have. They are
+    /// undefined, as all other codes are.
     #[must_use]
     pub const fn from_pqap(fc: u8) -> Option<Self> {
         Some(match fc {
@@ -56,13 +55,13 @@ impl Function {
         })
     }
 
-    /// The function that is called `name`.
+    /// Returns the function with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|f| f.name() == name)
     }
 
-    /// Its name, in lower case.
+    /// Returns the name, in lower case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -77,7 +76,7 @@ impl Function {
         }
     }
 
-    /// Its place in [`Self::ALL`].
+    /// Returns the index in [`Self::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Adapter, domain and queue numbers.
 //!
-//! Three types keep adapters and domains apart. They do not know the limits of a particular
-//! machine; see [`crate::limits`].
+//! Different types for adapters and domains prevent confusion. They do not know the limits of a
+//! particular machine (see [`crate::limits`]).
 
 use std::fmt;
 
-/// Adapter number (AP ID), 0 to 255.
+/// An adapter number (AP ID), 0 to 255.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Apid(pub u8);
 
-/// Domain number, which selects one queue of an adapter (AP queue index), 0 to 255.
+/// A domain number (AP queue index), 0 to 255. It selects one queue of an adapter.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Apqi(pub u8);
 
-/// AP queue number: one queue of one adapter.
+/// An AP queue number: an adapter and a domain.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Apqn {
     /// The adapter.
@@ -24,7 +24,7 @@ pub struct Apqn {
 }
 
 impl Apqn {
-    /// The queue of adapter `apid` that serves domain `apqi`.
+    /// Returns the number of the queue of adapter `apid` for domain `apqi`.
     #[must_use]
     pub const fn new(apid: u8, apqi: u8) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Apqn {
         }
     }
 
-    /// The queue that general register 0 of an AP instruction names in bits 48-63.
+    /// Returns the queue number in bits 48-63 of general register 0 of an AP instruction.
     #[must_use]
     pub const fn from_gr0(gr0: u64) -> Self {
         let [.., apid, apqi] = gr0.to_be_bytes();
@@ -42,21 +42,21 @@ impl Apqn {
 }
 
 impl fmt::Display for Apid {
-    /// As Linux names a card: two hexadecimal digits.
+    /// Writes the number as Linux names a card: two hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}", self.0)
     }
 }
 
 impl fmt::Display for Apqi {
-    /// As Linux names a domain: four hexadecimal digits.
+    /// Writes the number as Linux names a domain: four hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04x}", self.0)
     }
 }
 
 impl fmt::Display for Apqn {
-    /// As Linux names a queue device, `01.0003`.
+    /// Writes the number as Linux names a queue device, as in `01.0003`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.apid, self.apqi)
     }

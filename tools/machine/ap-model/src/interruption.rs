@@ -6,42 +6,41 @@
 use crate::status::ResponseCode;
 use std::fmt;
 
-/// A guest that is interrupted through its interruption state area.
+/// A guest that receives interruptions through its interruption state area.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Gisa {
-    /// Absolute address of the area.
+    /// The absolute address of the area.
     pub origin: u32,
-    /// Its format, 0 or 1.
+    /// The format of the area, 0 or 1.
     pub format: u8,
     /// The interruption subclass in the guest.
     pub isc: u8,
 }
 
-/// How a queue interrupts.
+/// The receiver of the interruptions of a queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Interruption {
-    /// Absolute address of the notification-indicator byte.
+    /// The absolute address of the notification-indicator byte.
     pub nib: u64,
-    /// The interruption subclass of the host.
+    /// The interruption subclass in the host.
     pub isc: u8,
-    /// The guest, if the interruption is for one.
+    /// The guest, if the interruption is for a guest.
     pub gisa: Option<Gisa>,
 }
 
 impl Interruption {
-    /// Decode general registers 1 and 2. `None` asks for interruptions to be
-    /// disabled.
+    /// Decodes general registers 1 and 2. `None` is a request to disable interruptions.
     ///
     /// # Errors
     ///
-    /// Response code 08 if the format of the guest's area is not known.
+    /// Returns response code 08 if the format of the guest's area is unknown.
     pub fn decode(gr1: u64, gr2: u64) -> Result<Option<Self>, ResponseCode> {
         const ENABLE: u64 = 1 << 47;
         if gr1 & ENABLE == 0 {
             return Ok(None);
         }
         let field = |shift: u32, mask: u64| (gr1 >> shift & mask) as u8;
-        // Bits 33-59 are the leftmost of an address of 31 bits.
+        // Bits 33-59 are the leftmost bits of an address of 31 bits.
         let origin = (gr1 & 0x7fff_fff0) as u32;
         let format = field(32, 0b11);
         let gisa = match (origin, format) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The AP architecture of the emulated machine, and the language that controls it.
 //!
-//! A pure library: it knows registers, words and texts, but no emulator, no storage
-//! and no clock. The plugin is one user of it; a test is another.
+//! The library is pure. It works on registers, words and texts, without an emulator, storage or a
+//! clock. The plugin and the tests use it.
 //!
 //! ```
 //! use ap_model::{Machine, Pqap, PqapAnswer};
@@ -16,17 +16,17 @@
 //! assert_eq!(machine.control("counters 01.0003 tapq").unwrap(), "1\n");
 //! ```
 //!
-//! | module | owns |
+//! | module | contents |
 //! |---|---|
 //! | [`machine`] | hardware, host configuration, all state |
-//! | [`execute`] | the instructions |
-//! | [`view`] | the same for the guest of an APCB |
-//! | [`queue`] | one queue as a state machine, and the faults forced on it |
+//! | [`execute`] | the AP instructions |
+//! | [`view`] | the AP instructions for the guest of an APCB |
+//! | [`queue`] | the state machine of a queue, and its forced responses |
 //! | [`control`] | the control language |
 //! | [`message`] | messages and replies |
-//! | [`accelerator`], [`cca`], [`ep11`] | the replies of adapters of each mode |
+//! | [`accelerator`], [`cca`], [`ep11`] | the replies of an adapter in each mode |
 //! | [`error_reply`] | the replies to messages that an adapter refuses |
-//! | the others | one layout or one notion each |
+//! | the others | one layout or one concept each |
 
 pub mod accelerator;
 pub mod adapter;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The machine: hardware, host configuration, queues, and the changes that its control language
-//! may make.
+//! The machine: hardware, host configuration, queues, and the changes by the control language.
 //!
 //! The instructions are in [`crate::execute`], and the language is in [`crate::control`].
 
@@ -14,13 +13,13 @@ use crate::queue::Queue;
 use crate::sie::Sie;
 use std::collections::BTreeMap;
 
-/// An AP configuration with all its state.
+/// An AP configuration with its complete state.
 ///
 /// # Invariants
 ///
-/// - No adapter and no mask goes beyond the limits.
-/// - A queue outside the host configuration, or not online, is clear.
-/// - Only queues of installed adapters are in `queues`.
+/// - No adapter and no mask exceeds the limits.
+/// - A queue that is outside the host configuration or not online is clear.
+/// - `queues` contains only queues of installed adapters.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Machine {
     pub(crate) limits: Limits,
@@ -34,27 +33,26 @@ pub struct Machine {
     pub(crate) interruptions: Vec<Interruption>,
 }
 
-/// What became of an SCLP command that configures or deconfigures an adapter.
+/// The result of an SCLP command that configures or deconfigures an adapter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SclpAnswer {
-    /// The state was changed.
+    /// The state has changed.
     Changed,
-    /// The adapter already was in that state.
+    /// The adapter was already in this state.
     Unchanged,
-    /// There is no such adapter.
+    /// The adapter does not exist.
     NoAdapter,
 }
 
 impl Machine {
-    /// A machine with AP instructions but without adapters and with empty masks: what
-    /// a configuration file starts from.
+    /// Returns a machine with AP instructions, without adapters and with empty masks. A
+    /// configuration file starts from it.
     #[must_use]
     pub fn bare() -> Self {
         Self::default()
     }
 
-    /// What one gets without a configuration file: an adapter of each mode, and four
-    /// domains.
+    /// Returns the machine without a configuration file: an adapter of each mode, and four domains.
     #[must_use]
     pub fn preset() -> Self {
         let adapter = |kind, mode| Adapter {
@@ -77,36 +75,37 @@ impl Machine {
         }
     }
 
-    /// The facilities and limits.
+    /// Returns the facilities and limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Executions so far.
+    /// Returns the counters of executions.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// What was counted of guests that ran.
+    /// Returns the counters of guests.
     pub fn sie(&mut self) -> &mut Sie {
         &mut self.sie
     }
 
-    /// The interruptions that queues have requested since this was called last.
+    /// Returns the interruptions that queues have requested since the last call.
     pub fn take_interruptions(&mut self) -> Vec<Interruption> {
         std::mem::take(&mut self.interruptions)
     }
 
-    /// Is `queue` in the host configuration, of an adapter that is installed?
+    /// Returns true if the adapter of `queue` is installed and `queue` is in the host
+    /// configuration.
     pub(crate) fn has(&self, queue: Apqn) -> bool {
         self.adapters.contains_key(&queue.apid)
             && self.apm.contains(queue.apid.0)
             && self.aqm.contains(queue.apqi.0)
     }
 
-    /// Establish the invariants again after something was changed.
+    /// Restores the invariants after a change.
     pub(crate) fn settle(&mut self) {
         let adapters = &self.adapters;
         self.queues
@@ -122,8 +121,9 @@ impl Machine {
         }
     }
 
-    /// SCLP commands 0x001fXX01 and 0x001eXX01: configure (`to` online) or deconfigure
-    /// an adapter. What is checkstopped can be deconfigured, and comes back repaired.
+    /// Executes SCLP command 0x001fXX01 (`online` is true) or 0x001eXX01: configures or
+    /// deconfigures an adapter. An adapter in check stop can be deconfigured, and configuring it
+    /// repairs it.
     pub fn sclp_configure(&mut self, apid: Apid, online: bool) -> SclpAnswer {
         let Some(adapter) = self.adapters.get_mut(&apid) else {
             return SclpAnswer::NoAdapter;

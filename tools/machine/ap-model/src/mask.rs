@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sets of up to 256 numbers in AP bit order.
 //!
-//! The architecture numbers bits from the left: bit 0 is the most significant bit
-//! of the first byte. The same form serves APM, AQM and ADM in the reply to
-//! PQAP(QCI) and in a guest's APCB.
+//! The architecture numbers bits from the left. Bit 0 is the most significant bit of the first
+//! byte. APM, AQM and ADM have this form in the reply to PQAP(QCI) and in a guest's APCB.
 //!
-//! The driver has a type of its own for the same sets, in `matrix/mask.rs`. The model does not
-//! use it, and neither does the specification in `tools/vfio-ap-core`: an error in the driver's
-//! masks must not be an error of the hardware that it is tested on.
+//! The driver has its own type for these sets, in `matrix/mask.rs`. The model and the specification
+//! in `tools/vfio-ap-core` do not use it. With a shared type, the tested hardware would have the
+//! same errors as the driver.
 
 use std::fmt;
 
@@ -16,10 +15,10 @@ use std::fmt;
 pub struct Mask([u64; 4]);
 
 impl Mask {
-    /// The empty set.
+    /// An empty set.
     pub const EMPTY: Self = Self([0; 4]);
 
-    /// The numbers 0 to `last`.
+    /// Returns the set of the numbers 0 to `last`.
     #[must_use]
     pub fn up_to(last: u8) -> Self {
         (0..=last).collect()
@@ -29,50 +28,50 @@ impl Mask {
         ((bit >> 6) as usize, 1 << (63 - (bit & 63)))
     }
 
-    /// Is `bit` in the set?
+    /// Returns true if `bit` is in the set.
     #[must_use]
     pub const fn contains(&self, bit: u8) -> bool {
         let (word, mask) = Self::place(bit);
         self.0[word] & mask != 0
     }
 
-    /// Take `bit` into the set.
+    /// Adds `bit` to the set.
     pub const fn insert(&mut self, bit: u8) {
         let (word, mask) = Self::place(bit);
         self.0[word] |= mask;
     }
 
-    /// What is in either set.
+    /// Returns the numbers that are in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         self.zip(other, |a, b| a | b)
     }
 
-    /// What is in both sets.
+    /// Returns the numbers that are in both sets.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         self.zip(other, |a, b| a & b)
     }
 
-    /// What is in this set and not in `other`.
+    /// Returns the numbers that are in this set and not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         self.zip(other, |a, b| a & !b)
     }
 
-    /// Is nothing in the set?
+    /// Returns true if the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::EMPTY
     }
 
-    /// The members, from the smallest.
+    /// Returns the members in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u8> {
         let set = *self;
         (0..=u8::MAX).filter(move |&bit| set.contains(bit))
     }
 
-    /// The 32 bytes that the machine stores for the set.
+    /// Returns the 32 bytes that the machine stores for the set.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
@@ -82,8 +81,8 @@ impl Mask {
         bytes
     }
 
-    /// The set that begins with these bytes, as the machine stores it; what is not
-    /// given is empty, and what is beyond 32 bytes does not count.
+    /// Returns the set whose first bytes are `bytes`, in the format of the machine. Missing bytes
+    /// are 0, and bytes after the 32nd are ignored.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut words = [0; 4];
@@ -113,7 +112,7 @@ impl FromIterator<u8> for Mask {
 }
 
 impl fmt::Display for Mask {
-    /// Decimal numbers and ranges, `0-3,8`; nothing at all for the empty set.
+    /// Writes decimal numbers and ranges, as in `0-3,8`, and nothing for the empty set.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut members = self.iter().peekable();
         let mut separator = "";

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Messages and replies: the mode that answers a message, and the receipt of a reply.
+//! Messages and replies: selects the mode that replies to a message, and receives a reply.
 
 use crate::adapter::Mode;
 use crate::ids::Apqn;
 use crate::{accelerator, cca, ep11};
 
-/// The longest message that an adapter takes, in bytes (Linux, ap_bus.h,
+/// The length of the longest message that an adapter accepts, in bytes (Linux, ap_bus.h,
 /// `AP_DEFAULT_MAX_MSG_SIZE`).
 pub const MAX_MESSAGE: usize = 12 * 1024;
 
-/// A reply that waits to be received.
+/// A reply that has not been received.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
     psmid: u64,
@@ -17,19 +17,19 @@ pub struct Reply {
     given: usize,
 }
 
-/// What DQAP got of a reply.
+/// The part of a reply that DQAP has received.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Taken {
-    /// The program-supplied message identifier of the message that was answered.
+    /// The program-supplied message identifier (PSMID) of the message.
     pub psmid: u64,
     /// The bytes for the buffer.
     pub data: Vec<u8>,
-    /// How many bytes of the reply are still to be received.
+    /// The number of bytes of the reply that are not received yet.
     pub residual: usize,
 }
 
 impl Reply {
-    /// The reply of a queue of an adapter in this mode to a message.
+    /// Returns the reply to a message from a queue of an adapter in this mode.
     #[must_use]
     pub fn to(mode: Mode, queue: Apqn, psmid: u64, message: &[u8]) -> Self {
         let data = match mode {
@@ -44,7 +44,7 @@ impl Reply {
         }
     }
 
-    /// The next bytes of the reply, at most `space` of them.
+    /// Removes and returns the next bytes of the reply, at most `space` of them.
     pub fn take(&mut self, space: u64) -> Taken {
         let rest = &self.data[self.given..];
         let count = usize::try_from(space).map_or(rest.len(), |space| space.min(rest.len()));

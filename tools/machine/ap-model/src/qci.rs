@@ -6,10 +6,10 @@
 use crate::limits::Limits;
 use crate::mask::Mask;
 
-/// Length of the block in bytes.
+/// The length of the block in bytes.
 pub const LENGTH: usize = 128;
 
-/// The block for a machine with these `limits` and this host configuration.
+/// Returns the block for a machine with these `limits` and this host configuration.
 #[must_use]
 pub fn block(limits: &Limits, apm: Mask, aqm: Mask, adm: Mask) -> [u8; LENGTH] {
     let bit = |set: bool, number: u32| u8::from(set) << (7 - number);

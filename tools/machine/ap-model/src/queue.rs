@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One AP queue as a state machine: messages, reset, interruptions, forced faults.
+//! The state machine of an AP queue: messages, reset, interruptions, forced responses.
 //!
-//! Time is counted in polls. Each AP instruction on the queue is one poll. A reset, a change of
-//! interruptions or a reply with a duration of N polls is under way for the next N instructions,
-//! and finished for the one after. A test controls all durations, and nothing depends on a clock.
+//! The unit of time is a poll. Each AP instruction on the queue is one poll. A reset, a change of
+//! interruptions or a reply with a duration of N polls is in progress for the next N instructions,
+//! and finished for the one after them. A test controls all durations, and no duration depends on a
+//! clock.
 //!
-//! The queue does not know its number, its adapter or the host configuration.
+//! A queue does not know its number, its adapter or the host configuration.
 
 use crate::adapter::State;
 use crate::function::Function;
@@ -15,12 +16,12 @@ use crate::status::{ResponseCode, Status};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// How long something takes.
+/// A duration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Polls {
-    /// It is seen as under way this many times.
+    /// The operation is in progress for this number of polls.
     Count(u32),
-    /// It never ends by itself.
+    /// The operation never ends by itself.
     Forever,
 }
 
@@ -33,19 +34,19 @@ impl fmt::Display for Polls {
     }
 }
 
-/// A response that is answered in place of the function.
+/// A forced response, in the place of the function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fault {
     /// The response code.
     pub rc: ResponseCode,
-    /// Also set the bit that says that an earlier function failed.
+    /// Sets the status bit for an asynchronous failure of an earlier function.
     pub asynchronous: bool,
-    /// How many executions it still strikes; `None` for all.
+    /// The number of remaining executions with this response, or `None` for all executions.
     pub times: Option<u32>,
 }
 
 impl fmt::Display for Fault {
-    /// As the control language takes it.
+    /// Writes the response in the control language.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rc={}", self.rc)?;
         if let Some(times) = self.times {
@@ -58,25 +59,25 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a test sets for a queue. It outlasts resets, type changes of the adapter
-/// and changes of the host configuration.
+/// The settings of a queue by a test. They outlast resets, changes of the adapter's type and
+/// changes of the host configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// The queue's own state; that of its adapter goes before it.
+    /// The state of the queue. The state of the adapter has priority.
     pub state: State,
-    /// How long a reset takes.
+    /// The duration of a reset.
     pub reset_polls: Polls,
-    /// How long enabling or disabling interruptions takes.
+    /// The duration of enabling or disabling interruptions.
     pub irq_polls: Polls,
-    /// How long the adapter works on a message.
+    /// The duration of the adapter's work on a message.
     pub reply_polls: Polls,
-    /// What is forced, by [`Function::index`].
+    /// The forced responses, indexed by [`Function::index`].
     pub faults: [Option<Fault>; Function::ALL.len()],
 }
 
 impl Default for Settings {
-    /// Nothing forced. What is asynchronous on hardware is seen to be so once, but a
-    /// reply is there at once.
+    /// Returns settings without forced responses. Operations that are asynchronous on hardware are
+    /// in progress for one poll, but a reply is available immediately.
     fn default() -> Self {
         Self {
             state: State::Online,
@@ -88,33 +89,33 @@ impl Default for Settings {
     }
 }
 
-/// A change of the interruption state that is under way.
+/// A change of the interruption state in progress.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Change {
     left: Polls,
     to: Option<Interruption>,
 }
 
-/// A queue.
+/// A queue of an adapter.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Queue {
-    /// What is set for it.
+    /// The settings of a test.
     pub settings: Settings,
     reset: Option<Polls>,
     interruption: Option<Interruption>,
     change: Option<Change>,
-    /// The messages in the queue, by their replies, the oldest first.
+    /// The replies to the messages in the queue, the oldest first.
     messages: VecDeque<Reply>,
-    /// How many of them can be received.
+    /// The number of replies that can be received.
     ready: usize,
-    /// How long the adapter still works on the first of the others.
+    /// The remaining time of the adapter's work on the first other message.
     work: Option<Polls>,
-    /// Somebody is to be interrupted.
+    /// A requested interruption.
     request: Option<Interruption>,
 }
 
-/// One poll of something that may be under way: is it still, for this instruction?
-/// `None` once it is done.
+/// Counts one poll. Returns the remaining polls if the operation is in progress for this
+/// instruction, and `None` if it has ended.
 fn poll(left: Polls) -> Option<Polls> {
     match left {
         Polls::Count(0) => None,
@@ -124,8 +125,8 @@ fn poll(left: Polls) -> Option<Polls> {
 }
 
 impl Queue {
-    /// An instruction is about to be executed: let time pass. Returns whether a
-    /// reset is under way for it.
+    /// Counts one poll before the execution of an AP instruction. Returns true if a reset is in
+    /// progress for the instruction.
     pub fn begin(&mut self) -> bool {
         if let Some(left) = self.reset {
             self.reset = poll(left);
@@ -152,14 +153,14 @@ impl Queue {
         self.reset.is_some()
     }
 
-    /// The reply to the oldest message that has none is there: begin with the next.
+    /// Makes the reply to the oldest unanswered message available, and begins the next one.
     fn reply(&mut self) {
         self.ready += 1;
         self.request = self.interruption;
         self.work();
     }
 
-    /// Begin to work on the oldest message that has no reply, if there is one.
+    /// Begins the work on the oldest unanswered message, if there is one.
     fn work(&mut self) {
         self.work = None;
         if self.ready == self.messages.len() {
@@ -171,7 +172,7 @@ impl Queue {
         }
     }
 
-    /// The response that is forced on `function`, if any; uses it up.
+    /// Returns the forced response of `function`, if there is one, and counts its use.
     pub fn take_fault(&mut self, function: Function) -> Option<Fault> {
         let slot = &mut self.settings.faults[function.index()];
         let fault = (*slot)?;
@@ -185,7 +186,7 @@ impl Queue {
         Some(fault)
     }
 
-    /// The status of the queue, which holds `depth` messages, with response code `rc`.
+    /// Returns the status with response code `rc` of the queue with depth `depth`.
     #[must_use]
     pub fn status(&self, depth: u8, rc: ResponseCode) -> Status {
         Status {
@@ -198,8 +199,7 @@ impl Queue {
         }
     }
 
-    /// RAPQ and ZAPQ: begin a reset. Messages and interruptions are gone when it
-    /// has finished, not before.
+    /// Begins a reset (RAPQ and ZAPQ). The end of the reset removes messages and interruptions.
     pub fn reset(&mut self) {
         match self.settings.reset_polls {
             Polls::Count(0) => self.clear(),
@@ -207,7 +207,7 @@ impl Queue {
         }
     }
 
-    /// Set how long a reset takes, and let one that is under way take as long.
+    /// Sets the duration of resets, and the remaining time of a reset in progress.
     pub fn set_reset_polls(&mut self, polls: Polls) {
         self.settings.reset_polls = polls;
         if self.reset.is_some() {
@@ -215,7 +215,8 @@ impl Queue {
         }
     }
 
-    /// The same for changes of the interruption state.
+    /// Sets the duration of changes of the interruption state, and the remaining time of a change
+    /// in progress.
     pub fn set_irq_polls(&mut self, polls: Polls) {
         self.settings.irq_polls = polls;
         if let Some(change) = self.change {
@@ -223,7 +224,7 @@ impl Queue {
         }
     }
 
-    /// AQIC: begin to enable interruptions as `to` says, or to disable them.
+    /// Begins to enable interruptions for the receiver `to`, or to disable them (AQIC).
     pub fn control_interruption(&mut self, to: Option<Interruption>) -> ResponseCode {
         if self.change.is_some() {
             ResponseCode::BUSY
@@ -245,13 +246,13 @@ impl Queue {
         }
     }
 
-    /// The same for replies.
+    /// Sets the duration of replies, and the remaining time of a reply in progress.
     pub fn set_reply_polls(&mut self, polls: Polls) {
         self.settings.reply_polls = polls;
         self.work();
     }
 
-    /// NQAP: take the message that is answered by `reply`, if there is room.
+    /// Adds the message with this reply to the queue if it has room (NQAP).
     pub fn put(&mut self, reply: Reply, depth: u8) -> ResponseCode {
         if self.messages.len() >= usize::from(depth) {
             return ResponseCode::QUEUE_FULL;
@@ -263,13 +264,13 @@ impl Queue {
         ResponseCode::NORMAL
     }
 
-    /// Whom to interrupt, as a reply has come since this was called last.
+    /// Returns the receiver of an interruption if a reply has become available since the last call.
     pub fn take_request(&mut self) -> Option<Interruption> {
         self.request.take()
     }
 
-    /// DQAP: give what of the oldest reply fits into `space` bytes. A reply stays
-    /// until all of it was given.
+    /// Removes and returns at most `space` bytes of the oldest reply (DQAP). A reply stays in the
+    /// queue until all its bytes have been received.
     pub fn take(&mut self, space: u64) -> Option<Taken> {
         if self.ready == 0 {
             return None;
@@ -282,7 +283,8 @@ impl Queue {
         Some(taken)
     }
 
-    /// As after a finished reset: no messages, no interruptions, nothing under way.
+    /// Sets the state after a finished reset: no messages, no interruptions, no operation in
+    /// progress.
     pub fn clear(&mut self) {
         let settings = std::mem::take(&mut self.settings);
         *self = Self {
@@ -291,7 +293,7 @@ impl Queue {
         };
     }
 
-    /// What goes on in the queue, for a person; `None` if nothing does.
+    /// Returns a text about the operations in progress, or `None` if there are none.
     #[must_use]
     pub fn activity(&self) -> Option<String> {
         let mut parts = Vec::new();
@@ -470,7 +472,7 @@ mod tests {
         assert_eq!(queue.take_request(), Some(IRQ));
         assert_eq!(queue.take_request(), None, "once");
         assert_eq!(queue.take(8).unwrap().psmid, 7);
-        assert_eq!(queue.take(8), None, "the next one takes as long");
+        assert_eq!(queue.take(8), None, "the next reply takes the same time");
         queue.begin();
         queue.begin();
         assert_eq!(queue.take(8).unwrap().psmid, 8);

@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts the entries of guests, and the exits by their reasons.
+//! Counts the entries of guest CPUs and their exits by reason.
 //!
-//! The address of its state description identifies a guest CPU. It is shown with the number that
-//! its program gets from STORE CPU ADDRESS.
+//! The address of its state description identifies a guest CPU. Lists also contain its CPU address,
+//! which STORE CPU ADDRESS returns to its program.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Why a guest CPU stopped running.
+/// The reason for an exit of a guest CPU.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Exit {
-    /// The host was interrupted, or has to do something about its storage: no
-    /// interception.
+    /// A host interruption or a fault in the storage of the guest. It is not an interception.
     Host(HostEvent),
-    /// An interception with this code.
+    /// An interception with this interception code.
     Interception(u8),
 }
 
-/// Something that concerns the host alone.
+/// An exit for a reason of the host.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum HostEvent {
-    /// An interruption.
+    /// A host interruption.
     Interruption,
-    /// Guest storage that is not there, or may not be stored into.
+    /// A missing or write-protected page of guest storage.
     Fault,
 }
 
-/// The interception codes that have a name.
+/// The interception codes with names.
 const NAMES: [(&str, Exit); 11] = [
     ("interruption", Exit::Host(HostEvent::Interruption)),
     ("fault", Exit::Host(HostEvent::Fault)),
@@ -42,7 +41,7 @@ const NAMES: [(&str, Exit); 11] = [
 ];
 
 impl Exit {
-    /// The exit with this name.
+    /// Returns the exit with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         NAMES
@@ -62,18 +61,18 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What can be counted of a guest CPU.
+/// A counter of a guest CPU.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Count {
-    /// How often SIE was executed.
+    /// The number of executions of SIE.
     Entries,
-    /// How often the CPU, having run, was left with a stop request pending. That is the
-    /// way in which KVM kicks a CPU out; it leads to a stop interception, unless something
-    /// else makes the CPU leave at the same time. One that is not in SIE is not kicked.
+    /// The number of exits of a running CPU with a pending stop request. KVM kicks a CPU out of SIE
+    /// by a stop request. The request leads to a stop interception, unless the CPU exits for
+    /// another reason at the same time. A CPU outside SIE is not kicked.
     Kicks,
-    /// How often it was given an adapter interruption without an exit.
+    /// The number of adapter interruptions that were presented without an exit.
     AdapterInterruptions,
-    /// How often it was left this way.
+    /// The number of exits with this reason.
     Exits(Exit),
 }
 
@@ -84,7 +83,7 @@ impl Count {
         ("adapter-interruptions", Self::AdapterInterruptions),
     ];
 
-    /// What has this name.
+    /// Returns the counter with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let plain = Self::PLAIN.iter().find(|(n, _)| *n == name);
@@ -93,7 +92,7 @@ impl Count {
             .or_else(|| Exit::from_name(name).map(Self::Exits))
     }
 
-    /// All names, for a message.
+    /// Returns all names, for a message.
     #[must_use]
     pub fn names() -> String {
         let plain = Self::PLAIN.iter().map(|&(name, _)| name);
@@ -102,7 +101,7 @@ impl Count {
     }
 }
 
-/// A guest CPU.
+/// The counters of a guest CPU.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct GuestCpu {
     number: u16,
@@ -123,33 +122,33 @@ impl GuestCpu {
     }
 }
 
-/// What was counted since the start or the last reset.
+/// The counters of all guest CPUs since the start or the last reset.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sie {
     cpus: BTreeMap<u64, GuestCpu>,
 }
 
 impl Sie {
-    /// SIE was executed for the state description at `origin`, of guest CPU `number`.
+    /// Counts an execution of SIE for the state description at `origin`, of guest CPU `number`.
     pub fn entered(&mut self, origin: u64, number: u16) {
         let cpu = self.cpus.entry(origin).or_default();
         cpu.number = number;
         cpu.entries += 1;
     }
 
-    /// That guest CPU stopped running, kicked out by a stop request or not.
+    /// Counts an exit of the guest CPU. `kicked` is true if a stop request was pending.
     pub fn left(&mut self, origin: u64, exit: Exit, kicked: bool) {
         let cpu = self.cpus.entry(origin).or_default();
         cpu.kicks += u64::from(kicked);
         *cpu.exits.entry(exit).or_default() += 1;
     }
 
-    /// An adapter interruption was given to the guest without an exit.
+    /// Counts an adapter interruption that was presented to the guest without an exit.
     pub fn interrupted(&mut self, origin: u64) {
         self.cpus.entry(origin).or_default().adapter_interruptions += 1;
     }
 
-    /// The count of guest CPUs, all or those with this number.
+    /// Returns the sum of a counter over all guest CPUs, or over those with this number.
     #[must_use]
     pub fn sum(&self, number: Option<u16>, count: Count) -> u64 {
         self.cpus
@@ -161,7 +160,7 @@ impl Sie {
 }
 
 impl fmt::Display for Sie {
-    /// A line for each guest CPU, `cpu N at ORIGIN` and what is not 0.
+    /// Writes a line `cpu N at ORIGIN` for each guest CPU, with its counts other than 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (origin, cpu) in &self.cpus {
             write!(f, "cpu {} at {origin:x}", cpu.number)?;

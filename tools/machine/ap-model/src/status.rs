@@ -7,10 +7,9 @@
 
 use std::fmt;
 
-/// Response code of an AP instruction, bits 8-15 of the status word.
+/// The response code of an AP instruction, bits 8-15 of the status word.
 ///
-/// Any value can be answered, since any can be forced; the named ones are those
-/// that the model itself has a reason to answer.
+/// A test can force any value. The constants are the values that the model returns by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ResponseCode(pub u8);
 
@@ -19,27 +18,27 @@ impl ResponseCode {
     pub const NORMAL: Self = Self(0x00);
     /// The queue is not in the configuration.
     pub const NOT_AVAILABLE: Self = Self(0x01);
-    /// A reset is under way.
+    /// A reset is in progress.
     pub const RESET_IN_PROGRESS: Self = Self(0x02);
     /// The adapter is in the configuration but deconfigured.
     pub const DECONFIGURED: Self = Self(0x03);
     /// The adapter is in the check-stop state.
     pub const CHECKSTOPPED: Self = Self(0x04);
-    /// An earlier request on the queue is not finished.
+    /// An earlier request on the queue has not finished.
     pub const BUSY: Self = Self(0x05);
-    /// The notification-indicator byte can not be accessed.
+    /// The notification-indicator byte is not accessible.
     pub const INVALID_ADDRESS: Self = Self(0x06);
-    /// Interruptions are already as they are asked to be.
+    /// The interruptions are already in the requested state.
     pub const OTHERWISE_CHANGED: Self = Self(0x07);
-    /// The format of the guest interruption state area is not known.
+    /// The format of the guest interruption state area is unknown.
     pub const INVALID_GISA: Self = Self(0x08);
-    /// NQAP: no room in the queue.
+    /// NQAP: the queue is full.
     pub const QUEUE_FULL: Self = Self(0x10);
-    /// DQAP: nothing to receive.
+    /// DQAP: the queue has no reply.
     pub const NO_PENDING_REPLY: Self = Self(0x10);
-    /// NQAP: longer than the adapter takes.
+    /// NQAP: the message is longer than the adapter accepts.
     pub const MESSAGE_TOO_BIG: Self = Self(0x15);
-    /// A facility that the request needs is not installed.
+    /// The request needs a facility that is not installed.
     pub const FACILITY_NOT_INSTALLED: Self = Self(0x16);
 }
 
@@ -49,25 +48,25 @@ impl fmt::Display for ResponseCode {
     }
 }
 
-/// The AP-queue status word, as it comes back in general register 1.
+/// The AP-queue status word, which an instruction returns in general register 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Status {
-    /// No message is in the queue.
+    /// The queue contains no message.
     pub queue_empty: bool,
     /// At least one reply can be received.
     pub replies_waiting: bool,
-    /// The queue takes no more messages.
+    /// The queue accepts no more messages.
     pub queue_full: bool,
-    /// The response code reports on an earlier, asynchronous function.
+    /// The response code belongs to an earlier, asynchronous function.
     pub asynchronous: bool,
     /// Adapter interruptions are enabled for the queue.
     pub irq_enabled: bool,
-    /// What became of the function.
+    /// The response code.
     pub rc: ResponseCode,
 }
 
 impl Status {
-    /// A status that says nothing but `rc`: there is no queue to describe.
+    /// Returns a status with only a response code, for a queue that does not exist.
     #[must_use]
     pub const fn bare(rc: ResponseCode) -> Self {
         Self {
@@ -80,7 +79,7 @@ impl Status {
         }
     }
 
-    /// The word, bit 0 leftmost.
+    /// Returns the status as a word. Bit 0 is the leftmost bit.
     #[must_use]
     pub fn to_word(self) -> u32 {
         let bit = |set: bool, number: u32| u32::from(set) << (31 - number);
@@ -92,8 +91,7 @@ impl Status {
             | u32::from(self.rc.0) << 16
     }
 
-    /// The condition code that goes with the status: 3 unless the function was
-    /// performed.
+    /// Returns the condition code for the status, which is 3 unless the function was performed.
     #[must_use]
     pub fn cc(self) -> u8 {
         if self.rc == ResponseCode::NORMAL {
@@ -104,21 +102,21 @@ impl Status {
     }
 }
 
-/// Why an instruction ends in a program interruption instead of an answer.
+/// The program interruption that ends an instruction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProgramInterruption {
-    /// No AP instructions on this machine.
+    /// The machine has no AP instructions.
     Operation,
     /// The program is in the problem state.
     PrivilegedOperation,
     /// An operand is outside the storage.
     Addressing,
-    /// The registers hold what the instruction does not define.
+    /// The registers contain a value that the instruction does not define.
     Specification,
 }
 
 impl ProgramInterruption {
-    /// The program-interruption code (Principles of Operation, chapter 6).
+    /// Returns the program-interruption code (Principles of Operation, chapter 6).
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {

@@ -2,8 +2,8 @@
 //! The issuer of an AP instruction: the host with the whole configuration, or a guest with the
 //! part in its AP control block (APCB).
 //!
-//! Queues outside the APCB do not exist for a guest: response code 01. Its other instructions are
-//! those of [`crate::execute`], including forced responses. They are counted only if they reach
+//! For a guest, the queues outside its APCB do not exist (response code 01). Its other instructions
+//! are executed by [`crate::execute`], with forced responses. They are counted only if they reach
 //! the queue.
 //!
 //! Source: `struct kvm_s390_crypto_cb` in Linux,
@@ -20,17 +20,17 @@ use crate::status::{ProgramInterruption, ResponseCode, Status};
 /// The masks of a guest.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Apcb {
-    /// Adapters.
+    /// The adapters.
     pub apm: Mask,
-    /// Usage domains.
+    /// The usage domains.
     pub aqm: Mask,
-    /// Control domains.
+    /// The control domains.
     pub adm: Mask,
 }
 
 impl Apcb {
-    /// The part of a crypto control block that holds the APCB, for the format in the
-    /// rightmost bits of its designation: offset and length.
+    /// Returns the offset and the length of the APCB in a crypto control block. They depend on the
+    /// format in the rightmost bits of the designation.
     #[must_use]
     pub const fn place(designation: u32) -> (u64, usize) {
         match designation & 0b11 {
@@ -39,7 +39,7 @@ impl Apcb {
         }
     }
 
-    /// The APCB in `bytes`, which come from that place.
+    /// Parses the bytes at [`Self::place`] into an APCB.
     #[must_use]
     pub fn parse(designation: u32, bytes: &[u8]) -> Self {
         let field =
@@ -50,7 +50,7 @@ impl Apcb {
                 aqm: field(0x20, 0x40),
                 adm: field(0x40, 0x60),
             },
-            // Without APXA there are 64 adapters and 16 domains.
+            // Without APXA, there are 64 adapters and 16 domains.
             _ => Self {
                 apm: field(0, 8),
                 aqm: field(8, 10),
@@ -59,24 +59,24 @@ impl Apcb {
         }
     }
 
-    /// Does the guest have this queue, if the host has?
+    /// Returns true if the APCB contains the queue.
     #[must_use]
     pub fn permits(&self, queue: Apqn) -> bool {
         self.apm.contains(queue.apid.0) && self.aqm.contains(queue.apqi.0)
     }
 }
 
-/// Formats 0 and 1 have the short masks.
+/// The format with long masks. Formats 0 and 1 have short masks.
 const FORMAT_2: u32 = 0b11;
 
-/// The machine as the host or a guest sees it.
+/// The view of the host or of a guest on the machine.
 pub struct View<'a> {
     machine: &'a mut Machine,
     apcb: Option<Apcb>,
 }
 
 impl Machine {
-    /// The machine as the guest with `apcb` sees it; the host has none.
+    /// Returns the view of the guest with `apcb`, or of the host if it is `None`.
     pub fn view(&mut self, apcb: Option<Apcb>) -> View<'_> {
         View {
             machine: self,
@@ -86,8 +86,8 @@ impl Machine {
 }
 
 impl View<'_> {
-    /// Is the queue in `gr0` one that is kept from the guest? Numbers that no queue
-    /// can have are not: they are program interruptions for everybody.
+    /// Returns true if the guest does not have the queue in `gr0`. Numbers that exceed the limits
+    /// are not denied, because they are program interruptions for host and guests.
     fn denies(&self, gr0: u64) -> bool {
         !self.machine.beyond_limits(gr0)
             && self
@@ -95,11 +95,11 @@ impl View<'_> {
                 .is_some_and(|apcb| !apcb.permits(Apqn::from_gr0(gr0)))
     }
 
-    /// Execute PQAP.
+    /// Executes PQAP.
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption of the instruction.
     pub fn pqap(&mut self, operands: &Pqap) -> Result<PqapAnswer, ProgramInterruption> {
         let Some(apcb) = self.apcb else {
             return self.machine.pqap(operands);
@@ -122,11 +122,11 @@ impl View<'_> {
         self.machine.pqap(operands)
     }
 
-    /// Execute NQAP; see [`Machine::nqap`].
+    /// Executes NQAP (see [`Machine::nqap`]).
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption of the instruction.
     pub fn nqap(
         &mut self,
         gr0: u64,
@@ -140,11 +140,11 @@ impl View<'_> {
         self.machine.nqap(gr0, psmid, message)
     }
 
-    /// Execute DQAP; see [`Machine::dqap`].
+    /// Executes DQAP (see [`Machine::dqap`]).
     ///
     /// # Errors
     ///
-    /// The program interruption that the instruction ends in.
+    /// Returns the program interruption of the instruction.
     pub fn dqap(&mut self, gr0: u64, space: u64) -> Result<DqapAnswer, ProgramInterruption> {
         (self.machine).examine_message(Function::Dqap, gr0, space)?;
         if self.denies(gr0) {

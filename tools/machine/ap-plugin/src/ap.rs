@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The AP instructions between CPU and model: input and output of registers and storage.
+//! Connects the AP instructions of the model with the registers and the storage of a CPU.
 
 use crate::cpu::Cpu;
 use crate::interruption;
@@ -8,7 +8,7 @@ use ap_model::{Apcb, Apqn, DqapAnswer, Function, Pqap, PqapAnswer, ProgramInterr
 
 type Result = std::result::Result<(), ProgramInterruption>;
 
-/// Execute PQAP, for the host or the guest with this APCB.
+/// Executes PQAP for the host, or for the guest with this APCB.
 pub(crate) fn pqap(cpu: &mut impl Cpu, machine: &Machine, apcb: Option<Apcb>) -> Result {
     let [gr0, gr1, gr2] = [cpu.gr(0), cpu.gr(1), cpu.gr(2)];
     let result = privileged(cpu).and_then(|()| {
@@ -50,7 +50,7 @@ pub(crate) fn pqap(cpu: &mut impl Cpu, machine: &Machine, apcb: Option<Apcb>) ->
     Ok(())
 }
 
-/// Execute NQAP: message identifier in the pair R1, message in the pair R2.
+/// Executes NQAP. The pair R1 contains the message identifier, and the pair R2 the message.
 pub(crate) fn nqap(
     cpu: &mut impl Cpu,
     machine: &Machine,
@@ -82,8 +82,8 @@ pub(crate) fn nqap(
     Ok(())
 }
 
-/// Execute DQAP: message identifier to the pair R1, reply to the buffer that the
-/// pair R2 describes, bytes that did not fit in general register 2.
+/// Executes DQAP. The message identifier is returned in the pair R1, the reply in the buffer of the
+/// pair R2, and the number of remaining bytes in general register 2.
 pub(crate) fn dqap(
     cpu: &mut impl Cpu,
     machine: &Machine,
@@ -137,7 +137,7 @@ fn privileged(cpu: &impl Cpu) -> Result {
     }
 }
 
-/// Both operands are even-odd pairs.
+/// Returns a specification exception unless both operands are even-odd pairs.
 fn pairs(r1: u8, r2: u8) -> Result {
     if (r1 | r2) & 1 != 0 {
         Err(ProgramInterruption::Specification)
@@ -154,14 +154,14 @@ fn store_reply(cpu: &mut impl Cpu, r2: u8, data: &[u8]) -> Result {
     Ok(())
 }
 
-/// Move the operand that the pair `r2` describes, address and length, on by `count`.
+/// Advances the operand of the pair `r2` (address and length) by `count` bytes.
 fn advance(cpu: &mut impl Cpu, r2: u8, count: u64) {
     let (address, length) = (cpu.gr(r2), cpu.gr(r2 + 1));
     cpu.set_gr(r2, address.wrapping_add(count));
     cpu.set_gr(r2 + 1, length.wrapping_sub(count));
 }
 
-/// The status goes to the right half of general register 1; the left half is zero.
+/// Sets general register 1 to the status. The left half is 0.
 fn set_status(cpu: &mut impl Cpu, status: Status) {
     cpu.set_gr(1, u64::from(status.to_word()));
     cpu.set_cc(status.cc());

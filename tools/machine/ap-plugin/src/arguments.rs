@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub(crate) struct Arguments {
     /// `config=FILE`: commands that configure a bare machine.
     pub(crate) config: Option<PathBuf>,
-    /// `socket=PATH`: where to listen for commands.
+    /// `socket=PATH`: the path of the socket for commands.
     pub(crate) socket: Option<PathBuf>,
     /// `trace=on`: print each AP instruction.
     pub(crate) trace: bool,
@@ -19,9 +19,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// Parses the arguments.
+    ///
     /// # Errors
     ///
-    /// What is wrong with the first argument that is.
+    /// Returns the error of the first wrong argument.
     pub(crate) fn parse<S: AsRef<str>>(arguments: &[S]) -> Result<Self, String> {
         let mut parsed = Self::default();
         for argument in arguments.iter().map(AsRef::as_ref) {
@@ -43,11 +45,11 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// The machine that they describe.
+    /// Returns the machine of these arguments.
     ///
     /// # Errors
     ///
-    /// What is wrong with the configuration file, and where.
+    /// Returns the error in the configuration file, with its line.
     pub(crate) fn machine(&self) -> Result<Machine, String> {
         let Some(path) = &self.config else {
             return Ok(Machine::preset());

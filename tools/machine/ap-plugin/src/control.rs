@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The control of a running machine: the back door for programs inside, and the socket for
-//! programs outside. Both carry the language of [`ap_model::control`].
+//! The control of a running machine: the back door for programs inside, and the socket for programs
+//! outside. The language of both is [`ap_model::control`].
 
 use crate::cpu::Cpu;
 use crate::interruption;
@@ -12,23 +12,23 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// The longest request, in bytes.
+/// The length of the longest request, in bytes.
 const MAX_REQUEST: usize = 64 * 1024;
 
-/// The back door, opcode B2FE0000, which works in the problem state too.
+/// Executes the back door, opcode B2FE0000. It also works in the problem state.
 ///
 /// | register | before | after |
 /// |---|---|---|
-/// | 2 | address of the request | length of the reply that was stored |
+/// | 2 | address of the request | length of the stored reply |
 /// | 3 | length of the request | |
 /// | 4 | address of the buffer for the reply | |
 /// | 5 | length of the buffer | |
 ///
-/// Condition code 0: the reply is the answer. Condition code 1: it tells what is wrong
-/// with the request, and nothing was changed. A reply that is too long is cut off.
+/// With condition code 0, the reply is the result. With condition code 1, the reply is an error
+/// message, and the machine has not changed. A reply that is longer than the buffer is truncated.
 ///
-/// The caller has to have touched both areas: what is not mapped reads as an error
-/// (request), or is not stored and has length 0 (reply).
+/// The caller touches both areas first. A request that is not mapped is an error, and a reply that
+/// is not mapped is not stored and has length 0.
 pub(crate) fn back_door(cpu: &mut impl Cpu, machine: &Machine) {
     let [request, length, buffer, space] = [2, 3, 4, 5].map(|number| cpu.gr(number));
     let result = usize::try_from(length)
@@ -39,12 +39,12 @@ pub(crate) fn back_door(cpu: &mut impl Cpu, machine: &Machine) {
             cpu.read(request, length)
                 .ok_or_else(|| "the request is not mapped".into())
         })
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the request is no text".into()))
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the request is not UTF-8".into()))
         .and_then(|text| {
             machine.trace(cpu.index(), || format!("control: {}", text.trim_end()));
             machine.control(&text).map_err(|e| e.to_string())
         });
-    // A command may have made a reply come.
+    // The command may have made a reply available.
     interruption::present(cpu, machine);
     let (cc, reply) = match result {
         Ok(reply) => (0, reply),
@@ -56,15 +56,13 @@ pub(crate) fn back_door(cpu: &mut impl Cpu, machine: &Machine) {
     cpu.set_cc(cc);
 }
 
-/// The socket. Each line that comes in is a request; the answer is its reply, and then
-/// a line `ok` or `error: …`.
+/// The socket. Each line is a request. The answer is the reply and a line `ok` or `error: …`.
 pub(crate) struct Socket {
     listener: UnixListener,
 }
 
 impl Socket {
-    /// Begin to listen at `path`. A socket that an earlier run left there is replaced;
-    /// anything else is not.
+    /// Listens at `path`. Replaces the socket of an earlier run, but no other file.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
             fs::remove_file(path)?;
@@ -73,13 +71,13 @@ impl Socket {
         Ok(Self { listener })
     }
 
-    /// Serve from now on, on threads of our own.
+    /// Serves clients in threads of the plugin.
     pub(crate) fn serve(self, machine: &'static Machine) {
         spawn("ap-control", move || {
             for stream in self.listener.incoming() {
                 match stream {
                     Ok(stream) => spawn("ap-client", move || {
-                        // A client that goes away is no error.
+                        // A client that disconnects is not an error.
                         let _ = converse(&stream, machine);
                     }),
                     Err(error) => {
@@ -92,13 +90,13 @@ impl Socket {
     }
 }
 
-/// Remove the socket at `path` when QEMU ends.
+/// Removes the socket at `path` at the end of QEMU.
 pub(crate) fn remove_socket(path: &PathBuf) {
-    // It may be gone already.
+    // The socket may be removed already.
     let _ = fs::remove_file(path);
 }
 
-/// Start a thread that gets no signals: QEMU expects them on threads of its own.
+/// Starts a thread without signals, which QEMU expects in its own threads.
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
     let result = thread::Builder::new().name(name.into()).spawn(move || {
         block_signals();
@@ -111,8 +109,9 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
 
 fn block_signals() {
     let mut all = std::mem::MaybeUninit::uninit();
-    // SAFETY: sigfillset() initialises the set that it is given; pthread_sigmask() reads
-    // it, changes the mask of this thread only, and takes no address for the old mask.
+    // SAFETY: sigfillset() initialises the set at the given address. pthread_sigmask() reads the
+    // set, changes the mask of this thread only, and stores no old mask because its address is
+    // null.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());

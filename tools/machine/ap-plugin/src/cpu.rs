@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The CPU as an emulated instruction sees it: registers, PSW, storage.
+//! Registers, PSW and storage of a CPU, for an emulated instruction.
 //!
-//! The rest of the plugin knows only [`Cpu`], and tests have an implementation of their own.
-//! [`Vcpu`] is the CPU that QEMU runs.
+//! The other modules use the trait [`Cpu`], and tests have their own implementation. [`Vcpu`] is a
+//! CPU of QEMU.
 
 use crate::ffi;
 use std::collections::HashMap;
@@ -11,78 +11,77 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A CPU in the middle of an instruction.
+/// A CPU during an instruction.
 pub(crate) trait Cpu {
-    /// Its number, for messages.
+    /// Returns the number of the CPU, for messages.
     fn index(&self) -> u32;
-    /// General register `number`.
+    /// Returns general register `number`.
     fn gr(&self, number: u8) -> u64;
-    /// Set general register `number`.
+    /// Sets general register `number`.
     fn set_gr(&mut self, number: u8, value: u64);
-    /// The left half of the PSW. Its condition code may be out of date.
+    /// Returns the left half of the PSW. Its condition code can be out of date.
     fn psw_mask(&self) -> u64;
-    /// Set it. The CPU must not be put to sleep that way.
+    /// Sets the left half of the PSW. The wait bit must not be set.
     fn set_psw_mask(&mut self, mask: u64);
-    /// Control register `number`.
+    /// Returns control register `number`.
     fn cr(&self, number: u8) -> u64;
-    /// Set control register `number`; this purges the TLB.
+    /// Sets control register `number`, which purges the TLB.
     fn set_cr(&mut self, number: u8, value: u64);
-    /// Set the condition code, 0 to 3.
+    /// Sets the condition code, 0 to 3.
     fn set_cc(&mut self, cc: u8);
-    /// The prefix register.
+    /// Returns the prefix register.
     fn prefix(&self) -> u64;
-    /// Storage at an address that is translated as the program's are; `None` if it is
-    /// not mapped. Protection is not looked at.
+    /// Reads storage at an address of the program, with its translation. Returns `None` if the
+    /// address is not mapped. Protection is ignored.
     fn read(&self, address: u64, length: usize) -> Option<Vec<u8>>;
-    /// Store there; false if it is not mapped.
+    /// Writes storage at an address of the program. Returns false if the address is not mapped.
     fn write(&mut self, address: u64, data: &[u8]) -> bool;
-    /// Where in absolute storage such an address is.
+    /// Translates an address of the program into an absolute address.
     fn translate(&self, address: u64) -> Option<u64>;
-    /// Absolute storage.
+    /// Reads absolute storage.
     fn read_absolute(&self, address: u64, length: usize) -> Option<Vec<u8>>;
-    /// Store there; false if there is no storage.
+    /// Writes absolute storage. Returns false if there is no storage.
     fn write_absolute(&mut self, address: u64, data: &[u8]) -> bool;
 
-    /// Change the doubleword in absolute storage at `address` to what `change` makes of
-    /// it; gives what it was, or `None` if there is none. No other CPU changes it in
-    /// between.
+    /// Applies `change` to the doubleword in absolute storage at `address`, atomically with regard
+    /// to other CPUs. Returns the old value, or `None` if there is no storage.
     fn update(&mut self, address: u64, change: impl Fn(u64) -> u64) -> Option<u64>;
 
-    /// The unsigned number of `length` bytes, at most 8, in absolute storage.
+    /// Returns the unsigned number of `length` bytes, at most 8, in absolute storage.
     fn number_at(&self, address: u64, length: usize) -> Option<u64> {
         number(&self.read_absolute(address, length)?)
     }
 
-    /// Is the program in the problem state?
+    /// Returns true if the program is in the problem state.
     fn in_problem_state(&self) -> bool {
         const PROBLEM_STATE: u64 = 1 << 48;
         self.psw_mask() & PROBLEM_STATE != 0
     }
 }
 
-/// The unsigned number of at most 8 bytes.
+/// Returns the unsigned number in at most 8 bytes.
 fn number(bytes: &[u8]) -> Option<u64> {
     let add = |number, &byte| number << 8 | u64::from(byte);
     (bytes.len() <= 8).then(|| bytes.iter().fold(0, add))
 }
 
-/// The condition code in the left half of a PSW (bits 18 and 19).
+/// The position of the condition code in the left half of a PSW (bits 18 and 19).
 const CC_SHIFT: u32 = 44;
 
-/// The vCPU in whose callback we are.
+/// The vCPU of the current callback.
 ///
 /// # Invariants
 ///
-/// Exists only during a callback of QEMU that may read and write registers, on the
-/// thread that it was called on, and the registers are known.
+/// A value exists only during a callback of QEMU that may read and write registers, on the thread
+/// of the callback, after [`learn_registers`].
 pub(crate) struct Vcpu {
     index: u32,
     registers: &'static Registers,
-    // QEMU knows the current CPU by the thread.
+    // QEMU identifies the current CPU by the thread.
     _not_send: PhantomData<*const ()>,
 }
 
-/// QEMU's handles of the registers. They are the same for all vCPUs.
+/// QEMU's handles of the registers, which are the same for all vCPUs.
 struct Registers {
     gr: [Handle; 16],
     cr: [Handle; 16],
@@ -93,24 +92,23 @@ struct Registers {
 #[derive(Clone, Copy)]
 struct Handle(*mut ffi::Register);
 
-// SAFETY: A handle is a number in the guise of a pointer; QEMU never changes what it
-// stands for, and only looks at it in the functions below.
+// SAFETY: A handle is a number in a pointer type. QEMU never changes its meaning, and uses it only
+// in the functions below.
 unsafe impl Send for Handle {}
 // SAFETY: As above.
 unsafe impl Sync for Handle {}
 
 static REGISTERS: OnceLock<Registers> = OnceLock::new();
 
-/// A byte array of GLib, which is how QEMU takes and gives values.
+/// A byte array of GLib, in which QEMU passes values.
 struct Bytes(*mut ffi::GByteArray);
 
 impl Bytes {
     fn new(data: &[u8]) -> Self {
-        // SAFETY: No preconditions. GLib does not return when it has no memory.
+        // SAFETY: No preconditions. GLib does not return if it is out of memory.
         let bytes = Self(unsafe { ffi::g_byte_array_new() });
         let length = c_uint::try_from(data.len()).expect("values are short");
-        // SAFETY: The array is ours; `data` is readable for `length` bytes, which are
-        // copied.
+        // SAFETY: The array is ours. `data` is readable for `length` bytes, which are copied.
         unsafe { ffi::g_byte_array_append(bytes.0, data.as_ptr(), length) };
         bytes
     }
@@ -121,26 +119,25 @@ impl Bytes {
         if array.len == 0 {
             return &[];
         }
-        // SAFETY: GLib keeps `len` initialised bytes at `data`, and nobody changes them
-        // while `self` is borrowed.
+        // SAFETY: GLib keeps `len` initialised bytes at `data`, which do not change while `self` is
+        // borrowed.
         unsafe { std::slice::from_raw_parts(array.data, array.len as usize) }
     }
 }
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        // SAFETY: The only reference to the array is ours, and it ends here.
+        // SAFETY: This is the only reference to the array, and it ends here.
         unsafe { ffi::g_byte_array_unref(self.0) };
     }
 }
 
-/// Learn the registers. To be called from a callback in which a vCPU is current.
+/// Initialises the handles of the registers. A vCPU has to be current in the calling callback.
 pub(crate) fn learn_registers() {
     REGISTERS.get_or_init(|| {
-        // SAFETY: A vCPU is current, as the caller has to see to; with none, QEMU
-        // returns an empty list.
+        // SAFETY: The caller has a current vCPU. Without one, QEMU returns an empty list.
         let array = unsafe { ffi::qemu_plugin_get_registers() };
-        // SAFETY: QEMU returns an array of descriptors, which is ours.
+        // SAFETY: QEMU returns an array of descriptors, which is ours now.
         let descriptors = unsafe {
             std::slice::from_raw_parts(
                 (*array).data.cast::<ffi::RegisterDescriptor>(),
@@ -151,7 +148,7 @@ pub(crate) fn learn_registers() {
             .iter()
             .filter(|descriptor| !descriptor.name.is_null())
             .map(|descriptor| {
-                // SAFETY: A name that is not null is a C string that lives for ever.
+                // SAFETY: A name that is not null is a C string with a static lifetime.
                 let name = unsafe { CStr::from_ptr(descriptor.name) };
                 (
                     name.to_string_lossy().into_owned(),
@@ -159,11 +156,11 @@ pub(crate) fn learn_registers() {
                 )
             })
             .collect();
-        // SAFETY: The array is ours, and `descriptors` is not used any more.
+        // SAFETY: The array is ours, and `descriptors` is no longer used.
         unsafe { ffi::g_array_unref(array) };
         let handle = |name: &str| match handles.get(name) {
             Some(&handle) => handle,
-            None => panic!("this QEMU does not show register {name} to plugins"),
+            None => panic!("this QEMU has no register {name} for plugins"),
         };
         Registers {
             gr: std::array::from_fn(|number| handle(&format!("r{number}"))),
@@ -175,13 +172,12 @@ pub(crate) fn learn_registers() {
 }
 
 impl Vcpu {
-    /// The vCPU that QEMU calls us for.
+    /// Returns the vCPU of the current callback.
     ///
     /// # Safety
     ///
-    /// To be called only in a callback that QEMU makes for vCPU `index` and that was
-    /// registered to read and write registers, or needs no such registration; the
-    /// result must not outlive the callback.
+    /// The caller is a callback of QEMU for vCPU `index`. The callback is registered to read and
+    /// write registers, or needs no such registration. The result must not outlive the callback.
     pub(crate) unsafe fn current(index: c_uint) -> Self {
         let registers = REGISTERS.get().expect("a vCPU runs before its start");
         Self {
@@ -193,22 +189,22 @@ impl Vcpu {
 
     fn get(&self, register: Handle) -> u64 {
         let bytes = Bytes::new(&[]);
-        // SAFETY: By the type invariant registers can be read; the handle is QEMU's.
+        // SAFETY: The type invariant allows reading registers, and the handle is QEMU's.
         let ok = unsafe { ffi::qemu_plugin_read_register(register.0, bytes.0) };
-        assert!(ok, "a register can not be read");
+        assert!(ok, "a register cannot be read");
         bytes
             .as_slice()
             .iter()
             .fold(0, |value, &byte| value << 8 | u64::from(byte))
     }
 
-    /// All registers that are known have 64 bits.
+    /// Sets a register. All known registers have 64 bits.
     fn set(&mut self, register: Handle, value: u64) {
         let bytes = Bytes::new(&value.to_be_bytes());
-        // SAFETY: By the type invariant registers can be written; the handle is QEMU's,
-        // and the value is as long as the register.
+        // SAFETY: The type invariant allows writing registers, the handle is QEMU's, and the value
+        // is as long as the register.
         let ok = unsafe { ffi::qemu_plugin_write_register(register.0, bytes.0) };
-        assert!(ok, "a register can not be written");
+        assert!(ok, "a register cannot be written");
     }
 }
 
@@ -255,22 +251,21 @@ impl Cpu for Vcpu {
             return Some(Vec::new());
         }
         let bytes = Bytes::new(&[]);
-        // SAFETY: By the type invariant a vCPU is current; QEMU makes the array as long
-        // as it has to be, and `length` is not 0.
+        // SAFETY: By the type invariant, a vCPU is current. QEMU resizes the array, and `length` is
+        // not 0.
         let ok = unsafe { ffi::qemu_plugin_read_memory_vaddr(address, bytes.0, length) };
         ok.then(|| bytes.as_slice().to_vec())
     }
 
     fn write(&mut self, address: u64, data: &[u8]) -> bool {
         let bytes = Bytes::new(data);
-        // SAFETY: By the type invariant a vCPU is current; QEMU only reads the array.
+        // SAFETY: By the type invariant, a vCPU is current. QEMU only reads the array.
         data.is_empty() || unsafe { ffi::qemu_plugin_write_memory_vaddr(address, bytes.0) }
     }
 
     fn translate(&self, address: u64) -> Option<u64> {
         let mut absolute = 0;
-        // SAFETY: By the type invariant a vCPU is current; the result is written to a
-        // variable of ours.
+        // SAFETY: By the type invariant, a vCPU is current. `absolute` is a local variable.
         let ok = unsafe { ffi::qemu_plugin_translate_vaddr(address, &raw mut absolute) };
         ok.then_some(absolute)
     }
@@ -286,7 +281,7 @@ impl Cpu for Vcpu {
     }
 
     fn number_at(&self, address: u64, length: usize) -> Option<u64> {
-        // What is looked at all the time: tables, and fields of a few bytes.
+        // The frequent reads are those of tables and of fields of a few bytes.
         let start = address & !7;
         let offset = (address & 7) as usize;
         if (1..=8 - offset).contains(&length)
@@ -315,50 +310,51 @@ impl Cpu for Vcpu {
     }
 }
 
-/// Where the machine's storage is in this process.
+/// The address of the machine's storage in this process.
 struct Storage(*mut u8);
 
-// SAFETY: What it points to lives as long as QEMU, and is only accessed atomically.
+// SAFETY: The storage lives as long as QEMU, and all accesses are atomic.
 unsafe impl Send for Storage {}
 // SAFETY: As above.
 unsafe impl Sync for Storage {}
 
 static STORAGE: OnceLock<Storage> = OnceLock::new();
 
-/// Below this there is storage at every absolute address; 0 while that is not known.
+/// The end of the machine's storage. There is storage at every lower absolute address. 0 if it is
+/// unknown.
 static STORAGE_END: AtomicU64 = AtomicU64::new(0);
 
-/// There is storage at all absolute addresses below `end`.
+/// Sets the end of the machine's storage.
 pub(crate) fn storage_reaches(end: u64) {
     STORAGE_END.store(end, Ordering::Relaxed);
 }
 
 impl Storage {
-    /// The doubleword at an absolute address at which there is storage; `None` if it is
-    /// not one.
+    /// Returns the doubleword at an absolute address in storage, or `None` if the address is not
+    /// aligned.
     fn doubleword(&self, address: u64) -> Option<&AtomicU64> {
         if !address.is_multiple_of(8) {
             return None;
         }
-        // SAFETY: This machine has all its storage in one piece, which `self` points to
-        // the begin of, and which begins at a page; the caller knows that there is
-        // something at `address`. Translated code accesses it by atomic operations, too.
+        // SAFETY: All storage of this machine is one piece, `self` points to its start, and the
+        // start is aligned to a page. The caller guarantees storage at `address`. Translated code
+        // also accesses it by atomic operations.
         Some(unsafe { &*self.0.add(address as usize).cast::<AtomicU64>() })
     }
 }
 
-/// Learn where the storage is, from an instruction in it. To be called when QEMU
-/// translates that.
+/// Determines the address of the storage from an instruction in it, when QEMU translates the
+/// instruction.
 ///
 /// # Safety
 ///
-/// QEMU has to have given out `instruction` for this call, and a vCPU has to be current.
+/// `instruction` belongs to the current translation callback, and a vCPU is current.
 pub(crate) unsafe fn learn_storage(instruction: *const ffi::Instruction) {
     if STORAGE.get().is_some() {
         return;
     }
     let mut absolute = 0;
-    // SAFETY: The caller's promise; the result is written to a variable of ours.
+    // SAFETY: The caller's promise. `absolute` is a local variable.
     let host = unsafe {
         let address = ffi::qemu_plugin_insn_vaddr(instruction);
         if !ffi::qemu_plugin_translate_vaddr(address, &raw mut absolute) {
@@ -368,14 +364,14 @@ pub(crate) unsafe fn learn_storage(instruction: *const ffi::Instruction) {
     };
     if !host.is_null() {
         let start = host.cast::<u8>().wrapping_sub(absolute as usize);
-        // Another vCPU may be faster, with the same.
+        // Another vCPU may have set the same value.
         let _ = STORAGE.set(Storage(start));
     }
 }
 
 #[cfg(test)]
 pub(crate) mod fake {
-    //! A CPU for tests, with a page or two of storage that is mapped one to one.
+    //! A CPU for tests, with a few pages of storage that are mapped one to one.
 
     use super::{CC_SHIFT, Cpu};
 
@@ -387,7 +383,7 @@ pub(crate) mod fake {
     }
 
     impl FakeCpu {
-        /// Storage is 0 to 0x3fff.
+        /// Returns a CPU with storage from 0 to 0x3fff.
         pub(crate) fn new() -> Self {
             Self {
                 gr: [0; 16],

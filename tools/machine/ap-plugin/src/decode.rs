@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The instructions of interest, and their operand fields. Pure.
+//! Decodes the instructions of interest and their operand fields. The module is pure.
 //!
-//! Instructions that are targets of EXECUTE are ignored. Linux executes none of these that way.
+//! Instructions that are targets of EXECUTE are ignored. Linux executes none of them in this way.
 
 use crate::sie::Leak;
 
-/// An instruction that the plugin executes itself, or whose result it amends.
+/// An instruction that the plugin executes, or whose result it amends.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Instruction {
     /// Process AP queue, B2AF.
@@ -16,35 +16,36 @@ pub(crate) enum Instruction {
     Dqap { r1: u8, r2: u8 },
     /// Store facility list extended, B2B0.
     Stfle { base: u8, displacement: u16 },
-    /// Service call, B220: command in R1, block in R2.
+    /// Service call, B220: the command in R1, the block in R2.
     Servc { r1: u8, r2: u8 },
     /// Channel subsystem call, B25F.
     Chsc { r1: u8 },
     /// Perform locked operation, EE.
     Plo,
-    /// Start interpretive execution, B214: the state description.
+    /// Start interpretive execution, B214: the address of the state description.
     Sie { base: u8, displacement: u16 },
-    /// Invalidate page-table entries, B221: table, address, number of further ones.
+    /// Invalidate page-table entries, B221: the table, the address, the number of additional
+    /// entries.
     Ipte { r1: u8, r2: u8, r3: u8 },
-    /// Invalidate DAT-table entries, B98E: controls in R2, ASCE in R3.
+    /// Invalidate DAT-table entries, B98E: the controls in R2, the ASCE in R3.
     Idte { r2: u8, r3: u8 },
-    /// Another one that makes CPUs forget translations: CRDTE, CSP, CSPG, PTLB.
+    /// Another instruction that purges translations: CRDTE, CSP, CSPG, PTLB.
     Purge,
     /// Branch to an address in the lowcore, 47F0 without a base.
     BranchToLowcore { target: u16 },
-    /// Test protection, E501: QEMU does not take it for the privileged instruction that it is.
+    /// Test protection, E501. It is privileged, but QEMU executes it in the problem state.
     Tprot,
-    /// One that is of interest if a guest executes it. STFLE is as well.
+    /// An instruction of interest if a guest executes it. STFLE is another one.
     Leak(Leak),
-    /// The back door of this machine, B2FE: not assigned in the architecture.
+    /// The back door of this machine, B2FE. The architecture does not assign this opcode.
     BackDoor,
 }
 
 impl Instruction {
-    /// The longest instruction, in bytes.
+    /// The length of the longest instruction.
     pub(crate) const MAX_LENGTH: usize = 6;
 
-    /// The instruction of interest that `bytes` begin with.
+    /// Returns the instruction of interest at the start of `bytes`.
     pub(crate) fn decode(bytes: [u8; Self::MAX_LENGTH]) -> Option<Self> {
         let registers = |byte: u8| (byte >> 4, byte & 0xf);
         let storage = |high: u8, low| (high >> 4, u16::from_be_bytes([high & 0xf, low]));
@@ -85,7 +86,7 @@ impl Instruction {
                 r3: registers(third).0,
             },
             [0xb2, 0x0d | 0x50, ..] | [0xb9, 0x8a | 0x8f, ..] => Self::Purge,
-            // STCK, STCKF; STCKE has the clock behind an epoch index.
+            // STCK, STCKF and STCKE. The operand of STCKE has the clock after an epoch index.
             [0xb2, operation @ (0x05 | 0x7c | 0x78), high, low, ..] => {
                 let (base, displacement) = storage(high, low);
                 Self::Leak(Leak::StoreClock {
@@ -105,7 +106,7 @@ impl Instruction {
         })
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(crate) const fn length(self) -> u64 {
         match self {
             Self::Plo | Self::Tprot => 6,
@@ -113,7 +114,7 @@ impl Instruction {
         }
     }
 
-    /// Does QEMU execute it, and the plugin amend what comes out?
+    /// Returns true if QEMU executes the instruction and the plugin amends the result.
     pub(crate) const fn is_amended(self) -> bool {
         matches!(
             self,

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Amends the machine's answers about itself, for Linux to use AP and to start KVM.
+//! Amends the machine's answers about itself. Linux then uses AP and starts KVM.
 //!
 //! QEMU executes STFLE, SERVC and CHSC, and the plugin amends their results, in two halves. The
-//! first half runs before the instruction, looks at the operands, and decides about amendments.
-//! The second half runs after the instruction and makes them. Between the two, results have
-//! absolute addresses, because an interruption may change the address space before the second
-//! half runs.
+//! first half runs before the instruction, reads the operands, and decides about amendments. The
+//! second half runs after the instruction and makes the amendments. In the meantime, an
+//! interruption may change the address space. The first half therefore stores absolute addresses.
 //!
 //! Sources: facility bits, Principles of Operation, chapter 4; blocks of SCLP, Linux,
 //! drivers/s390/char/sclp.h and sclp_ap.c; CHSC, drivers/s390/cio/chsc.c and
@@ -16,19 +15,18 @@ use crate::machine::Machine;
 use crate::sie::Shared;
 use ap_model::{Apid, Limits, SclpAnswer};
 
-/// A result of QEMU's that is still to be amended.
+/// A pending amendment of a result of QEMU.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Amendment {
-    /// Set bits of bytes of a facility list: absolute address and bits.
+    /// Sets bits of a facility list. Each entry has the absolute address of a byte and the bits.
     Facilities(Vec<(u64, u8)>),
-    /// The block at this absolute address holds the answer to an SCLP command.
+    /// Amends the reply to an SCLP command in the block at this absolute address.
     Sclp { command: u32, block: u64 },
-    /// The block at this absolute address holds the channel subsystem's
-    /// characteristics.
+    /// Amends the channel-subsystem characteristics in the block at this absolute address.
     Characteristics { block: u64 },
 }
 
-/// STFLE is about to store at `base` and `displacement`.
+/// Prepares the amendment of STFLE, which will store at `base` and `displacement`.
 pub(crate) fn before_stfle(
     cpu: &impl Cpu,
     limits: &Limits,
@@ -47,7 +45,7 @@ pub(crate) fn before_stfle(
     Some(Amendment::Facilities(bytes.collect()))
 }
 
-/// Which bits are to be set in which byte of the facility list.
+/// Returns the offsets of bytes of the facility list, and the bits to set in them.
 fn facility_bytes(limits: &Limits) -> impl Iterator<Item = (u64, u8)> {
     let bit = |set: bool, number: u32| u8::from(limits.ap && set) << (7 - number % 8);
     [
@@ -57,18 +55,18 @@ fn facility_bytes(limits: &Limits) -> impl Iterator<Item = (u64, u8)> {
     .into_iter()
 }
 
-/// Commands of SCLP.
+/// The commands of SCLP.
 mod sclp {
     pub(super) const READ_CPU_INFO: u32 = 0x0001_0001;
     pub(super) const READ_SCP_INFO: u32 = 0x0002_0001;
     pub(super) const READ_SCP_INFO_FORCED: u32 = 0x0012_0001;
     pub(super) const CONFIGURE_AP: u32 = 0x001f_0001;
     pub(super) const DECONFIGURE_AP: u32 = 0x001e_0001;
-    /// Where a command that concerns an adapter has its number.
+    /// The adapter number in a command for an adapter.
     pub(super) const APID: u32 = 0x0000_ff00;
 }
 
-/// SERVC is about to be executed, with the command in `r1` and the block in `r2`.
+/// Prepares the amendment of SERVC, with the command in `r1` and the block in `r2`.
 pub(crate) fn before_servc(cpu: &impl Cpu, r1: u8, r2: u8) -> Option<Amendment> {
     let command = cpu.gr(r1) as u32;
     let of_interest = matches!(
@@ -78,39 +76,39 @@ pub(crate) fn before_servc(cpu: &impl Cpu, r1: u8, r2: u8) -> Option<Amendment> 
         command & !sclp::APID,
         sclp::CONFIGURE_AP | sclp::DECONFIGURE_AP
     );
-    // A real address of 31 bits; no block lies in the prefix area.
+    // The address is a real address of 31 bits. No block is in the prefix area.
     let block = cpu.gr(r2) & 0x7fff_ffff;
     of_interest.then_some(Amendment::Sclp { command, block })
 }
 
-/// What CHSC asks for; each is a page that begins with length and code of the request.
+/// The requests of CHSC. Each is a page that begins with the length and the code of the request.
 mod chsc {
     /// Store channel-subsystem characteristics.
     pub(super) const CHARACTERISTICS: u16 = 0x0010;
     /// Set the guest information block.
     pub(super) const SET_GIB: u16 = 0x0021;
-    /// Where that request has the absolute address of the block.
+    /// The offset of the absolute address of the block in the request.
     pub(super) const GIB: u64 = 20;
-    /// Response code for what was done.
+    /// The response code for success.
     pub(super) const DONE: u16 = 0x0001;
-    /// Where the response of CHARACTERISTICS has its code, and byte 7 of the general
-    /// characteristics.
+    /// The offset of the response code, and of byte 7 of the general characteristics, in the
+    /// response to CHARACTERISTICS.
     pub(super) const RESPONSE_CODE: u64 = 16 + 2;
     pub(super) const GENERAL_7: u64 = 24 + 7;
     /// Bit 61, adapter-interruption virtualization.
     pub(super) const AIV: u8 = 0x04;
 }
 
-/// How CHSC goes on.
+/// The way in which CHSC continues.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Chsc {
-    /// It was executed here; the condition code is set.
+    /// The plugin has executed CHSC and has set the condition code.
     Executed,
-    /// QEMU executes it, and there may be something to amend.
+    /// QEMU executes CHSC. The result may need an amendment.
     Native(Option<Amendment>),
 }
 
-/// CHSC is about to be executed on the page that `r1` points to.
+/// Executes CHSC on the page at `r1`, or prepares its amendment.
 pub(crate) fn before_chsc(cpu: &mut impl Cpu, machine: &Machine, r1: u8) -> Chsc {
     let page = cpu.gr(r1);
     let request = match cpu.read(page, 4) {
@@ -123,7 +121,7 @@ pub(crate) fn before_chsc(cpu: &mut impl Cpu, machine: &Machine, r1: u8) -> Chsc
                 .map(|block| Amendment::Characteristics { block }),
         ),
         (length, chsc::SET_GIB) => {
-            // QEMU does not know it, and Linux has no KVM with AIV unless it works.
+            // QEMU does not know SET_GIB. Without it, Linux has no KVM with AIV.
             let origin = cpu.read(page.wrapping_add(chsc::GIB), 4);
             let response = [[0, 8], chsc::DONE.to_be_bytes()].concat();
             match origin {
@@ -140,8 +138,8 @@ pub(crate) fn before_chsc(cpu: &mut impl Cpu, machine: &Machine, r1: u8) -> Chsc
     }
 }
 
-/// PERFORM LOCKED OPERATION is about to be executed. KVM asks which functions there
-/// are; QEMU has none, and does not know the question. Returns whether it was that.
+/// Executes a PERFORM LOCKED OPERATION that queries the functions, and returns true. Returns false
+/// for other functions. QEMU has no function and does not know the query, which KVM uses.
 pub(crate) fn plo(cpu: &mut impl Cpu) -> bool {
     const TEST: u64 = 0x100;
     let test = cpu.gr(0) & TEST != 0;
@@ -151,7 +149,7 @@ pub(crate) fn plo(cpu: &mut impl Cpu) -> bool {
     test
 }
 
-/// The instruction is finished: amend its result.
+/// Amends the result of a finished instruction.
 pub(crate) fn amend(cpu: &mut impl Cpu, machine: &Machine, amendment: &Amendment) {
     match amendment {
         Amendment::Facilities(bytes) => {
@@ -212,12 +210,12 @@ fn response_code(answer: SclpAnswer) -> u16 {
     }
 }
 
-/// The response codes of the two read commands when they have succeeded.
+/// Returns true if the response code is one of the codes for success of the two read commands.
 fn is_filled(block: &[u8]) -> bool {
     matches!(read_u16(block, 6), 0x0010 | 0x0020)
 }
 
-/// The block of a read-SCP-info (`struct read_info_sccb`).
+/// Amends the block of a read-SCP-info (`struct read_info_sccb`).
 fn amend_scp_info(block: &mut [u8], limits: &Limits) {
     if block.len() < 128 || !is_filled(block) {
         return;
@@ -228,13 +226,13 @@ fn amend_scp_info(block: &mut [u8], limits: &Limits) {
     }
     // Guest storage-limit suppression.
     block[85] |= 0x80;
-    // The system control area can be anywhere, and extended: KVM's conditions for
-    // more than a few CPUs.
+    // ESCA: the system control area has a 64-bit origin and the extended format. KVM needs both for
+    // a guest with many CPUs.
     block[116] |= 0x80 | 0x08;
     amend_cpus(block, read_u16(block, 16), read_u16(block, 18));
 }
 
-/// Keep the last increments of storage for ourselves: there are fewer of them.
+/// Reserves the last increments of storage for the plugin by reducing their number in the block.
 fn keep_storage(block: &mut [u8], shadows: &Shared) {
     const COUNT: usize = 8;
     const SIZE: usize = 10;
@@ -242,14 +240,14 @@ fn keep_storage(block: &mut [u8], shadows: &Shared) {
     if block.len() < 128 || !is_filled(block) || shadows.size() == 0 {
         return;
     }
-    // Machines with more increments, or larger ones, say so elsewhere.
+    // Machines with more or larger increments use other fields.
     let (count, size) = (read_u16(block, COUNT), u64::from(block[SIZE]) * MIB);
     if count == 0 || size == 0 {
         return;
     }
     let kept = shadows.size().div_ceil(size);
     let left = u64::from(count).saturating_sub(kept);
-    // Less than half is no machine to run guests in.
+    // A machine with less than half of its storage cannot run guests.
     if left >= kept
         && let Ok(left) = u16::try_from(left)
     {
@@ -259,15 +257,15 @@ fn keep_storage(block: &mut [u8], shadows: &Shared) {
     }
 }
 
-/// The block of a read-CPU-info (`struct read_cpu_info_sccb`).
+/// Amends the block of a read-CPU-info (`struct read_cpu_info_sccb`).
 fn amend_cpu_info(block: &mut [u8]) {
     if block.len() >= 12 && is_filled(block) {
         amend_cpus(block, read_u16(block, 8), read_u16(block, 10));
     }
 }
 
-/// The entries of `count` CPUs from `offset` on (`struct sclp_core_entry`): they have
-/// SIE format 2, and SIGP interpretation. SIE does not handle storage keys: the host does.
+/// Amends the entries of `count` CPUs from `offset` on (`struct sclp_core_entry`): SIE format 2 and
+/// SIGP interpretation. SIE does not handle storage keys, so the host does.
 fn amend_cpus(block: &mut [u8], count: u16, offset: u16) {
     const LENGTH: usize = 16;
     let Some(entries) = block.get_mut(usize::from(offset)..) else {
@@ -279,7 +277,7 @@ fn amend_cpus(block: &mut [u8], count: u16, offset: u16) {
     }
 }
 
-/// The halfword at `offset`. The callers know that there is one.
+/// Returns the halfword at `offset`, which the caller has checked.
 fn read_u16(bytes: &[u8], offset: usize) -> u16 {
     u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The C interface: QEMU's plugin API, version 7, and the two GLib containers that it passes
-//! values in. Declarations only.
+//! The C declarations: QEMU's plugin API, version 7, and the two GLib containers in its interface.
 //!
-//! They are written by hand because the existing crates (`qemu-plugin-sys` and its users) end at
-//! version 5, and QEMU 11.1 accepts only version 7. QEMU resolves all symbols when it loads the
-//! plugin, and nothing is linked.
+//! The declarations are written by hand. The existing crates (`qemu-plugin-sys` and its users) end
+//! at version 5, and QEMU 11.1 accepts only version 7. QEMU resolves all symbols when it loads the
+//! plugin, so no library is linked.
 //!
 //! Source: include/plugins/qemu-plugin.h of QEMU 11.1.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-/// The version of the API that these declarations follow.
+/// The version of the API in these declarations.
 pub(crate) const API_VERSION: c_int = 7;
 
 /// `qemu_plugin_id_t`
@@ -27,7 +26,7 @@ pub(crate) struct Info {
     pub(crate) max_vcpus: c_int,
 }
 
-/// Declares types of which only the address is known.
+/// Declares types that are used only by address.
 macro_rules! opaque {
     ($($name:ident)*) => { $(
         #[repr(C)]
@@ -70,12 +69,12 @@ pub(crate) struct GArray {
     pub(crate) len: c_uint,
 }
 
-/// `enum qemu_plugin_cb_flags`: what a callback does with registers.
+/// `enum qemu_plugin_cb_flags`: a callback's access to registers.
 pub(crate) mod flags {
     use std::ffi::c_int;
-    /// Read and write them.
+    /// The callback reads and writes registers.
     pub(crate) const RW_REGS: c_int = 2;
-    /// And set the program counter.
+    /// The callback reads and writes registers and sets the program counter.
     pub(crate) const RW_REGS_PC: c_int = 3;
 }
 
@@ -85,7 +84,7 @@ pub(crate) const INLINE_ADD_U64: c_int = 0;
 /// `QEMU_PLUGIN_COND_NE`
 pub(crate) const COND_NE: c_int = 3;
 
-/// `QEMU_PLUGIN_COND_GE`, of unsigned numbers
+/// `QEMU_PLUGIN_COND_GE`, for unsigned numbers.
 pub(crate) const COND_GE: c_int = 7;
 
 /// `QEMU_PLUGIN_DISCON_EXCEPTION`

@@ -3,19 +3,19 @@
 //!
 //! An instruction is handled in one of three ways ([`Effect`]):
 //!
-//! - The plugin executes it, and QEMU continues behind it.
+//! - The plugin executes it, and QEMU continues after it.
 //! - QEMU executes it, and the plugin amends its result at the first opportunity: before the next
 //!   instruction of the same translation block, before the next block, or at an interruption.
 //! - It ends in a program interruption. A plugin cannot request one. QEMU does not know the
-//!   instruction and raises an operation exception. When QEMU has stored the parameters of the
+//!   instruction and raises an operation exception. After QEMU has stored the parameters of the
 //!   interruption, the plugin replaces the code.
 //!
-//! Each vCPU has its deferred work. Scoreboards hold numbers for each vCPU that translated code can
-//! test by itself: a gate, which is open if there is deferred work, and a clock, which runs while a
-//! guest does. Otherwise blocks run without a callback.
+//! Each vCPU has its deferred work. Scoreboards hold numbers for each vCPU that translated code
+//! tests without a callback. A gate is open if there is deferred work, and a clock runs while a
+//! guest runs. All other blocks run without a callback.
 //!
-//! While a vCPU runs a guest, other instructions are of interest. Most of them trap, which QEMU
-//! reports as a discontinuity; see [`crate::sie`].
+//! While a vCPU runs a guest, other instructions are of interest. Most of them trap, and QEMU
+//! reports a trap as a discontinuity (see [`crate::sie`]).
 
 use crate::cpu::{Cpu, Vcpu, learn_registers, learn_storage};
 use crate::decode::Instruction;
@@ -31,7 +31,7 @@ use std::ptr;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Where in the program an instruction of interest is.
+/// The location of an instruction of interest.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 struct Site {
     address: u64,
@@ -39,60 +39,60 @@ struct Site {
 }
 
 impl Site {
-    /// The address behind the instruction.
+    /// Returns the address of the next instruction.
     fn next(&self) -> u64 {
         self.address.wrapping_add(self.instruction.length())
     }
 }
 
-/// How an instruction goes on.
+/// The way in which an instruction continues.
 enum Effect {
-    /// It was executed here.
+    /// The plugin has executed the instruction.
     Executed,
-    /// It was, and the program goes on with this PSW.
+    /// The plugin has executed the instruction, and the program continues with this PSW.
     Load(Psw),
-    /// QEMU executes it.
+    /// QEMU executes the instruction.
     Native,
-    /// QEMU executes it, and this is to be done about it afterwards.
+    /// QEMU executes the instruction, and the plugin performs this task afterwards.
     Unfinished(Task),
 }
 
-/// What an instruction left to be done.
+/// A task after an instruction.
 enum Task {
-    /// Amend its result.
+    /// Amends the result.
     Amend(Amendment),
-    /// Amend its result, which a guest must not see.
+    /// Corrects the result for a guest.
     Correct(Correction),
-    /// Purge translations once more: what it invalidated was still valid before.
+    /// Purges translations again, because the invalidated entry was valid until the instruction.
     Purge(Purge),
-    /// Replace the code of the operation exception that it ends in.
+    /// Replaces the code of the operation exception.
     Interrupt(ProgramInterruption),
 }
 
-/// A task, and the address of the instruction that left it.
+/// A task, and the address of the instruction that it belongs to.
 struct Pending {
     address: u64,
     task: Task,
 }
 
-/// What is known of a vCPU. Only its own thread looks at it.
+/// The state of a vCPU. Only the thread of the vCPU uses it.
 #[derive(Default)]
 struct PerVcpu {
     pending: Option<Pending>,
     sie: Sie,
 }
 
-/// All that the callbacks know.
+/// The data of all callbacks.
 struct Hooks {
     machine: &'static Machine,
-    /// By vCPU.
+    /// The states of the vCPUs, by number.
     vcpus: Vec<Mutex<PerVcpu>>,
-    /// Open for a vCPU for which something is due.
+    /// Open for a vCPU with due work.
     gate: Gate,
     /// Runs for a vCPU that runs a guest.
     clock: Clock,
-    /// Sites live as long as the code that refers to them, which is for ever. A program
-    /// that is translated again finds its own.
+    /// The sites of all instructions. Translated code refers to them, so they are never freed. A
+    /// program that is translated again reuses its sites.
     sites: Mutex<HashMap<Site, &'static Site>>,
 }
 
@@ -103,7 +103,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hooks {
-    /// Execute, or prepare to amend, an instruction of interest.
+    /// Executes an instruction of interest, or prepares to amend its result.
     fn execute(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu, site: Site) -> Effect {
         if vcpu.sie.runs_guest() {
             if site.instruction == Instruction::Tprot {
@@ -167,9 +167,9 @@ impl Hooks {
         }
     }
 
-    /// Look at what is known of a vCPU, and have it called at blocks as long as that is
-    /// necessary; and all of them if the host is to be interrupted, or translations are to
-    /// be purged.
+    /// Calls `f` with the state of a vCPU. Opens the vCPU's gate afterwards if the vCPU has work.
+    /// Opens the gates of all vCPUs if an interruption of the host has become pending, or a purge of
+    /// translations was requested.
     fn with<T>(&self, vcpu: c_uint, f: impl FnOnce(&mut PerVcpu) -> T) -> T {
         let machine = self.machine;
         let before = (machine.pending().is_pending(), machine.shadows().asked());
@@ -181,7 +181,7 @@ impl Hooks {
             self.clock.run(vcpu, runs_guest);
         }
         self.gate.set(vcpu, false);
-        // What comes to be due from now on opens it again.
+        // Work that becomes due after this point opens the gate again.
         fence(Ordering::SeqCst);
         let is_pending = machine.pending().is_pending();
         if is_pending && !before.0 || machine.shadows().asked() != before.1 {
@@ -192,7 +192,7 @@ impl Hooks {
         result
     }
 
-    /// The instruction that left something has finished, without an interruption.
+    /// Performs the task of an instruction that has finished without an interruption.
     fn finish(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu) {
         if let Some(Pending { task, .. }) = vcpu.pending.take() {
             self.complete(cpu, &task);
@@ -208,8 +208,8 @@ impl Hooks {
         }
     }
 
-    /// There was an interruption to the handler at `to`; `exception` if it was caused by
-    /// the instruction at `from`.
+    /// Handles an interruption to the handler at `to`. `exception` is true if the instruction at
+    /// `from` has caused it.
     fn interrupted(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu, exception: bool, from: u64, to: u64) {
         if let Some(Pending { address, task }) = vcpu.pending.take() {
             let by_it = exception && from == address;
@@ -218,7 +218,7 @@ impl Hooks {
                     const CODE: u64 = 0x8e;
                     cpu.write_absolute(cpu.prefix() + CODE, &interruption.code().to_be_bytes());
                 }
-                // It did not come to a result: perhaps its operand has to be paged in.
+                // The instruction has no result. For example, its operand has to be paged in.
                 Task::Amend(_) | Task::Correct(_) if by_it => {}
                 task => self.complete(cpu, &task),
             }
@@ -228,7 +228,8 @@ impl Hooks {
         }
     }
 
-    /// A block begins at `address`. Gives the PSW to go on with instead.
+    /// Handles the start of a block at `address`. Returns the PSW if the program continues
+    /// elsewhere.
     fn at_block(&self, cpu: &mut Vcpu, vcpu: &mut PerVcpu, address: u64) -> Option<Psw> {
         if vcpu.sie.is_active() {
             return vcpu.sie.at_block(cpu, self.machine, address);
@@ -245,7 +246,7 @@ impl Hooks {
     }
 }
 
-/// What the host is about to invalidate.
+/// Returns the translations that an instruction of the host is about to invalidate.
 fn purged_by(cpu: &impl Cpu, instruction: Instruction) -> Purge {
     const BY_ASCE: u64 = 0x800;
     match instruction {
@@ -261,8 +262,8 @@ fn purged_by(cpu: &impl Cpu, instruction: Instruction) -> Purge {
     }
 }
 
-/// What is of interest of an instruction that a guest is about to execute. What traps by itself
-/// is none of it: that is known when it has.
+/// Returns the effect of an instruction that a guest is about to execute. Instructions that trap
+/// are not handled here, but after their trap.
 fn guest_effect(cpu: &impl Cpu, sie: &Sie, instruction: Instruction) -> Effect {
     let leak = match instruction {
         Instruction::Leak(leak) => leak,
@@ -275,7 +276,7 @@ fn guest_effect(cpu: &impl Cpu, sie: &Sie, instruction: Instruction) -> Effect {
     }
 }
 
-/// Begin to be called by QEMU. To be called once.
+/// Registers the callbacks with QEMU. It is called once.
 pub(crate) fn install(id: ffi::PluginId, machine: &'static Machine, max_vcpus: usize) {
     let hooks = Hooks {
         machine,
@@ -285,7 +286,7 @@ pub(crate) fn install(id: ffi::PluginId, machine: &'static Machine, max_vcpus: u
         sites: Mutex::default(),
     };
     assert!(HOOKS.set(hooks).is_ok(), "the plugin is installed twice");
-    // SAFETY: `id` is ours; the callbacks have the types that QEMU calls, live as long as
+    // SAFETY: `id` is ours. The callbacks have the types that QEMU expects. They live as long as
     // the plugin, which is never unloaded, and use no user data.
     unsafe {
         ffi::qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, ptr::null_mut());
@@ -303,7 +304,7 @@ fn hooks() -> &'static Hooks {
     HOOKS.get().expect("called back before installed")
 }
 
-// A panic in an `extern "C"` function ends QEMU with its message: nothing unwinds into C.
+// A panic in an `extern "C"` function ends QEMU with a message. Nothing unwinds into C.
 
 extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
     learn_registers();
@@ -311,14 +312,14 @@ extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
 
 extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut c_void) {
     let hooks = hooks();
-    // SAFETY: QEMU lends us `block` for this call, and there is at least one instruction
-    // in it. The callbacks have the right type and live for ever. The user data of
-    // `on_block` and `on_tick` is an address in the program.
+    // SAFETY: QEMU lends `block` for this call, and the block has at least one instruction. The
+    // callbacks have the right type and a static lifetime. The user data of `on_block` and
+    // `on_tick` is an address in the program.
     let (address, count) = unsafe {
         let first = ffi::qemu_plugin_tb_get_insn(block, 0);
         learn_storage(first);
         if ffi::qemu_plugin_insn_haddr(first).is_null() {
-            // The target of an EXECUTE: a block of its own, but no place to stop at.
+            // The target of an EXECUTE is a block of its own. The plugin cannot stop there.
             return;
         }
         let address = ffi::qemu_plugin_tb_vaddr(block);
@@ -353,15 +354,15 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
     let mut amended = false;
     for index in 0..count {
         let mut bytes = [0; Instruction::MAX_LENGTH];
-        // SAFETY: `index` is in range, the instruction lives as long as its block, and at
-        // most as many bytes are copied as there is room for.
+        // SAFETY: `index` is in range, the instruction lives as long as its block, and the buffer
+        // has room for all copied bytes.
         let (instruction, address) = unsafe {
             let instruction = ffi::qemu_plugin_tb_get_insn(block, index);
             ffi::qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len());
             (instruction, ffi::qemu_plugin_insn_vaddr(instruction))
         };
         if let Some(counted) = counted {
-            // SAFETY: As for the block; the scoreboard lives for ever.
+            // SAFETY: As for the block. The scoreboard has a static lifetime.
             unsafe {
                 ffi::qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
                     instruction,
@@ -372,7 +373,7 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
             }
         }
         if amended {
-            // Before what the instruction itself has to be called for.
+            // This callback has to be registered before the instruction's own callback.
             // SAFETY: As for the block.
             unsafe {
                 ffi::qemu_plugin_register_vcpu_insn_exec_cb(
@@ -390,7 +391,7 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
                 address,
                 instruction: decoded,
             });
-            // SAFETY: As for the block; the user data is a site, as `on_instruction` wants.
+            // SAFETY: As for the block. The user data is a site, which `on_instruction` expects.
             unsafe {
                 ffi::qemu_plugin_register_vcpu_insn_exec_cb(
                     instruction,
@@ -403,9 +404,9 @@ extern "C" fn on_translation(block: *mut ffi::TranslationBlock, _userdata: *mut 
     }
 }
 
-/// `userdata` is a `&'static Site`.
+/// Handles an instruction of interest. `userdata` is a `&'static Site`.
 extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
-    // SAFETY: Registered with a reference to a site that lives for ever.
+    // SAFETY: Registered with a reference to a site with a static lifetime.
     let site = unsafe { &*userdata.cast::<Site>() };
     let next = hooks().with(vcpu, |state| {
         // SAFETY: Registered to read and write registers.
@@ -413,13 +414,14 @@ extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
         run(&mut cpu, state, *site)
     });
     if let Some(next) = next {
-        // SAFETY: Registered to set the program counter. This does not return: QEMU jumps
+        // SAFETY: Registered to set the program counter. The function does not return. QEMU jumps
         // over this frame, which owns nothing.
         unsafe { ffi::qemu_plugin_set_pc(next) };
     }
 }
 
-/// Run the instruction at `site`; returns where to go on if not with what QEMU does.
+/// Runs the instruction at `site`. Returns the next address if QEMU does not execute the
+/// instruction.
 fn run(cpu: &mut Vcpu, vcpu: &mut PerVcpu, site: Site) -> Option<u64> {
     match hooks().execute(cpu, vcpu, site) {
         Effect::Executed => Some(site.next()),
@@ -438,7 +440,7 @@ fn run(cpu: &mut Vcpu, vcpu: &mut PerVcpu, site: Site) -> Option<u64> {
     }
 }
 
-/// Before the instruction that follows one that left something.
+/// Handles the instruction after one that has left a task.
 extern "C" fn on_next(vcpu: c_uint, _userdata: *mut c_void) {
     let hooks = hooks();
     hooks.with(vcpu, |state| {
@@ -448,7 +450,7 @@ extern "C" fn on_next(vcpu: c_uint, _userdata: *mut c_void) {
     });
 }
 
-/// Before the block at the address `userdata`, if something is due.
+/// Handles the start of the block at the address `userdata` if work is due.
 extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
     let hooks = hooks();
     let next = hooks.with(vcpu, |state| {
@@ -466,7 +468,7 @@ extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
     }
 }
 
-/// Before the block at the address `userdata`, once in a while if a guest runs.
+/// Handles the start of the block at the address `userdata`, periodically while a guest runs.
 extern "C" fn on_tick(vcpu: c_uint, userdata: *mut c_void) {
     let hooks = hooks();
     hooks.clock.run(vcpu, true);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counts executed instructions and their places, for benchmarks.
+//! Counts executed instructions by block, for benchmarks.
 //!
 //! Counting slows the emulation down and needs the argument `count=on`. Each instruction then adds
 //! one to the count of its block. A block is a run of instructions that QEMU translates together,
 //! identified by its address. An instruction that is interrupted and repeated, for example for a
 //! page fault, counts again.
 //!
-//! The counters have the instructions between two marks, on all CPUs:
+//! The results cover the instructions between two marks, on all CPUs:
 //!
 //! ```text
-//! instructions start          begin
-//! instructions stop           end
-//! instructions [FROM TO]      the number, or that at addresses from FROM and below TO
-//! instructions blocks         the executed blocks: address, number
+//! instructions start          sets the first mark
+//! instructions stop           sets the second mark
+//! instructions [FROM TO]      the number of instructions, or of those at FROM <= address < TO
+//! instructions blocks         the executed blocks: address, number of instructions
 //! ```
 //!
 //! Addresses are hexadecimal, without 0x.
@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// So many blocks can be told apart. Linux and some programs have less than half.
+/// The maximum number of blocks. Linux and some programs have less than half as many.
 pub(crate) const MOST_BLOCKS: usize = 1 << 18;
 
 type Result<T> = std::result::Result<T, String>;
@@ -35,26 +35,26 @@ pub(crate) struct Instructions {
 
 #[derive(Default)]
 struct State {
-    /// The number of each block, by its address.
+    /// The indexes of the blocks by address.
     numbers: HashMap<u64, usize>,
-    /// The address of each block, by its number.
+    /// The addresses of the blocks by index.
     addresses: Vec<u64>,
-    /// The counts when it was started.
+    /// The counts at the first mark.
     before: Vec<u64>,
-    /// What was counted since then, when it was stopped.
+    /// The differences of the counts between the two marks.
     counted: Vec<u64>,
 }
 
-/// What translated code adds to.
+/// The counters of translated code.
 pub(crate) trait Counter: Send + Sync {
-    /// Where the instructions of a block are counted; `block` is less than [`MOST_BLOCKS`].
+    /// Returns the counter of a block. `block` is less than [`MOST_BLOCKS`].
     fn entry(&self, block: usize) -> ffi::U64;
-    /// The sums over all vCPUs, of the first `blocks` blocks.
+    /// Returns the sums over all vCPUs for the first `blocks` blocks.
     fn sums(&self, blocks: usize) -> Vec<u64>;
 }
 
 impl Instructions {
-    /// Nothing has been counted.
+    /// Returns a state without counts.
     pub(crate) fn new(counter: impl Counter + 'static) -> Self {
         Self {
             counter: Box::new(counter),
@@ -66,16 +66,16 @@ impl Instructions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the instructions of the block at `address` are counted.
+    /// Returns the counter of the block at `address`.
     pub(crate) fn of_block(&self, address: u64) -> ffi::U64 {
         self.counter.entry(self.state().number(address))
     }
 
-    /// Obey a command, of which `words` are those behind `instructions`.
+    /// Executes a command. `words` are the words after `instructions`.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Returns the error of the command.
     pub(crate) fn control(&self, words: &[&str]) -> Result<String> {
         let mut state = self.state();
         match words {
@@ -133,13 +133,13 @@ impl State {
     fn blocks(&self) -> String {
         let mut text = String::new();
         for (address, count) in self.executed() {
-            // Writing to a string does not fail.
+            // Writing to a `String` does not fail.
             let _ = writeln!(text, "{address:x} {count}");
         }
         text
     }
 
-    /// The address of each block of which something was executed, and how much.
+    /// Returns the addresses of the executed blocks with the numbers of executed instructions.
     fn executed(&self) -> impl Iterator<Item = (u64, u64)> {
         let counted = self.addresses.iter().zip(&self.counted);
         counted
@@ -161,7 +161,7 @@ mod tests {
         let mut state = State::default();
         assert_eq!([0x10, 0x20, 0x10].map(|at| state.number(at)), [0, 1, 0]);
         state.before = vec![5, 7];
-        // A block that was not known at the first mark, and one that was not executed.
+        // The first block is unknown at the first mark, and the second one is not executed.
         assert_eq!(state.number(0x30), 2);
         state.stop(&[9, 7, 3]);
         assert_eq!(state.sum(0, u64::MAX), 7);

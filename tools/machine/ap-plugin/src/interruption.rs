@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Adapter interruptions after a queue has requested them: making them pending, and those that the
-//! host takes. [`crate::sie`] has those that a guest takes from its interruption state area (GISA).
+//! Makes the adapter interruptions that queues request pending, and presents those of the host.
+//! [`crate::sie`] presents those of a guest from its interruption state area (GISA).
 //!
-//! A guest without a running CPU does not look at its GISA. If the GISA asks for alerts for the
-//! subclass (its interruption alert mask), it is put on the alert list of the guest information block
+//! A guest without a running CPU does not look at its GISA. If the interruption alert mask of the
+//! GISA contains the subclass, the GISA is added to the alert list of the guest information block
 //! (GIB). If the list was empty, the host is interrupted.
 //!
 //! Any CPU that is enabled for the subclass can take an adapter interruption of the host. The
-//! interruption remains pending until then. A plugin cannot request an interruption from QEMU. While
-//! one is pending, all CPUs call this module at each block of instructions, and it swaps the PSWs.
+//! interruption remains pending until then. A plugin cannot request an interruption from QEMU.
+//! While one is pending, all CPUs call this module at each block of instructions, and the module
+//! swaps the PSWs.
 //!
 //! Sources: arch/s390/kvm/s390/interrupt.c, `process_gib_alert_list` and
 //! `gisa_set_iam`; the layouts in arch/s390/include/asm/kvm_host_s390.h.
@@ -19,16 +20,16 @@ use crate::sie::{Class, IO_CODE, Psw, bits};
 use ap_model::interruption::Gisa;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-/// What is pending, and where the host wants to be told about guests.
+/// The pending interruptions of the host, and the location of its GIB.
 #[derive(Default)]
 pub(crate) struct Pending {
-    /// The subclasses in which the host is to be interrupted, bit 0 for subclass 0.
+    /// The pending subclasses of the host. The leftmost bit is subclass 0.
     subclasses: AtomicU8,
     gib: AtomicU64,
 }
 
 impl Pending {
-    /// Is the host to be interrupted?
+    /// Returns true if an interruption of the host is pending.
     pub(crate) fn is_pending(&self) -> bool {
         self.subclasses.load(Ordering::SeqCst) != 0
     }
@@ -37,8 +38,7 @@ impl Pending {
         self.subclasses.fetch_or(0x80 >> subclass, Ordering::SeqCst);
     }
 
-    /// The first subclass that control register 6 lets through; it is not pending any
-    /// more.
+    /// Removes and returns the first pending subclass that control register 6 enables.
     fn take(&self, cr6: u64) -> Option<u8> {
         let mut pending = self.subclasses.load(Ordering::SeqCst);
         loop {
@@ -56,18 +56,18 @@ impl Pending {
         }
     }
 
-    /// Absolute address of the GIB; 0 if there is none.
+    /// Returns the absolute address of the GIB, or 0 if there is none.
     pub(crate) fn gib(&self) -> u64 {
         self.gib.load(Ordering::SeqCst)
     }
 
-    /// The host has a GIB at `origin`, or none any more.
+    /// Sets the absolute address of the GIB, or 0 for none.
     pub(crate) fn set_gib(&self, origin: u64) {
         self.gib.store(origin, Ordering::SeqCst);
     }
 }
 
-/// The first subclass that is pending and that control register 6 lets through.
+/// Returns the first pending subclass that control register 6 enables.
 pub(crate) fn subclass(pending: u8, cr6: u64) -> Option<u8> {
     let enabled = (cr6 >> 24) as u8;
     match pending & enabled {
@@ -76,7 +76,7 @@ pub(crate) fn subclass(pending: u8, cr6: u64) -> Option<u8> {
     }
 }
 
-/// The interruption code that is stored: no subchannel; an adapter, and its subclass.
+/// Returns the interruption code that is stored: no subchannel, an adapter, and its subclass.
 pub(crate) fn code(subclass: u8) -> [u8; 12] {
     const ADAPTER: u32 = 1 << 31;
     let word = ADAPTER | u32::from(subclass) << 27;
@@ -85,8 +85,8 @@ pub(crate) fn code(subclass: u8) -> [u8; 12] {
     code
 }
 
-/// Make pending what queues have requested: set the indicator of the queue, and the bit
-/// of the subclass, in the GISA if it is for a guest.
+/// Makes the requests of queues pending. Sets the indicator of the queue, and the bit of the
+/// subclass, which is in the GISA if the interruption is for a guest.
 pub(crate) fn present(cpu: &mut impl Cpu, machine: &Machine) {
     let requests = machine.model().take_interruptions();
     for request in requests {
@@ -100,8 +100,9 @@ pub(crate) fn present(cpu: &mut impl Cpu, machine: &Machine) {
     }
 }
 
-/// The first doubleword of a GISA: the next one on the alert list, or this one itself if
-/// it is not on it; pending subclasses; alert mask.
+/// The first doubleword of a GISA has three fields. The first one is the next GISA on the alert
+/// list, or the GISA itself if it is not on the list. The others are the pending subclasses and the
+/// alert mask.
 const NEXT: u64 = 0xffff_ffff << 32;
 pub(crate) const PENDING_SHIFT: u32 = 24;
 const ALERT: u64 = 0xff;
@@ -124,11 +125,11 @@ fn present_to_guest(cpu: &mut impl Cpu, pending: &Pending, gisa: Gisa) {
     }
 }
 
-/// Put the GISA at `origin` on the alert list. Nobody else does: its alert mask is zero.
+/// Adds the GISA at `origin` to the alert list. Its alert mask is 0, so no other CPU adds it.
 fn alert(cpu: &mut impl Cpu, pending: &Pending, gib: u64, origin: u64) {
     const SUBCLASS: u64 = 8;
-    // The link has to be there before the GISA is: so look what it will be, and put the
-    // GISA there only if it still is.
+    // The link has to be stored before the GISA is on the list. The loop stores the expected link,
+    // and adds the GISA only if the link is still valid.
     let first = loop {
         let list = cpu.number_at(gib, 4).unwrap_or(0);
         cpu.update(origin, |word| word & !NEXT | list << 32);
@@ -143,7 +144,7 @@ fn alert(cpu: &mut impl Cpu, pending: &Pending, gib: u64, origin: u64) {
             break list;
         }
     };
-    // 1 says that the host is looking at the list right now.
+    // 1 means that the host is processing the list.
     if first == 0
         && let Some(subclass) = cpu.number_at(gib + SUBCLASS, 1)
     {
@@ -151,8 +152,8 @@ fn alert(cpu: &mut impl Cpu, pending: &Pending, gib: u64, origin: u64) {
     }
 }
 
-/// The subclass in which the host, with PSW mask `mask`, is interrupted now, if it is; it
-/// is not pending any more.
+/// Removes and returns the subclass of an interruption that the host takes now with PSW mask
+/// `mask`.
 pub(crate) fn claim(cpu: &impl Cpu, machine: &Machine, mask: u64) -> Option<u8> {
     let pending = machine.pending();
     if !pending.is_pending() || mask & bits::IO == 0 {
@@ -161,7 +162,7 @@ pub(crate) fn claim(cpu: &impl Cpu, machine: &Machine, mask: u64) -> Option<u8> 
     pending.take(cpu.cr(6))
 }
 
-/// Interrupt the host, of which `old` is the PSW. Gives the PSW of the handler.
+/// Interrupts the host with the old PSW `old`. Returns the new PSW.
 pub(crate) fn interrupt(
     cpu: &mut impl Cpu,
     machine: &Machine,

@@ -4,7 +4,7 @@ use crate::cpu::fake::FakeCpu;
 
 const GIB: usize = 0x1000;
 const NISC: u8 = 5;
-/// Of two guests, not at the beginning of a page.
+/// The GISAs of two guests, which are not at the start of a page.
 const GISAS: [u32; 2] = [0x1900, 0x2900];
 
 fn setup() -> (FakeCpu, Pending) {
@@ -74,9 +74,13 @@ fn an_alert_lists_the_guest_and_interrupts_the_host() {
     }
     assert_eq!(cpu.number_at(GIB as u64, 4), Some(GISAS[1].into()));
     assert_eq!(word(&cpu, GISAS[1]), 0x0000_1900_0800_0000);
-    assert_eq!(word(&cpu, GISAS[0]), 0x0000_0000_0800_0000, "the end of it");
+    assert_eq!(
+        word(&cpu, GISAS[0]),
+        0x0000_0000_0800_0000,
+        "the end of the list"
+    );
     assert_eq!(pending.take(0xff00_0000), Some(NISC));
-    assert!(!pending.is_pending(), "the list was not empty any more");
+    assert!(!pending.is_pending(), "the list was no longer empty");
     interrupt_guest(&mut cpu, &pending, GISAS[0], 3);
     assert_eq!(word(&cpu, GISAS[0]), 0x0000_0000_1800_0000);
 }

@@ -13,7 +13,8 @@
 //! | argument | meaning |
 //! |---|---|
 //! | `config=FILE` | commands ([`ap_model::control`]) that configure a bare machine; the default has adapters 0 cex8c, 1 cex8p, 2 cex7a and domains 0 to 3 |
-//! | `socket=PATH` | take commands on a Unix socket: one request per line; the answer is the reply and a line `ok` or `error: …` |
+//! | `socket=PATH` | take commands on a Unix socket: one request per line; the answer is the reply
+//! and a line `ok` or `error: …` |
 //! | `trace=on` | print each AP instruction and its outcome on stderr |
 //! | `count=on` | count the executed instructions, for the command `instructions` |
 //!
@@ -22,16 +23,16 @@
 //!
 //! # Limits
 //!
-//! - Only a running CPU takes an adapter interruption; an interruption does not wake a
-//!   waiting CPU. Instructions of CPUs cause all interruptions.
+//! - Only a running CPU takes an adapter interruption. An interruption does not wake a waiting CPU.
+//!   Instructions of CPUs cause all interruptions.
 //! - Effects of commands on the socket appear at the next AP instruction.
-//! - A reboot of the machine does not reset the queues. Linux resets each that it finds.
+//! - A reboot of the machine does not reset the queues. Linux resets all queues that it finds.
 //! - Programs in the machine cannot use the last 16 MiB of storage for each CPU.
 //! - Instructions that are targets of EXECUTE are ignored.
 //!
 //! # Modules
 //!
-//! | module | owns |
+//! | module | contents |
 //! |---|---|
 //! | `ffi` | the C declarations |
 //! | `hooks` | the callbacks of QEMU, and the life of an instruction |
@@ -40,7 +41,7 @@
 //! | `ap`, `facilities`, `control` | the execution of those instructions |
 //! | `interruption` | adapter interruptions of the host, and alerts for guests |
 //! | `sie` | SIE, by which KVM runs guests |
-//! | `machine` | the model, shared |
+//! | `machine` | the shared model |
 //! | `scoreboard` | numbers that translated code tests and adds to |
 //! | `instructions` | counters of executed instructions |
 //! | `arguments` | command line and configuration file |
@@ -71,18 +72,17 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::ptr;
 
-/// The version of the API that the plugin was made for; QEMU looks it up.
+/// The version of the API that the plugin uses. QEMU looks up this symbol.
 #[unsafe(no_mangle)]
 static qemu_plugin_version: c_int = ffi::API_VERSION;
 
-/// Called by QEMU when it loads the plugin.
+/// Installs the plugin. QEMU calls this function when it loads the plugin.
 ///
-/// Returns 0, or another value after an error that was printed; QEMU refuses to start
-/// then.
+/// Returns 0, or another value after it has printed an error. QEMU then does not start.
 ///
 /// # Safety
 ///
-/// `info` has to point to a `qemu_info_t`, and `argv` to `argc` C strings.
+/// `info` points to a `qemu_info_t`, and `argv` points to `argc` C strings.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn qemu_plugin_install(
     id: ffi::PluginId,
@@ -101,13 +101,15 @@ unsafe extern "C" fn qemu_plugin_install(
     }
 }
 
+/// Returns the arguments as strings.
+///
 /// # Safety
 ///
-/// `argv` has to point to `argc` C strings.
+/// `argv` points to `argc` C strings.
 unsafe fn strings(argc: c_int, argv: *const *const c_char) -> Vec<String> {
     (0..usize::try_from(argc).unwrap_or(0))
         .map(|index| {
-            // SAFETY: The caller's promise; `index` is in range.
+            // SAFETY: The caller's promise. `index` is in range.
             let argument = unsafe { CStr::from_ptr(*argv.add(index)) };
             argument.to_string_lossy().into_owned()
         })
@@ -134,8 +136,8 @@ fn install(id: ffi::PluginId, info: &ffi::Info, arguments: &[String]) -> Result<
             Socket::open(&path).map_err(|error| format!("socket {}: {error}", path.display()))?;
         socket.serve(machine);
         let path: &'static PathBuf = Box::leak(Box::new(path));
-        // SAFETY: `id` is ours; the callback has the right type and is given the path
-        // that it wants.
+        // SAFETY: `id` is ours. The callback has the right type, and its user data is the path that
+        // it expects.
         unsafe {
             ffi::qemu_plugin_register_atexit_cb(id, on_exit, ptr::from_ref(path).cast_mut().cast());
         }
@@ -144,8 +146,8 @@ fn install(id: ffi::PluginId, info: &ffi::Info, arguments: &[String]) -> Result<
     Ok(())
 }
 
-/// `userdata` is a `&'static PathBuf`, the path of the socket.
+/// Handles the end of QEMU. `userdata` is a `&'static PathBuf`, the path of the socket.
 extern "C" fn on_exit(userdata: *mut c_void) {
-    // SAFETY: Registered with a reference to a path that lives for ever.
+    // SAFETY: Registered with a reference to a path with a static lifetime.
     control::remove_socket(unsafe { &*userdata.cast::<PathBuf>() });
 }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The return from an interruption through the lowcore.
 //!
-//! On machines without LPSWEY, Linux branches to an LPSWE in the lowcore, because the return must not
-//! change the breaking-event address. QEMU takes a slow path for each store into a page with translated
-//! code. Linux stores into the lowcore whenever it disables preemption, and translated code there makes a
-//! kernel several times slower.
+//! On machines without LPSWEY, Linux branches to an LPSWE in the lowcore, because the return must
+//! not change the breaking-event address. QEMU takes a slow path for each store into a page with
+//! translated code. Linux stores into the lowcore whenever it disables preemption. Translated code
+//! in the lowcore would make a kernel several times slower.
 //!
-//! This module executes the branch and the LPSWE in one step if both have their usual form. Nothing in
-//! the lowcore is translated then. They count as one instruction, as LPSWEY would.
+//! This module executes the branch and the LPSWE in one step if both have their usual form. The
+//! lowcore then contains no translated code. The two count as one instruction, as LPSWEY would.
 
 use crate::cpu::Cpu;
 use crate::sie::{Psw, bits};
 
-/// What is executed in the lowcore: LPSWE without a base.
+/// The instruction in the lowcore: LPSWE without a base register.
 const LPSWE: u32 = 0xb2b2_0000;
 const DISPLACEMENT: u32 = 0xfff;
 
-/// What the new PSW can have. With anything else, QEMU has to look at it.
+/// The bits that the new PSW may have. QEMU executes an LPSWE with any other bit.
 const USUAL: u64 = bits::DAT
     | bits::IO
     | bits::EXTERNAL
@@ -28,7 +28,7 @@ const USUAL: u64 = bits::DAT
     | bits::PROGRAM_MASK
     | bits::MODE;
 
-/// The PSW to go on with after a branch to `target` in the lowcore, if there is an LPSWE.
+/// Returns the PSW after a branch to an LPSWE at `target` in the lowcore, if there is one.
 pub(crate) fn psw(cpu: &impl Cpu, target: u16) -> Option<Psw> {
     if cpu.in_problem_state() {
         return None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The one machine that the plugin emulates, shared by all vCPUs and the socket.
+//! The machine that the plugin emulates. All vCPUs and the socket share it.
 
 use crate::instructions::{Counter, Instructions};
 use crate::interruption::Pending;
@@ -8,7 +8,7 @@ use ap_model::control::Error;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The model, and whether what is done to it is printed.
+/// The model, and the state that all CPUs share.
 pub(crate) struct Machine {
     model: Mutex<ap_model::Machine>,
     shadows: Shared,
@@ -18,7 +18,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A machine in which no CPU can run guests.
+    /// Returns a machine in which no CPU can run guests.
     pub(crate) fn new(model: ap_model::Machine, trace: bool) -> Self {
         Self {
             model: Mutex::new(model),
@@ -29,7 +29,7 @@ impl Machine {
         }
     }
 
-    /// Have so many CPUs that can.
+    /// Sets the number of CPUs that can run guests.
     pub(crate) fn with_cpus(self, cpus: usize) -> Self {
         Self {
             shadows: Shared::new(cpus),
@@ -37,7 +37,7 @@ impl Machine {
         }
     }
 
-    /// Count instructions.
+    /// Enables the counting of instructions.
     pub(crate) fn counting_instructions(self, counter: impl Counter + 'static) -> Self {
         Self {
             instructions: Some(Instructions::new(counter)),
@@ -45,33 +45,33 @@ impl Machine {
         }
     }
 
-    /// The counts of instructions, if they are counted.
+    /// Returns the counts of instructions if counting is enabled.
     pub(crate) fn instructions(&self) -> Option<&Instructions> {
         self.instructions.as_ref()
     }
 
-    /// What the CPUs share in running guests.
+    /// Returns the state that all CPUs share for running guests.
     pub(crate) fn shadows(&self) -> &Shared {
         &self.shadows
     }
 
-    /// Interruptions of the host that are pending.
+    /// Returns the pending interruptions of the host.
     pub(crate) fn pending(&self) -> &Pending {
         &self.pending
     }
 
-    /// The model. AP instructions are rare, so one lock serves.
+    /// Locks the model. AP instructions are rare, so one lock is enough.
     pub(crate) fn model(&self) -> MutexGuard<'_, ap_model::Machine> {
-        // Nothing leaves the model half changed: a control request works on a copy.
+        // No panic leaves the model half changed, because a control request works on a copy.
         self.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carry out a request that came while the machine runs: one about instructions, which
-    /// the model knows nothing of, or commands for the model.
+    /// Executes a request to the running machine: one about counts of instructions, or commands for
+    /// the model.
     ///
     /// # Errors
     ///
-    /// What is wrong with it; nothing was changed then.
+    /// Returns the error of the request. The machine is then unchanged.
     pub(crate) fn control(&self, request: &str) -> Result<String, Error> {
         let mut words = request.split_whitespace();
         if words.next() != Some("instructions") {
@@ -85,7 +85,7 @@ impl Machine {
             .map_err(|message| Error { line: 1, message })
     }
 
-    /// Print what a CPU did, if that is wanted.
+    /// Prints an action of a CPU if tracing is enabled.
     pub(crate) fn trace(&self, cpu: u32, what: impl FnOnce() -> String) {
         if self.trace {
             say(format_args!("cpu {cpu}: {}", what()));
@@ -93,7 +93,7 @@ impl Machine {
     }
 }
 
-/// Print a line for the person who runs QEMU.
+/// Prints a line on stderr.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
     eprintln!("ap-plugin: {what}");
 }

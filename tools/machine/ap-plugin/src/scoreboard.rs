@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Numbers for each vCPU that translated code can test and add to without a callback.
+//! Numbers for each vCPU, which translated code tests and increments without a callback.
 
 use crate::ffi;
 use crate::instructions::{Counter, MOST_BLOCKS};
@@ -9,19 +9,19 @@ use std::ffi::c_uint;
 #[derive(Clone, Copy)]
 struct Scoreboard(*mut ffi::Scoreboard);
 
-// SAFETY: QEMU allows a scoreboard to be used from any thread.
+// SAFETY: QEMU allows the use of a scoreboard in any thread.
 unsafe impl Send for Scoreboard {}
 // SAFETY: As above.
 unsafe impl Sync for Scoreboard {}
 
 impl Scoreboard {
-    /// With so many bytes for each vCPU, all 0.
+    /// Returns a scoreboard with `size` bytes for each vCPU, all 0.
     fn new(size: usize) -> Self {
         // SAFETY: No preconditions.
         Self(unsafe { ffi::qemu_plugin_scoreboard_new(size) })
     }
 
-    /// The number at an index.
+    /// Returns the number at an index.
     fn entry(self, index: usize) -> ffi::U64 {
         ffi::U64 {
             score: self.0,
@@ -30,50 +30,49 @@ impl Scoreboard {
     }
 }
 
-/// A number for each vCPU that translated code can test.
+/// A flag for each vCPU, which translated code can test.
 pub(crate) struct Gate(Scoreboard);
 
 impl Gate {
-    /// Closed for all.
+    /// Returns a gate that is closed for all vCPUs.
     pub(crate) fn new() -> Self {
         Self(Scoreboard::new(size_of::<u64>()))
     }
 
-    /// What to test: it is not 0 if the gate is open.
+    /// Returns the number to test, which is not 0 if the gate is open.
     pub(crate) fn entry(&self) -> ffi::U64 {
         self.0.entry(0)
     }
 
-    /// Open or close it for a vCPU.
+    /// Opens or closes the gate for a vCPU.
     pub(crate) fn set(&self, vcpu: c_uint, open: bool) {
         // SAFETY: The scoreboard is alive, and `vcpu` comes from QEMU.
         unsafe { ffi::qemu_plugin_u64_set(self.entry(), vcpu, u64::from(open)) };
     }
 }
 
-/// How many blocks there are between two ticks of a clock.
+/// The number of blocks between two ticks of a clock.
 const BLOCKS: u64 = 16;
 
-/// A number for each vCPU that counts the blocks that are executed, up to the next tick.
+/// A count of executed blocks up to the next tick, for each vCPU.
 pub(crate) struct Clock(Scoreboard);
 
 impl Clock {
-    /// At this number, and beyond, it ticks. A clock that is stopped begins from 0, and
-    /// never comes so far.
+    /// The clock ticks at this count and beyond. A stopped clock starts at 0 and never reaches it.
     pub(crate) const TICK: u64 = 1 << 63;
 
-    /// Stopped for all.
+    /// Returns a clock that is stopped for all vCPUs.
     pub(crate) fn new() -> Self {
         Self(Scoreboard::new(size_of::<u64>()))
     }
 
-    /// What to count in, and to test.
+    /// Returns the number to increment and to test.
     pub(crate) fn entry(&self) -> ffi::U64 {
         self.0.entry(0)
     }
 
-    /// Have it tick once, soon, or stop it. Only a vCPU itself may do that: it counts
-    /// meanwhile.
+    /// Makes the clock tick once after a few blocks, or stops it. Only the vCPU itself may call it,
+    /// because it counts in the meantime.
     pub(crate) fn run(&self, vcpu: c_uint, run: bool) {
         let count = if run { Self::TICK - BLOCKS } else { 0 };
         // SAFETY: The scoreboard is alive, and `vcpu` comes from QEMU.
@@ -81,11 +80,11 @@ impl Clock {
     }
 }
 
-/// Numbers that translated code adds to, one for each block and vCPU.
+/// Counters for translated code, one for each block and vCPU.
 pub(crate) struct Counts(Scoreboard);
 
 impl Counts {
-    /// All 0.
+    /// Returns counters that are all 0.
     pub(crate) fn new() -> Self {
         Self(Scoreboard::new(MOST_BLOCKS * size_of::<u64>()))
     }
@@ -106,8 +105,8 @@ impl Counter for Counts {
             // SAFETY: The scoreboard is alive, and `vcpu` is one of its rows.
             let row = unsafe { ffi::qemu_plugin_scoreboard_find(self.0.0, vcpu) }.cast::<u64>();
             for (block, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: `block` is within the row. Translated code of other vCPUs may add
-                // to it at any time.
+                // SAFETY: `block` is within the row. Translated code of other vCPUs may increment
+                // the counter at any time.
                 *sum += unsafe { row.add(block).read_volatile() };
             }
         }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The meaning of texts that an administrator writes, and the format of texts that are shown, in the
-//! plainest form.
+//! The meaning of the texts that administrators write, and the format of texts for output, in the
+//! simplest form.
 
 use std::collections::BTreeSet;
 
 use super::Sets;
 use crate::text::ParseError;
 
-/// A number as `kstrtoul()` understands it with base 0.
+/// Parses a number as `kstrtoul()` does with base 0.
 ///
 /// # Errors
 ///
-/// As [`crate::text::parse_number`].
+/// Returns the errors of [`crate::text::parse_number`].
 pub fn number(text: &[u8]) -> Result<u64, ParseError> {
-    // No byte that means anything is beyond ASCII, and no other becomes one.
+    // Only ASCII bytes have a meaning, and the conversion turns no other byte into one of them.
     let text: String = text.iter().map(|b| char::from(*b)).collect();
     let text = text.strip_prefix('+').unwrap_or(&text);
     let lower = text.to_ascii_lowercase();
@@ -37,7 +37,7 @@ pub fn number(text: &[u8]) -> Result<u64, ParseError> {
     let significant = digits.trim_start_matches('0');
     let number = match significant.len() {
         0 => 0,
-        // 2^64 has 22 octal digits and fewer of any other base.
+        // 2^64 has 22 octal digits, and fewer digits in any other base.
         1..=22 => u128::from_str_radix(significant, radix).map_err(|_| ParseError::Syntax)?,
         _ => u128::MAX,
     };
@@ -48,11 +48,11 @@ pub fn number(text: &[u8]) -> Result<u64, ParseError> {
     }
 }
 
-/// Three masks, as written to `ap_config`.
+/// Parses three masks, as written to `ap_config`.
 ///
 /// # Errors
 ///
-/// As [`crate::text::parse_matrix`].
+/// Returns the errors of [`crate::text::parse_matrix`].
 pub fn matrix(text: &[u8]) -> Result<Sets, ParseError> {
     let text = String::from_utf8(text.to_vec()).map_err(|_| ParseError::Syntax)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
@@ -83,7 +83,7 @@ pub fn matrix(text: &[u8]) -> Result<Sets, ParseError> {
     })
 }
 
-/// As `matrix` and `guest_matrix`, in one line.
+/// Returns the text of `matrix` and `guest_matrix` in one line.
 pub fn listing(sets: &Sets) -> String {
     let lines: Vec<_> = if sets.domains.is_empty() {
         sets.adapters.iter().map(|a| format!("{a:02x}.")).collect()
@@ -96,8 +96,7 @@ pub fn listing(sets: &Sets) -> String {
     lines.join(" ")
 }
 
-/// Returns masks as the programs of the machine show those that KVM was given:
-/// `apm=0-3,8 aqm=1 adm=none`.
+/// Returns masks in the format of the machine's programs for the CRYCB: `apm=0-3,8 aqm=1 adm=none`.
 pub fn masks(sets: &Sets) -> String {
     let list = |set: &BTreeSet<u8>| {
         let mut runs: Vec<(u8, u8)> = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Carries out commands and makes their replies.
+//! Executes commands and returns their replies.
 
 use super::{
     AdapterChange, Command, HELP, Limit, MaskChange, MaskName, Query, QueueChange, Selector,
@@ -17,8 +17,8 @@ use crate::sie::Sie;
 type Result<T> = std::result::Result<T, String>;
 
 impl Machine {
-    /// Carry out one command and give its reply. After an error the machine may be
-    /// half changed: the caller works on a copy.
+    /// Executes one command and returns its reply. An error can leave the machine half changed, so
+    /// the caller works on a copy.
     pub(super) fn apply(&mut self, command: &Command) -> Result<String> {
         match command {
             Command::Adapter(apids, change) => {
@@ -72,7 +72,7 @@ impl Machine {
                     state: State::Online,
                 };
                 if self.adapters.insert(apid, adapter).is_some() {
-                    // Another piece of hardware: what the old one held is gone.
+                    // The new adapter does not have the state of the old one.
                     for (_, queue) in self.queues.iter_mut().filter(|(q, _)| q.apid == apid) {
                         queue.clear();
                     }

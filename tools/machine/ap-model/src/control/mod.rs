@@ -1,34 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The control language: what one tells the machine from outside the architecture.
+//! The control language, which controls the machine from outside the architecture.
 //!
-//! The same language serves the configuration file, the back door for programs that
-//! run in the machine, and the socket for those that run beside it. This is the
-//! grammar, and also what the command `help` answers:
+//! The configuration file, the back door for programs inside the machine, and the socket for
+//! programs outside it use the same language. This is the grammar, which is also the reply to the
+//! command `help`:
 //!
 //! ```text
 #![doc = include_str!("help.txt")]
 //! ```
 //!
-//! Some rules that the table has no room for:
+//! Further rules:
 //!
-//! - A request takes effect as a whole. If a command is wrong, the error tells its
-//!   line, and the machine is as it was before.
-//! - `adapter LIST none` also forgets what was set for the queues. Another type keeps
-//!   it.
-//! - In QUEUE, `*` stands for every *installed* adapter, or for every domain that the
-//!   limits allow.
-//! - A queue that leaves the host configuration, or is no longer online, loses its
-//!   messages, its interruptions and a reset under way.
-//! - Nothing may go beyond the limits: shrink masks before limits.
-//! - What is forced by `rc=` goes before everything but program interruptions, and the
-//!   function is *not* performed, also with `rc=00`. Each execution that was answered
-//!   so counts against `times`.
+//! - A request takes effect as a whole. If a command is wrong, the error message contains its line,
+//!   and the machine does not change.
+//! - `adapter LIST none` also removes the settings of the queues. A change of the type keeps them.
+//! - In QUEUE, `*` stands for all *installed* adapters, or for all domains within the limits.
+//! - A queue that leaves the host configuration, or whose state is no longer online, loses its
+//!   messages, its interruptions and a reset in progress.
+//! - Adapters and masks cannot exceed the limits. Reduce the masks before the limits.
+//! - A response that `rc=` forces has priority over all other responses except program
+//!   interruptions. The function is *not* performed, even with `rc=00`. Each execution with a
+//!   forced response counts against `times`.
 //!
-//! | module | owns |
+//! | module | contents |
 //! |---|---|
-//! | `parse` | text to commands; knows no machine |
-//! | `apply` | commands to changes and replies |
-//! | `show` | the machine as commands |
+//! | `parse` | parses text into commands, without a machine |
+//! | `apply` | executes commands and returns replies |
+//! | `show` | prints the machine as commands |
 
 mod apply;
 mod parse;
@@ -43,15 +41,15 @@ use crate::queue::{Fault, Polls};
 use crate::sie::Count;
 use std::fmt;
 
-/// What the command `help` answers.
+/// The reply to the command `help`.
 pub const HELP: &str = include_str!("help.txt");
 
-/// Why a request was refused.
+/// The error of a refused request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Error {
-    /// The line of the request, from 1.
+    /// The line of the request, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error message.
     pub message: String,
 }
 
@@ -63,7 +61,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// One command.
+/// A command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Command {
     Adapter(Mask, AdapterChange),
@@ -132,7 +130,7 @@ enum SieQuery {
     Reset,
 }
 
-/// A set of queues; `None` is `*`.
+/// A set of queues. `None` is `*`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Selector {
     apid: Option<Apid>,
@@ -152,12 +150,12 @@ impl Selector {
 }
 
 impl Machine {
-    /// Carry out a request, and give the text that answers it (empty if it only
-    /// changed something).
+    /// Executes a request and returns the reply, which is empty if the request only changes the
+    /// machine.
     ///
     /// # Errors
     ///
-    /// The first wrong command; nothing was changed then.
+    /// Returns the error of the first wrong command. The machine is then unchanged.
     pub fn control(&mut self, request: &str) -> Result<String, Error> {
         let commands = parse::request(request)?;
         let mut next = self.clone();

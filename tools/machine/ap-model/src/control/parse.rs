@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Parses texts into commands and reports syntax errors. It does not know if a command can be
-//! carried out.
+//! Parses text into commands and reports syntax errors. It does not know the state of the machine.
 
 use super::{
     AdapterChange, Command, Error, Limit, MaskChange, MaskName, Query, QueueChange, Selector,
@@ -15,10 +14,10 @@ use crate::queue::{Fault, Polls};
 use crate::sie::Count;
 use crate::status::ResponseCode;
 
-/// What is wrong, without the line.
+/// A result with an error message that does not contain the line.
 type Result<T> = std::result::Result<T, String>;
 
-/// The commands of a request, each with its line, from 1.
+/// Returns the commands of a request, each with its line, counted from 1.
 pub(super) fn request(text: &str) -> std::result::Result<Vec<(usize, Command)>, Error> {
     let mut commands = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -61,7 +60,7 @@ fn command(text: &str) -> Result<Command> {
     }
 }
 
-/// `apm = …` and its like, where blanks around the sign do not matter.
+/// Parses `apm = …` and similar commands. Blanks around the sign are ignored.
 fn mask_command(text: &str) -> Result<Option<Command>> {
     let (name, rest) = match text.get(..3) {
         Some("apm") => (MaskName::Apm, &text[3..]),
@@ -115,7 +114,7 @@ fn install(what: &str, depth: u8) -> Result<AdapterChange> {
         Some(generation) => generation.parse().ok().and_then(AdapterType::cex),
         None => number(name).ok().map(AdapterType),
     };
-    // Linux takes type 0 to mean that there is no information about the adapter.
+    // Linux takes type 0 as missing information about the adapter.
     let kind = kind.filter(|kind| kind.0 != 0).ok_or_else(wrong)?;
     Ok(AdapterChange::Install { kind, mode, depth })
 }
@@ -266,7 +265,7 @@ fn selector(text: &str) -> Result<Selector> {
     })
 }
 
-/// Numbers and ranges; at least one.
+/// Parses a list of numbers and ranges with at least one number.
 fn list(text: &str) -> Result<Mask> {
     let mut bits = Mask::EMPTY;
     for part in text.split(',').map(str::trim) {
@@ -282,7 +281,7 @@ fn list(text: &str) -> Result<Mask> {
     Ok(bits)
 }
 
-/// 0 to 255, decimal or with 0x.
+/// Parses a number from 0 to 255, decimal or with the prefix 0x.
 fn number(text: &str) -> Result<u8> {
     let value = match text.strip_prefix("0x") {
         Some(digits) => u8::from_str_radix(digits, 16),

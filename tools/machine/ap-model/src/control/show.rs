@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Prints the machine as a text for people. The text configures a bare machine to the same
-//! state. State that cannot be configured (messages, interruptions, a reset under way) is in
-//! comments.
+//! Prints the machine as text. The text configures a bare machine to the same state. State that
+//! cannot be configured (messages, interruptions, a reset in progress) is in comments.
 
 use crate::adapter::State;
 use crate::function::Function;
@@ -13,7 +12,7 @@ use std::fmt::Write;
 impl Machine {
     pub(super) fn show(&self) -> String {
         let mut text = String::new();
-        // Writing to a string does not fail.
+        // Writing to a `String` does not fail.
         let _ = self.write_to(&mut text);
         text
     }

@@ -6,7 +6,7 @@ use crate::limits::Limits;
 use crate::sie::Exit;
 use proptest::prelude::*;
 
-/// The error that `request` gives on the preset machine, which it must not change.
+/// Returns the error of `request` on the preset machine. Panics if the request changes the machine.
 fn error(request: &str) -> String {
     let mut machine = Machine::preset();
     let error = machine.control(request).expect_err(request);
@@ -346,7 +346,7 @@ fn any_command() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// What is shown configures a bare machine to be the same.
+    /// The output of `show` configures a bare machine to the same state.
     #[test]
     fn show_can_be_read_back(commands in prop::collection::vec(any_command(), 0..20)) {
         let mut machine = Machine::preset();
@@ -355,12 +355,12 @@ proptest! {
         let mut copy = Machine::bare();
         copy.control(&text).unwrap();
         prop_assert_eq!(copy.control("show").unwrap(), text);
-        // Queues for which nothing is set are as good as none.
+        // A queue with default settings equals a queue without settings.
         machine.queues.retain(|_, queue| *queue != crate::queue::Queue::default());
         prop_assert_eq!(copy, machine);
     }
 
-    /// No text makes the parser panic, and an error changes nothing.
+    /// No text causes a panic of the parser, and a request with an error changes nothing.
     #[test]
     fn any_text_is_answered(text in "(adapter|apm|limits|queue|counters)?[ -~\n\u{e9}]{0,40}") {
         let mut machine = Machine::preset();

@@ -14,8 +14,8 @@ use crate::interruption::{self, PENDING_SHIFT};
 use crate::machine::Machine;
 
 impl Sie {
-    /// Interrupt the guest, which is at `guest`, if an adapter wants that and it is
-    /// enabled. Gives the PSW to go on with.
+    /// Interrupts the guest at `guest` if an adapter interruption is pending and enabled. Returns
+    /// the PSW with which the CPU continues.
     pub(super) fn interrupt_by_adapter(
         &mut self,
         cpu: &mut impl Cpu,
@@ -36,7 +36,7 @@ impl Sie {
         let subclass = interruption::subclass(pending, description.cr(cpu, 6))?;
         let real = running.real();
         let class = Class::Io;
-        // All of it is in one page.
+        // The whole area is in one page.
         let new = real
             .probe(cpu, class.old_psw(), 16, true)
             .and_then(|()| real.read(cpu, class.new_psw(), 16));
@@ -45,21 +45,21 @@ impl Sie {
                 let bit = 0x80 >> subclass << PENDING_SHIFT;
                 let before = cpu.update(gisa, |word| word & !bit);
                 if before.is_none_or(|word| word & bit == 0) {
-                    // Another CPU of the guest was faster.
+                    // Another CPU of the guest has taken the interruption.
                     return None;
                 }
                 for (place, data) in [
                     (class.old_psw(), &guest.to_bytes()[..]),
                     (lowcore::IO_CODE, &interruption::code(subclass)),
                 ] {
-                    // It was there a moment ago.
+                    // The same place was accessible before.
                     let _ = real.write(cpu, place, data);
                 }
                 machine.model().sie().interrupted(description.0);
                 Some(self.load(cpu, machine, Psw::parse(&new)?))
             }
             Err(Fault::Host(fault)) => Some(self.leave_at_fault(cpu, machine, fault, guest)),
-            // Real addresses have no exceptions of the guest.
+            // An access with a real address causes no exception of the guest.
             Err(Fault::Guest { .. }) => None,
         }
     }

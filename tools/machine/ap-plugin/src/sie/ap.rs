@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! AP instructions of a guest. If the state description allows it, they are interpreted on the queues
-//! that are in both the APCB and the host configuration. AQIC is never interpreted, because it names
-//! storage of the guest that the host has to pin.
+//! AP instructions of a guest. If the state description allows it, they are interpreted for the
+//! queues that are in both the APCB and the host configuration. AQIC is never interpreted, because
+//! its operand is an address in guest storage, which the host has to pin.
 
 use super::Running;
 use super::instruction::{Context, Outcome, Stop};
@@ -17,7 +17,7 @@ const NQAP: u16 = 0xb2ad;
 const DQAP: u16 = 0xb2ae;
 const PQAP: u16 = 0xb2af;
 
-/// Execute the instruction if it is one of these.
+/// Executes the instruction if it is an AP instruction.
 pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result<Outcome, Stop>> {
     let operation = context.instruction.operation();
     matches!(operation, NQAP | DQAP | PQAP).then(|| interpret(context, operation))
@@ -50,8 +50,8 @@ fn interpret<C: Cpu>(context: &mut Context<'_, C>, operation: u16) -> Result<Out
         running,
         cpu: *cpu,
     };
-    // An instruction that asks for nothing that exists has no operands; what is to be stored
-    // has to fit before anything is taken from a queue; and what is sent has to be there.
+    // An instruction without a valid function has no operands. Storage for a result is checked
+    // before a queue is changed. A message has to be accessible.
     let operand = match (operation, function) {
         _ if in_problem_state => None,
         (PQAP, Some(Function::Qci)) => {
@@ -94,7 +94,7 @@ fn interpret<C: Cpu>(context: &mut Context<'_, C>, operation: u16) -> Result<Out
         .map_err(|interruption| Stop::Program(interruption.code()))
 }
 
-/// The CPU as the guest's instruction sees it.
+/// The CPU with the registers and the storage of the guest.
 struct GuestCpu<'a, C> {
     cpu: &'a mut C,
     running: &'a mut Running,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Interruptions while a guest runs. They arrive as the host's, and this module decides if they belong to
-//! the host or to the guest.
+//! Interruptions while a guest runs. They arrive as interruptions of the host. This module decides
+//! if they belong to the host or to the guest.
 
 use super::Sie;
 use super::lowcore::{self, Class, code, teid};
@@ -18,14 +18,14 @@ pub(super) struct Exception {
     pub(super) code: u16,
     /// The length of the instruction.
     pub(super) length: u64,
-    /// Where the instruction is.
+    /// The address of the instruction.
     pub(super) at: u64,
-    /// For those that have one.
+    /// The translation-exception identification, for the exceptions that have one.
     pub(super) translation_id: u64,
 }
 
 impl Exception {
-    /// The address in the old PSW.
+    /// Returns the address for the old PSW.
     fn old_address(&self) -> u64 {
         if lowcore::nullifies(self.code) {
             self.at
@@ -40,7 +40,7 @@ impl Exception {
 }
 
 impl Sie {
-    /// The CPU was interrupted, and its handler at `to` is about to run.
+    /// Handles an interruption of the CPU. The handler at `to` is about to run.
     pub(crate) fn interrupted(&mut self, cpu: &mut impl Cpu, machine: &Machine, to: u64) {
         let prefix = cpu.prefix();
         let class = Class::ALL
@@ -56,7 +56,7 @@ impl Sie {
             .unwrap_or_default();
         let parked = self.parked.take();
         let Some(running) = &mut self.running else {
-            // The host has been put back, but did not get to run yet.
+            // The host has been restored, but has not run yet.
             if let Some(parked) = parked {
                 cpu.write_absolute(prefix + class.old_psw(), &parked.to_bytes());
             }
@@ -79,7 +79,7 @@ impl Sie {
         }
     }
 
-    /// A program interruption, with the guest's old PSW.
+    /// Handles a program interruption with the guest's old PSW.
     fn program(&mut self, cpu: &mut impl Cpu, machine: &Machine, old: Psw) -> Psw {
         let prefix = cpu.prefix();
         let stored = |offset| cpu.number_at(prefix + offset, 2).unwrap_or(0) as u16;
@@ -112,8 +112,8 @@ impl Sie {
         }
     }
 
-    /// Something is not in the tables by which the guest is really translated: because
-    /// it was not needed so far, or the host has not provided it, or the guest has not.
+    /// Handles an access to a page that the shadow tables do not map. The page was not needed
+    /// before, or is missing in the tables of the host or of the guest.
     fn missing(
         &mut self,
         cpu: &mut impl Cpu,
@@ -129,7 +129,8 @@ impl Sie {
             return Psw::default();
         };
         if code == code::PROTECTION && id & teid::KIND != 0 {
-            // By the guest's own control register 0, not for want of anything.
+            // The exception is caused by the guest's control register 0, and not by a missing
+            // entry.
             let space = psw::space_of(running.mask);
             let exception = Exception {
                 code,
@@ -169,7 +170,7 @@ impl Sie {
         }
     }
 
-    /// An access of the instruction at `at` to one of the guest's spaces failed.
+    /// Handles a failed access to a space of the guest by the instruction at `at`.
     pub(super) fn fault(
         &mut self,
         cpu: &mut impl Cpu,
@@ -203,7 +204,7 @@ impl Sie {
         }
     }
 
-    /// Interrupt the guest's program, or intercept that.
+    /// Delivers the interruption to the guest's program, or intercepts it.
     pub(super) fn deliver(
         &mut self,
         cpu: &mut impl Cpu,
@@ -243,7 +244,7 @@ impl Sie {
             ));
             stores.push((lowcore::ACCESS_ID, vec![0]));
         }
-        // The CPU has stored these for the host.
+        // The CPU has stored these fields for the host.
         for (offset, length) in [(lowcore::DATA_CODE, 4), (lowcore::BREAKING_EVENT, 8)] {
             stores.push((
                 offset,
@@ -254,7 +255,7 @@ impl Sie {
         self.swap(cpu, machine, Class::Program, &stores, retry)
     }
 
-    /// SUPERVISOR CALL, with the guest's PSW behind it.
+    /// Handles SUPERVISOR CALL. The guest's PSW points to the next instruction.
     fn supervisor_call(&mut self, cpu: &mut impl Cpu, machine: &Machine, old: Psw) -> Psw {
         let code = cpu
             .read_absolute(cpu.prefix() + lowcore::SVC_ILC, 4)
@@ -268,8 +269,8 @@ impl Sie {
         self.swap(cpu, machine, Class::Svc, &stores, retry)
     }
 
-    /// Interrupt the guest's program: store in its prefix area, and load its new PSW. If
-    /// the host has to provide that area first, the guest is started again at `retry`.
+    /// Interrupts the guest's program: stores in its prefix area, and loads its new PSW. If the
+    /// host has to provide that area first, the guest is resumed at `retry`.
     fn swap(
         &mut self,
         cpu: &mut impl Cpu,
@@ -300,7 +301,7 @@ impl Sie {
                 };
                 match fault {
                     Fault::Host(fault) => self.leave_at_fault(cpu, machine, fault, guest),
-                    // Real addresses have no exceptions of the guest.
+                    // An access with a real address causes no exception of the guest.
                     Fault::Guest { .. } => self.resume(cpu, retry),
                 }
             }

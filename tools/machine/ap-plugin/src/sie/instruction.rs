@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A trapped instruction of a guest: its fields, and its dispatch.
+//! Decodes the fields of a trapped instruction of a guest, and dispatches it.
 
 use super::exception::Exception;
 use super::interception::code as icpt;
@@ -14,7 +14,7 @@ use crate::cpu::Cpu;
 use crate::machine::Machine;
 use ap_model::sie::Exit;
 
-/// An instruction by its bytes.
+/// The bytes of an instruction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Instruction {
     pub(super) bytes: [u8; 6],
@@ -29,12 +29,12 @@ impl Instruction {
         Self { bytes: all, length }
     }
 
-    /// The first two bytes.
+    /// Returns the first two bytes.
     pub(super) const fn operation(self) -> u16 {
         u16::from_be_bytes([self.bytes[0], self.bytes[1]])
     }
 
-    /// Register fields of formats RRE and RRF.
+    /// Returns the R1 field of formats RRE and RRF.
     pub(super) const fn r1(self) -> u8 {
         self.bytes[3] >> 4
     }
@@ -45,7 +45,8 @@ impl Instruction {
         self.bytes[2] >> 4
     }
 
-    /// Register fields of formats RS, RSY, RX, RXY and SSF: the second byte.
+    /// Returns the first register field of formats RS, RSY, RX, RXY and SSF, which is in the second
+    /// byte.
     pub(super) const fn first(self) -> u8 {
         self.bytes[1] >> 4
     }
@@ -53,51 +54,51 @@ impl Instruction {
         self.bytes[1] & 0xf
     }
 
-    /// Base register and displacement in the halfword at `offset`.
+    /// Returns the base register and the displacement in the halfword at `offset`.
     pub(super) const fn base(self, offset: usize) -> (u8, u16) {
         let (high, low) = (self.bytes[offset], self.bytes[offset + 1]);
         (high >> 4, u16::from_be_bytes([high & 0xf, low]))
     }
 
-    /// The upper part of a long displacement.
+    /// Returns the upper part of a long displacement.
     pub(super) const fn high_displacement(self) -> u64 {
         (((self.bytes[4] as i8) as i64) << 12).cast_unsigned()
     }
 }
 
-/// How an instruction ends that was executed on behalf of a guest.
+/// The result of an instruction that was executed for a guest.
 pub(super) enum Outcome {
-    /// Behind it.
+    /// The guest continues with the next instruction.
     Next,
-    /// With another PSW.
+    /// The guest continues with this PSW.
     Load(Psw),
-    /// The host executes it.
+    /// The host executes the instruction.
     Intercept,
 }
 
-/// Why one does not end.
+/// The reason for an instruction that could not be finished.
 pub(super) enum Stop {
-    /// An access, to the space with this number, failed.
+    /// An access to the space with this number has failed.
     Access(Fault, u64),
-    /// A store to this address, which low-address protection does not allow.
+    /// Low-address protection does not allow a store to this address.
     LowAddress(u64),
-    /// A program interruption with this code.
+    /// The instruction causes a program interruption with this code.
     Program(u16),
 }
 
-/// A guest CPU in the middle of an instruction.
+/// A guest CPU during an instruction.
 pub(super) struct Context<'a, C> {
     pub(super) cpu: &'a mut C,
     pub(super) machine: &'a Machine,
     pub(super) running: &'a mut Running,
     pub(super) instruction: Instruction,
-    /// The address behind it.
+    /// The address of the next instruction.
     pub(super) next: u64,
-    /// What translations it makes this CPU forget, or all.
+    /// The translations that the instruction purges, on this CPU or on all.
     pub(super) purge: Option<(Reach, Purge)>,
 }
 
-/// How far a purge reaches.
+/// The CPUs that a purge affects.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reach {
     /// This CPU.
@@ -107,7 +108,7 @@ pub(super) enum Reach {
 }
 
 impl<C: Cpu> Context<'_, C> {
-    /// An address, as long as the addressing mode makes it.
+    /// Truncates an address according to the addressing mode.
     pub(super) fn address(&self, value: u64) -> u64 {
         const BASIC: u64 = 1 << 31;
         match (
@@ -127,8 +128,8 @@ impl<C: Cpu> Context<'_, C> {
         }
     }
 
-    /// The address of the operand that the halfword at `offset` describes; `high` is the
-    /// rest of a long displacement.
+    /// Returns the address of the operand with base and displacement in the halfword at `offset`.
+    /// `high` is the upper part of a long displacement.
     pub(super) fn operand(&self, offset: usize, high: u64) -> u64 {
         let (base, displacement) = self.instruction.base(offset);
         let sum = self.base(base).wrapping_add(displacement.into());
@@ -142,7 +143,7 @@ impl<C: Cpu> Context<'_, C> {
         }
     }
 
-    /// Fetch an operand.
+    /// Fetches an operand.
     pub(super) fn fetch(&self, address: u64, length: usize) -> Result<Vec<u8>, Stop> {
         let space = psw::space_of(self.running.mask);
         self.operands()
@@ -150,7 +151,7 @@ impl<C: Cpu> Context<'_, C> {
             .map_err(|fault| Stop::Access(fault, space))
     }
 
-    /// Fetch an operand of at most 8 bytes.
+    /// Fetches an operand of at most 8 bytes.
     pub(super) fn number(&self, address: u64, length: usize) -> Result<u64, Stop> {
         let space = psw::space_of(self.running.mask);
         self.operands()
@@ -158,7 +159,7 @@ impl<C: Cpu> Context<'_, C> {
             .map_err(|fault| Stop::Access(fault, space))
     }
 
-    /// Store an operand.
+    /// Stores an operand.
     pub(super) fn store(&mut self, address: u64, data: &[u8]) -> Result<(), Stop> {
         if self.running.protects(self.cpu, address) {
             return Err(Stop::LowAddress(address));
@@ -169,7 +170,7 @@ impl<C: Cpu> Context<'_, C> {
             .map_err(|fault| Stop::Access(fault, space))
     }
 
-    /// Fetch from real storage.
+    /// Fetches a number from real storage.
     pub(super) fn real_number(&self, address: u64, length: usize) -> Result<u64, Stop> {
         self.running
             .real()
@@ -177,7 +178,7 @@ impl<C: Cpu> Context<'_, C> {
             .map_err(|fault| Stop::Access(fault, 0))
     }
 
-    /// Store into real storage.
+    /// Stores into real storage.
     pub(super) fn store_real(&mut self, address: u64, data: &[u8]) -> Result<(), Stop> {
         self.running
             .real()
@@ -189,7 +190,7 @@ impl<C: Cpu> Context<'_, C> {
         self.running.mask = psw::with_cc(self.running.mask, cc);
     }
 
-    /// Set the right half of a register.
+    /// Sets the right half of a register.
     pub(super) fn set_right(&mut self, register: u8, value: u64) {
         let left = self.cpu.gr(register) & !0xffff_ffff;
         self.cpu.set_gr(register, left | value & 0xffff_ffff);
@@ -213,7 +214,7 @@ impl<C: Cpu> Context<'_, C> {
 }
 
 impl Sie {
-    /// The `length` bytes of the instruction at `at`.
+    /// Returns the instruction of `length` bytes at `at`.
     fn instruction(&self, cpu: &impl Cpu, at: u64, length: usize) -> Result<Instruction, Fault> {
         let (storage, space) = match &self.running {
             Some(running) => (running.storage, running.program_space(cpu)),
@@ -223,13 +224,14 @@ impl Sie {
         Ok(Instruction::new(&bytes))
     }
 
-    /// Is the instruction there MVCOS, which QEMU does not know in the problem state?
+    /// Returns true if the instruction at `at` is MVCOS, which QEMU does not execute in the problem
+    /// state.
     pub(super) fn is_mvcos(&self, cpu: &impl Cpu, at: u64, length: u64) -> bool {
         length == 6 && self.instruction(cpu, at, 6).is_ok_and(tables::is_mvcos)
     }
 
-    /// The guest is about to execute the instruction at `at`, which is privileged and does not
-    /// trap by itself. Gives the PSW to go on with.
+    /// Handles the privileged instruction at `at`, which does not trap and which the guest is about
+    /// to execute. Returns the PSW with which the CPU continues.
     pub(crate) fn trap(
         &mut self,
         cpu: &mut impl Cpu,
@@ -243,8 +245,7 @@ impl Sie {
         self.execute(cpu, machine, code::PRIVILEGED, at, length)
     }
 
-    /// Execute the instruction at `at` on behalf of the guest, in which it trapped with
-    /// the exception `code`.
+    /// Executes the instruction at `at` for the guest, after its trap with the exception `code`.
     pub(super) fn execute(
         &mut self,
         cpu: &mut impl Cpu,
@@ -326,7 +327,8 @@ impl Sie {
         })
     }
 
-    /// The guest leaves; the host executes the instruction, with the PSW behind it.
+    /// Ends the guest with an interception. The PSW points to the next instruction, and the host
+    /// executes the instruction.
     fn intercept(
         &mut self,
         cpu: &mut impl Cpu,
@@ -351,7 +353,7 @@ impl Sie {
     }
 }
 
-/// A window on a space other than that of the operands.
+/// Returns a window on `space`, which can differ from the space of the operands.
 pub(super) const fn window(running: &Running, space: Space) -> Window {
     Window {
         storage: running.storage,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Exits from a guest that none of its instructions causes. Pure.
+//! The exits from a guest that none of its instructions causes. The module is pure.
 
 use super::psw::bits;
 use super::state_description::cpuflags;
@@ -17,8 +17,8 @@ pub(crate) mod code {
     pub(crate) const OPERATION: u8 = 0x2c;
 }
 
-/// The interception that the host requests by `flags` of a guest with PSW mask `mask`.
-/// A request to stop is the kick: it is always granted.
+/// Returns the interception that `flags` of the host request for a guest with PSW mask `mask`. A
+/// stop request is the kick, and always has an effect.
 pub(crate) const fn requested(flags: u32, mask: u64) -> Option<u8> {
     if flags & cpuflags::STOP != 0 {
         Some(code::STOP_REQUEST)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The assigned storage locations of interruptions, and the kinds of interruptions. They are the same for
-//! host and guest. Pure.
+//! The assigned storage locations of interruptions, and the classes of interruptions. They are the
+//! same for host and guest. The module is pure.
 
 /// Interruption code of an external, SVC or program interruption.
 pub(crate) const PROGRAM_ILC: u64 = 0x8c;
 pub(crate) const PROGRAM_CODE: u64 = 0x8e;
-/// Length of the SVC and its number.
+/// The instruction length and the number of an SVC.
 pub(crate) const SVC_ILC: u64 = 0x88;
-/// Data-exception code, vector-exception code.
+/// The data-exception code or the vector-exception code.
 pub(crate) const DATA_CODE: u64 = 0x90;
 /// Exception access identification.
 pub(crate) const ACCESS_ID: u64 = 0xa0;
@@ -39,12 +39,12 @@ impl Class {
         Self::Io,
     ];
 
-    /// Where the old PSW is stored.
+    /// Returns the offset of the old PSW.
     pub(crate) const fn old_psw(self) -> u64 {
         0x120 + 0x10 * self as u64
     }
 
-    /// Where the new PSW is.
+    /// Returns the offset of the new PSW.
     pub(crate) const fn new_psw(self) -> u64 {
         0x1a0 + 0x10 * self as u64
     }
@@ -65,12 +65,12 @@ pub(crate) mod code {
     pub(crate) const REGION_SECOND: u16 = 0x3a;
     pub(crate) const REGION_THIRD: u16 = 0x3b;
 
-    /// The PER bit, and the one of transactions: not part of the code proper.
+    /// The bits for PER and for transactions, which are not part of the code proper.
     pub(crate) const EVENTS: u16 = 0x0280;
 }
 
-/// Does the old PSW of an interruption with this code point to the instruction, so that
-/// it is executed again? For others it points behind it.
+/// Returns true if the old PSW of an interruption with this code points to the instruction, which
+/// is then executed again. The old PSW of others points to the next instruction.
 pub(crate) const fn nullifies(program_code: u16) -> bool {
     matches!(
         program_code,
@@ -89,18 +89,18 @@ pub(crate) mod teid {
     pub(crate) const FETCH: u64 = 0x800;
     /// The access was a store.
     pub(crate) const STORE: u64 = 0x400;
-    /// With a protection exception: the address is valid.
+    /// For a protection exception: the address is valid.
     pub(crate) const PROTECTION: u64 = 0x4;
-    /// With a protection exception: by the address (low-address protection), or, if the
-    /// address is valid as well, as nothing there may be executed.
+    /// For a protection exception: low-address protection, or, if the address is valid,
+    /// instruction-execution protection.
     pub(crate) const KIND: u64 = 0x80;
-    /// Which space.
+    /// The number of the space.
     pub(crate) const SPACE: u64 = 0x3;
-    /// The page.
+    /// The address of the page.
     pub(crate) const PAGE: u64 = !0xfff;
 }
 
-/// The identification of an exception.
+/// Returns the identification of an exception.
 pub(crate) const fn translation_id(
     program_code: u16,
     address: u64,
@@ -116,12 +116,12 @@ pub(crate) const fn translation_id(
     address & teid::PAGE | access | protection | space
 }
 
-/// Does low-address protection keep stores from `address`?
+/// Returns true if low-address protection applies to `address`.
 pub(crate) const fn is_low(address: u64) -> bool {
     address & !0x1fff == 0 && address & 0xfff < 512
 }
 
-/// The identification of a store to a low address.
+/// Returns the identification of a store to a low address.
 pub(crate) const fn low_address_id(address: u64, space: u64) -> u64 {
     address & teid::PAGE | teid::STORE | teid::KIND | space
 }

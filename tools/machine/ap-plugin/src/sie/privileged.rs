@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Privileged instructions that are executed on behalf of a guest in the supervisor state: loads of PSWs
-//! and control registers, and clocks. All others are intercepted, and KVM executes them.
+//! Privileged instructions that are executed for a guest in the supervisor state: loads of PSWs and
+//! control registers, and clocks. All others are intercepted, and KVM executes them.
 //!
 //! Source: Principles of Operation, chapter 10.
 
@@ -10,12 +10,12 @@ use super::psw::{Psw, bits, with_space};
 use super::state_description::{self as field, Field, StateDescription, controls};
 use crate::cpu::Cpu;
 
-/// Execute the instruction.
+/// Executes the instruction.
 pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Result<Outcome, Stop> {
     let instruction = context.instruction;
     match instruction.operation() {
         0xb2b2 => lpswe(context, 0),
-        // SCKPF: the programmable field of the clock is not kept.
+        // SCKPF: the programmable field of the clock is not stored.
         0x0107 => Ok(Outcome::Next),
         0xb20a => spka(context),
         // SCKC, SPT, STCKC, STPT, LPP
@@ -63,7 +63,7 @@ fn aligned(address: u64, to: u64) -> Result<u64, Stop> {
     }
 }
 
-/// LPSWE and LPSWEY.
+/// Executes LPSWE or LPSWEY.
 fn lpswe<C: Cpu>(context: &mut Context<'_, C>, high: u64) -> Result<Outcome, Stop> {
     if is_intercepted(context, controls::LPSW) {
         return Ok(Outcome::Intercept);
@@ -81,7 +81,7 @@ fn lpsw<C: Cpu>(context: &mut Context<'_, C>) -> Result<Outcome, Stop> {
     Ok(Outcome::Load(Psw::from_short(context.number(address, 8)?)))
 }
 
-/// The first byte of the mask is changed; the PSW may open interruptions.
+/// Changes the first byte of the mask. The new PSW may enable interruptions.
 fn set_system_mask<C: Cpu>(
     context: &mut Context<'_, C>,
     change: impl Fn(u8) -> u8,
@@ -94,7 +94,7 @@ fn set_system_mask<C: Cpu>(
     }))
 }
 
-/// STNSM and STOSM.
+/// Executes STNSM or STOSM.
 fn store_then_set<C: Cpu>(
     context: &mut Context<'_, C>,
     change: impl Fn(u8) -> u8,
@@ -123,7 +123,7 @@ fn store<C: Cpu>(context: &mut Context<'_, C>, from: Field) -> Result<Outcome, S
     Ok(Outcome::Next)
 }
 
-/// The operand numbers the spaces in an order of its own.
+/// Executes SAC or SACF. The operand numbers the spaces in an order of its own.
 fn set_space<C: Cpu>(context: &mut Context<'_, C>) -> Result<Outcome, Stop> {
     const SPACES: [u64; 4] = [0, 2, 1, 3];
     let wanted = SPACES[(context.operand(2, 0) >> 8 & 3) as usize];
@@ -131,7 +131,8 @@ fn set_space<C: Cpu>(context: &mut Context<'_, C>) -> Result<Outcome, Stop> {
     Ok(Outcome::Next)
 }
 
-/// LCTL(G) and STCTL(G): control registers of `width` bytes each, wrapping around.
+/// Executes LCTL(G) or STCTL(G) for control registers of `width` bytes each. Register 0 follows
+/// register 15.
 fn control<C: Cpu>(
     context: &mut Context<'_, C>,
     load: bool,
@@ -172,7 +173,8 @@ fn control<C: Cpu>(
     Ok(Outcome::Next)
 }
 
-/// Where the state description has the rightmost `width` bytes of a control register.
+/// Returns the address of the rightmost `width` bytes of a control register in the state
+/// description.
 fn place(description: StateDescription, register: u8, width: usize) -> u64 {
     let (offset, length) = StateDescription::cr_field(register);
     description.0 + offset + (length - width) as u64

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! PSWs: the guest's own, and the one that the CPU runs with. Pure.
+//! PSWs: the guest's own, and that of the CPU. The module is pure.
 //!
-//! A guest runs on the CPU in the problem state, translated, and open to interruptions of the host. It
-//! changes a part of its PSW natively: condition code, program mask, addressing mode, access key, and the
-//! secondary space. The rest is stored separately, and instructions that change the rest trap.
+//! A guest runs on the CPU in the problem state, with translation, and with interruptions of the
+//! host enabled. It changes a part of its PSW natively: condition code, program mask, addressing
+//! mode, access key, and the secondary space. The rest is stored separately, and instructions that
+//! change the rest trap.
 
-/// A PSW of the z/Architecture: both halves.
+/// A PSW of z/Architecture.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Psw {
     /// Bits 0-63.
@@ -44,9 +45,9 @@ pub(crate) mod bits {
     pub(crate) const EXTENDED: u64 = 1 << 32;
 }
 
-/// What a guest changes natively.
+/// The bits that a guest changes natively.
 const NATIVE: u64 = bits::CC | bits::PROGRAM_MASK | bits::MODE | bits::KEY;
-/// What of the host's mask stays in force while a guest runs.
+/// The bits of the host's mask that stay in force while a guest runs.
 const HOST: u64 = bits::EXTERNAL | bits::IO | bits::MACHINE_CHECK;
 
 /// Values of the address-space control.
@@ -56,7 +57,7 @@ pub(crate) mod space {
     pub(crate) const HOME: u64 = 3;
 }
 
-/// The space that a mask selects; without translation the primary one.
+/// Returns the space that a mask selects, which is the primary space without translation.
 pub(crate) const fn space_of(mask: u64) -> u64 {
     if mask & bits::DAT == 0 {
         space::PRIMARY
@@ -65,22 +66,20 @@ pub(crate) const fn space_of(mask: u64) -> u64 {
     }
 }
 
-/// `mask` with another space.
+/// Returns `mask` with another space.
 pub(crate) const fn with_space(mask: u64, space: u64) -> u64 {
     mask & !bits::SPACE | space << bits::SPACE_SHIFT
 }
 
-/// `mask` with another condition code.
+/// Returns `mask` with another condition code.
 pub(crate) const fn with_cc(mask: u64, cc: u8) -> u64 {
     mask & !bits::CC | (cc as u64) << bits::CC_SHIFT
 }
 
-/// The mask that the CPU really has for a guest with mask `guest`, started by a host
-/// with mask `host`.
+/// Returns the mask of the CPU for a guest with mask `guest` and a host with mask `host`.
 pub(crate) const fn real_mask(guest: u64, host: u64) -> u64 {
     let mask = host & HOST | bits::DAT | bits::PROBLEM | guest & NATIVE;
-    // Whatever space the guest's program is in, it is mapped as the primary one; but
-    // what it gets at as the secondary one is another.
+    // Any space of the guest's program is mapped as the primary space. The secondary space differs.
     if space_of(guest) == space::SECONDARY {
         with_space(mask, space::SECONDARY)
     } else {
@@ -88,8 +87,7 @@ pub(crate) const fn real_mask(guest: u64, host: u64) -> u64 {
     }
 }
 
-/// The guest's mask, which was `guest` when it was put aside, now that the CPU has
-/// `real`.
+/// Returns the current mask of a guest, from the saved mask `guest` and the mask `real` of the CPU.
 pub(crate) const fn absorb(guest: u64, real: u64) -> u64 {
     let mask = guest & !NATIVE | real & NATIVE;
     if guest & bits::DAT == 0 {
@@ -103,10 +101,10 @@ pub(crate) const fn absorb(guest: u64, real: u64) -> u64 {
 }
 
 impl Psw {
-    /// What LPSW makes of 8 bytes.
+    /// Returns the PSW that LPSW loads from 8 bytes.
     pub(crate) const fn from_short(short: u64) -> Self {
         const ADDRESS: u64 = 0x7fff_ffff;
-        /// Bit 12, which is one in the short form and zero in the long.
+        /// Bit 12, which is one in the short format and zero in the long format.
         const SHORT: u64 = 1 << 51;
         Self {
             mask: short & !ADDRESS & !SHORT,
@@ -114,7 +112,7 @@ impl Psw {
         }
     }
 
-    /// From 16 bytes of storage.
+    /// Parses 16 bytes of storage.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let half = |from: usize| {
             Some(u64::from_be_bytes(
@@ -127,7 +125,7 @@ impl Psw {
         })
     }
 
-    /// As it is stored.
+    /// Returns the stored form.
     pub(crate) fn to_bytes(self) -> [u8; 16] {
         (u128::from(self.mask) << 64 | u128::from(self.address)).to_be_bytes()
     }
@@ -144,7 +142,7 @@ mod tests {
         // Supervisor state, no translation, no interruptions, 64 bits.
         let real = real_mask(0x0000_2000_8000_0000 | bits::EXTENDED, HOST_MASK);
         assert_eq!(real, 0x0705_2001_8000_0000);
-        // Home space becomes primary, secondary stays.
+        // The home space becomes primary, and the secondary space stays.
         assert_eq!(
             real_mask(0x0400_c001_8000_0000, HOST_MASK),
             0x0705_0001_8000_0000

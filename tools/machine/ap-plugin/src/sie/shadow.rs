@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The shadow tables, by which the CPU translates addresses of guests.
+//! The shadow tables, which translate the addresses of guests on the CPU.
 //!
-//! A real CPU translates a guest's addresses twice, and the emulated one can do it once. Shadow tables
-//! lead from the addresses of the guest's program to those of the host in one step. They begin empty and
-//! are filled page by page when the guest accesses a missing page. They act as a TLB: every purge empties
-//! them.
+//! A real CPU translates a guest's addresses twice, and the emulated CPU can do it once. Shadow
+//! tables map the addresses of the guest's program to those of the host in one step. They begin
+//! empty and are filled page by page when the guest accesses a missing page. They act as a TLB:
+//! every purge empties them.
 //!
-//! They are in storage that the machine keeps from its programs (see [`crate::facilities`]). Each CPU has
-//! its own arena.
+//! The tables are in storage that the machine hides from its programs (see [`crate::facilities`]).
+//! Each CPU has its own arena.
 
 use super::translation::{GuestStorage, Level, Place, Space, entry, page};
 use crate::cpu::Cpu;
@@ -15,42 +15,43 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How much storage the tables of a CPU may take.
+/// The size of the storage for the tables of a CPU.
 pub(crate) const ARENA: u64 = 16 << 20;
 
 const TABLE: u64 = 0x4000;
 const PAGE_TABLE: u64 = 0x800;
-/// More spaces than programs that run at a time; after that they start again.
+/// The maximum number of spaces, which exceeds the number of programs that run at a time. With more
+/// spaces, all tables are cleared.
 const SPACES: usize = 64;
-/// What mapping a page can take: four tables, a page table, and what aligning wastes.
+/// The maximum storage for mapping a page: four tables, a page table, and the loss by alignment.
 const MOST_PER_PAGE: u64 = 6 * TABLE;
 
-/// Whose tables.
+/// The owner of tables.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Owner {
     Host,
     Guest,
 }
 
-/// What is not to be used any more.
+/// Translations that become invalid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purge {
-    /// Everything.
+    /// All translations.
     All,
-    /// What comes from `count` entries of the page table at `table`, of which the first
-    /// is number `first`, wrapping around.
+    /// The translations by `count` entries of the page table at `table`. The first entry has number
+    /// `first`, and entry 0 follows the last one of the table.
     Pages {
         owner: Owner,
         table: u64,
         first: u8,
         count: u16,
     },
-    /// What comes from the tables that this ASCE designates.
+    /// The translations by the tables of this ASCE.
     Space { owner: Owner, asce: u64 },
 }
 
 impl Purge {
-    /// What INVALIDATE PAGE TABLE ENTRY does with these operands: the table, an address,
+    /// Returns the purge by INVALIDATE PAGE TABLE ENTRY with these operands: the table, an address,
     /// and the number of additional entries.
     pub(crate) const fn pages(owner: Owner, table: u64, address: u64, more: u64) -> Self {
         Self::Pages {
@@ -62,24 +63,24 @@ impl Purge {
     }
 }
 
-/// More at a time are taken for everything.
+/// The maximum number of collected purges. More purges become one purge of all translations.
 const PURGES: usize = 64;
 
-/// What other CPUs want a CPU to purge.
+/// The purges that other CPUs request from a CPU.
 #[derive(Default)]
 struct Inbox {
     is_filled: AtomicBool,
     purges: Mutex<Vec<Purge>>,
 }
 
-/// What all CPUs share: where the arenas are, and which tables are out of date.
+/// The state that all CPUs share: the place of the arenas, and the requested purges.
 pub(crate) struct Shared {
-    /// 0 while it is not known.
+    /// The address of the arenas, or 0 if it is unknown.
     arenas: AtomicU64,
-    /// Whether any CPU has tables: until then there is nothing to purge.
+    /// True if a CPU has tables. Without tables, there is nothing to purge.
     are_used: AtomicBool,
     inboxes: Vec<Inbox>,
-    /// How often anything was asked for.
+    /// The number of requested purges.
     asked: AtomicU64,
 }
 
@@ -93,17 +94,17 @@ impl Shared {
         }
     }
 
-    /// How much storage has to be kept from programs.
+    /// Returns the size of the storage that programs cannot use.
     pub(crate) fn size(&self) -> u64 {
         self.inboxes.len() as u64 * ARENA
     }
 
-    /// That storage begins at `start`.
+    /// Sets the start of that storage.
     pub(crate) fn place(&self, start: u64) {
         self.arenas.store(start, Ordering::Relaxed);
     }
 
-    /// Have all CPUs purge something before they begin another block of instructions.
+    /// Requests a purge by all CPUs before their next blocks of instructions.
     pub(crate) fn purge(&self, purge: Purge) {
         if !self.are_used.load(Ordering::SeqCst) {
             return;
@@ -120,19 +121,19 @@ impl Shared {
         self.asked.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How often any CPU has asked for something.
+    /// Returns the number of requested purges.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Is there anything for `cpu` to purge?
+    /// Returns true if `cpu` has to purge translations.
     pub(crate) fn has_purges(&self, cpu: u32) -> bool {
         self.inboxes
             .get(cpu as usize)
             .is_some_and(|inbox| inbox.is_filled.load(Ordering::SeqCst))
     }
 
-    /// What `cpu` has to purge now.
+    /// Removes and returns the purges for `cpu`.
     pub(crate) fn take(&self, cpu: u32) -> Vec<Purge> {
         let inbox = &self.inboxes[cpu as usize];
         if !inbox.is_filled.load(Ordering::SeqCst) {
@@ -151,7 +152,7 @@ impl Shared {
     }
 }
 
-/// A space of a guest, and the real ASCE that stands for it.
+/// A space of a guest, and the real ASCE for it.
 struct Entry {
     storage: GuestStorage,
     space: Space,
@@ -164,12 +165,12 @@ pub(crate) struct Shadow {
     start: u64,
     next: u64,
     spaces: Vec<Entry>,
-    /// By the address of an entry of a page table: our own entries that come from it.
+    /// The shadow entries that were made from a page-table entry, by its address.
     sources: HashMap<(Owner, u64), Vec<u64>>,
 }
 
 impl Shadow {
-    /// Is there storage for the tables of `cpu`?
+    /// Returns true if there is storage for the tables of `cpu`.
     pub(crate) fn is_placed(&mut self, shared: &Shared, cpu: u32) -> bool {
         if self.start == 0
             && let Some(start) = shared.arena(cpu)
@@ -181,15 +182,14 @@ impl Shadow {
         self.start != 0
     }
 
-    /// Forget everything. The real ASCEs that were given out are void.
+    /// Clears all tables. The real ASCEs become invalid.
     pub(crate) fn clear(&mut self) {
         self.next = self.start;
         self.spaces.clear();
         self.sources.clear();
     }
 
-    /// Forget what a purge concerns. What the CPU itself remembers of our tables is the
-    /// caller's business.
+    /// Removes the translations of a purge. The caller purges the TLB of the CPU.
     pub(crate) fn purge(&mut self, cpu: &mut impl Cpu, purge: Purge) {
         match purge {
             Purge::All => self.clear(),
@@ -225,8 +225,8 @@ impl Shadow {
         }
     }
 
-    /// See to it that there is room for `spaces` more and a page; returns whether
-    /// everything had to be forgotten.
+    /// Makes room for `spaces` more spaces and a page. Returns true if all tables were cleared for
+    /// it.
     pub(crate) fn make_room(&mut self, spaces: usize) -> bool {
         let left = self.start + ARENA - self.next;
         let full =
@@ -237,7 +237,7 @@ impl Shadow {
         full
     }
 
-    /// The real ASCE for a space of a guest.
+    /// Returns the real ASCE for a space of a guest.
     pub(crate) fn asce(&mut self, cpu: &mut impl Cpu, storage: GuestStorage, space: Space) -> u64 {
         if let Some(entry) = self
             .spaces
@@ -246,7 +246,7 @@ impl Shadow {
         {
             return entry.asce;
         }
-        // The same kind as the guest's own, so that what is beyond it is so for both.
+        // The level is that of the guest's table, so both have the same limit of addresses.
         let level = match space {
             Space::Real => Level(1),
             Space::Virtual(asce) => Level::of(asce),
@@ -261,7 +261,7 @@ impl Shadow {
         asce
     }
 
-    /// Map the page of `address` in the space of `asce`. There has to be room.
+    /// Maps the page of `address` in the space of `asce`. The caller has made room.
     pub(crate) fn map(&mut self, cpu: &mut impl Cpu, asce: u64, address: u64, place: Place) {
         let mut level = Level::of(asce);
         if level.is_beyond(address) {
@@ -307,7 +307,7 @@ impl Shadow {
         }
     }
 
-    /// A new table without a valid entry.
+    /// Returns a new table without valid entries.
     fn table(&mut self, cpu: &mut impl Cpu, level: Level) -> u64 {
         let origin = self.next.next_multiple_of(0x1000);
         self.next = origin + TABLE;
@@ -349,7 +349,7 @@ mod tests {
         (cpu, shadow)
     }
 
-    /// What the tables say: they are walked like those by which the host maps a guest.
+    /// Translates an address by the tables, with the walk for the tables of the host.
     fn look(cpu: &FakeCpu, asce: u64, address: u64, store: bool) -> Option<u64> {
         let tables = GuestStorage {
             gmap: asce,
@@ -439,8 +439,8 @@ mod tests {
         let (mut cpu, mut shadow) = shadow();
         let space = Space::Virtual(0x5000);
         let asce = shadow.asce(&mut cpu, STORAGE, space);
-        // Pages 0xfe, 0xff and, in the next segment, 0, of which the entries are at other
-        // places in the tables of the host.
+        // The pages are 0xfe, 0xff and 0 of the next segment. Their entries are at other places in
+        // the tables of the host.
         for page in 0xfe..0x101 {
             let place = Place {
                 absolute: 0x90_0000 + page * 0x1000,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The state description: the block of storage by which the host and the machine exchange information
-//! about a guest CPU. Layout and access only.
+//! The state description: the block of storage in which the host and the machine exchange
+//! information about a guest CPU. This module has only its layout and its access functions.
 //!
 //! Source: `struct kvm_s390_sie_block` in Linux,
 //! arch/s390/include/asm/kvm_host_s390_types.h.
@@ -9,11 +9,11 @@ use super::psw::Psw;
 use crate::cpu::Cpu;
 use ap_model::Apcb;
 
-/// A state description, by its absolute address.
+/// A state description, given by its absolute address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct StateDescription(pub(crate) u64);
 
-/// Offset and length of a field.
+/// The offset and the length of a field.
 pub(crate) type Field = (u64, usize);
 
 pub(crate) const CPUFLAGS: Field = (0x00, 4);
@@ -21,7 +21,7 @@ const PREFIX: Field = (0x04, 4);
 pub(crate) const CPU_TIMER: Field = (0x28, 8);
 pub(crate) const CLOCK_COMPARATOR: Field = (0x30, 8);
 pub(crate) const EPOCH: Field = (0x38, 8);
-/// Which LCTL are intercepted, a bit for each control register.
+/// The intercepted LCTL instructions, with a bit for each control register.
 pub(crate) const LCTL_CONTROL: Field = (0x44, 2);
 pub(crate) const CPU_NUMBER: Field = (0x46, 2);
 pub(crate) const INTERCEPTION_CONTROLS: Field = (0x48, 4);
@@ -30,7 +30,7 @@ pub(crate) const INTERCEPTION_CODE: Field = (0x50, 1);
 pub(crate) const INTERCEPTION_STATUS: Field = (0x51, 1);
 /// The host CPU on which the guest CPU ran last.
 pub(crate) const HOST_CPU: Field = (0x52, 2);
-/// The instruction that was intercepted: two bytes and four.
+/// The intercepted instruction: the first two bytes, and four more.
 pub(crate) const INSTRUCTION: Field = (0x56, 2);
 pub(crate) const INSTRUCTION_REST: Field = (0x58, 4);
 const GISA: Field = (0x70, 4);
@@ -47,7 +47,7 @@ const FACILITIES: Field = (0x1a0, 4);
 /// The program parameter, which LPP sets.
 pub(crate) const PROGRAM_PARAMETER: Field = (0x1de, 8);
 
-/// Bits of the flags by which the host makes requests.
+/// The bits of the flags for requests of the host.
 pub(crate) mod cpuflags {
     pub(crate) const STOP: u32 = 0x0400_0000;
     pub(crate) const IO: u32 = 0x0200_0000;
@@ -79,12 +79,12 @@ impl StateDescription {
         cpu.write_absolute(self.0 + offset, &value.to_be_bytes()[8 - length..]);
     }
 
-    /// A field of 32 bits.
+    /// Returns a field of 32 bits.
     pub(crate) fn word(self, cpu: &impl Cpu, field: Field) -> u32 {
         self.get(cpu, field) as u32
     }
 
-    /// The guest's prefix, an absolute address of the guest.
+    /// Returns the guest's prefix, an absolute address of the guest.
     pub(crate) fn prefix(self, cpu: &impl Cpu) -> u64 {
         self.get(cpu, PREFIX) & 0x7fff_e000
     }
@@ -108,7 +108,7 @@ impl StateDescription {
         (CONTROL_REGISTERS + 8 * number as u64, 8)
     }
 
-    /// Where the guest's facility list is, if it has one of its own.
+    /// Returns the address of the guest's facility list, if it has its own.
     pub(crate) fn facilities(self, cpu: &impl Cpu) -> Option<u64> {
         match self.get(cpu, FACILITIES) & 0x7fff_fff8 {
             0 => None,
@@ -116,7 +116,7 @@ impl StateDescription {
         }
     }
 
-    /// Where the guest interruption state area is, if there is one.
+    /// Returns the address of the guest interruption state area, if there is one.
     pub(crate) fn gisa(self, cpu: &impl Cpu) -> Option<u64> {
         match self.get(cpu, GISA) & !0b11 {
             0 => None,
@@ -124,7 +124,7 @@ impl StateDescription {
         }
     }
 
-    /// The guest's AP masks.
+    /// Returns the guest's AP masks.
     pub(crate) fn apcb(self, cpu: &impl Cpu) -> Apcb {
         let designation = self.word(cpu, CRYPTO_CONTROL);
         let (offset, length) = Apcb::place(designation);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Storage of a guest as its program addresses it, for instructions that are executed on its behalf.
+//! Accesses storage of a guest by addresses of its program, for instructions that are executed for
+//! the guest.
 
 use super::translation::{Fault, GuestStorage, Space};
 use crate::cpu::Cpu;
@@ -13,7 +14,7 @@ pub(crate) struct Window {
 
 const PAGE: u64 = 0x1000;
 
-/// The pieces, none across the end of a page, of `length` bytes from `address` on.
+/// Returns the pieces of `length` bytes from `address` on. No piece crosses the end of a page.
 fn pieces(address: u64, length: usize) -> impl Iterator<Item = (u64, usize)> {
     let mut done = 0;
     std::iter::from_fn(move || {
@@ -26,7 +27,7 @@ fn pieces(address: u64, length: usize) -> impl Iterator<Item = (u64, usize)> {
 }
 
 impl Window {
-    /// Fetch.
+    /// Fetches bytes.
     pub(crate) fn read(
         self,
         cpu: &impl Cpu,
@@ -42,7 +43,7 @@ impl Window {
         Ok(data)
     }
 
-    /// Fetch a number of at most 8 bytes.
+    /// Fetches a number of at most 8 bytes.
     pub(crate) fn number(self, cpu: &impl Cpu, address: u64, length: usize) -> Result<u64, Fault> {
         let bytes = self.read(cpu, address, length)?;
         Ok(bytes
@@ -50,7 +51,7 @@ impl Window {
             .fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
-    /// Can all of it be accessed?
+    /// Checks that all `length` bytes are accessible.
     pub(crate) fn probe(
         self,
         cpu: &impl Cpu,
@@ -62,7 +63,7 @@ impl Window {
             .try_for_each(|(at, _)| self.storage.locate(cpu, self.space, at, store).map(drop))
     }
 
-    /// Store, all or nothing.
+    /// Stores all bytes, or none after a fault.
     pub(crate) fn write(self, cpu: &mut impl Cpu, address: u64, data: &[u8]) -> Result<(), Fault> {
         let mut places = Vec::new();
         for (at, count) in pieces(address, data.len()) {

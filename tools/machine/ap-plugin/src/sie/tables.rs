@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Instructions for translation and real storage, executed on behalf of a guest: purges, queries of
-//! addresses, and the move between spaces. Those for storage keys are intercepted: KVM executes them.
+//! Instructions for translation and real storage, executed for a guest: purges, queries of
+//! addresses, and the move between spaces. Those for storage keys are intercepted, and KVM executes
+//! them.
 //!
 //! Source: Principles of Operation, chapter 10.
 
@@ -15,7 +16,7 @@ type Result = std::result::Result<Outcome, Stop>;
 
 const PAGE: u64 = 0x1000;
 
-/// Execute the instruction if it is one of these.
+/// Executes the instruction if it belongs to this module.
 pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result> {
     Some(match context.instruction.operation() {
         // PTLB
@@ -44,7 +45,7 @@ pub(super) fn execute<C: Cpu>(context: &mut Context<'_, C>) -> Option<Result> {
     })
 }
 
-/// INVALIDATE PAGE TABLE ENTRY, for one page or up to 256.
+/// Executes INVALIDATE PAGE TABLE ENTRY, for up to 256 pages.
 fn ipte<C: Cpu>(context: &mut Context<'_, C>) -> Result {
     let instruction = context.instruction;
     let (pages, address) = (instruction.r3(), context.cpu.gr(instruction.r2()));
@@ -69,8 +70,8 @@ fn ipte<C: Cpu>(context: &mut Context<'_, C>) -> Result {
     Ok(Outcome::Next)
 }
 
-/// INVALIDATE DAT TABLE ENTRY: entries of a segment or region table, or all that belongs
-/// to an ASCE.
+/// Executes INVALIDATE DAT TABLE ENTRY, for entries of a segment or region table, or for all
+/// entries of an ASCE.
 fn idte<C: Cpu>(context: &mut Context<'_, C>) -> Result {
     const BY_ASCE: u64 = 0x800;
     let instruction = context.instruction;
@@ -96,7 +97,7 @@ fn idte<C: Cpu>(context: &mut Context<'_, C>) -> Result {
     Ok(Outcome::Next)
 }
 
-/// COMPARE AND SWAP AND PURGE.
+/// Executes COMPARE AND SWAP AND PURGE.
 fn compare_and_swap<C: Cpu>(context: &mut Context<'_, C>, width: usize) -> Result {
     let instruction = context.instruction;
     let first = instruction.r1();
@@ -145,13 +146,14 @@ fn store_real<C: Cpu>(context: &mut Context<'_, C>, width: usize) -> Result {
     Ok(Outcome::Next)
 }
 
-/// LOAD REAL ADDRESS: all 64 bits, or as the addressing mode has it.
+/// Executes LOAD REAL ADDRESS. The result has 64 bits if `long` is true, and otherwise the length
+/// of the addressing mode.
 fn lra<C: Cpu>(context: &mut Context<'_, C>, high: u64, long: bool) -> Result {
     let instruction = context.instruction;
     let index = context.base(instruction.second());
     let address = context.address(context.operand(2, high).wrapping_add(index));
     let running = &*context.running;
-    // Translated even if the program itself is not.
+    // The address is translated even if the program runs without translation.
     let space = if running.mask & bits::DAT == 0 {
         Space::designated_by(running.description.cr(context.cpu, 1))
     } else {
@@ -183,13 +185,13 @@ fn lra<C: Cpu>(context: &mut Context<'_, C>, high: u64, long: bool) -> Result {
     }
 }
 
-/// Is it MOVE WITH OPTIONAL SPECIFICATIONS?
+/// Returns true if the instruction is MOVE WITH OPTIONAL SPECIFICATIONS.
 pub(super) const fn is_mvcos(instruction: Instruction) -> bool {
     instruction.bytes[0] == 0xc8 && instruction.second() == 0
 }
 
-/// MOVE WITH OPTIONAL SPECIFICATIONS: between the spaces that the two halves of general
-/// register 0 select; the keys there are not looked at.
+/// Executes MOVE WITH OPTIONAL SPECIFICATIONS between the spaces that the two halves of general
+/// register 0 select. The keys in general register 0 are ignored.
 pub(super) fn move_with_keys<C: Cpu>(context: &mut Context<'_, C>) -> Result {
     const MOST: u64 = 4096;
     let controls = context.cpu.gr(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tests of the swap, and of the time between two swaps, with a CPU for tests.
+//! Tests of the swap, and of a running guest, with a CPU for tests.
 
 use super::*;
 use crate::cpu::Cpu;
@@ -10,8 +10,8 @@ use lowcore::Class;
 use psw::bits;
 use state_description as field;
 
-/// Where things are: the prefix area of the host is where the CPU for tests has it, the
-/// guest's storage is 0x40000 to 0x5ffff.
+/// The addresses. The prefix area of the host is that of the CPU for tests, and the guest's storage
+/// is 0x40000 to 0x5ffff.
 const DESCRIPTION: u64 = 0x6000;
 const GMAP: u64 = 0x1_0000;
 const GMAP_PAGES: u64 = 0x1_4000;
@@ -21,7 +21,7 @@ const ARENAS: u64 = 0x8_0000;
 const STORAGE: usize = 0xc_0000;
 
 const HOST_MASK: u64 = 0x0704_c001_8000_0000;
-/// Behind SIE in the host.
+/// The address after SIE in the host.
 const NEXT: u64 = 0x1234;
 const GUEST_MASK: u64 = 0x0000_0001_8000_0000;
 const GUEST_AT: u64 = 0x2000;
@@ -34,7 +34,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A guest that was not entered yet.
+    /// Returns a guest that has not been entered.
     fn new() -> Self {
         let mut cpu = FakeCpu::new();
         cpu.storage = vec![0; STORAGE];
@@ -88,15 +88,15 @@ impl Bench {
         psw
     }
 
-    /// A guest that runs.
+    /// Returns a running guest.
     fn running() -> Self {
         let mut bench = Self::new();
         assert_eq!(bench.enter().address, GUEST_AT);
         bench
     }
 
-    /// Interrupt the CPU in the guest at `address`; gives where it goes on if not in the
-    /// handler.
+    /// Interrupts the CPU in the guest at `address`. Returns the PSW if the CPU does not continue
+    /// in the handler.
     fn interrupt(&mut self, class: Class, address: u64) -> Option<Psw> {
         let old = Psw {
             mask: self.cpu.psw_mask,
@@ -110,7 +110,7 @@ impl Bench {
         self.sie.at_block(&mut self.cpu, &self.machine, handler)
     }
 
-    /// Trap with a program interruption behind the instruction at `GUEST_AT`.
+    /// Causes a program interruption of the instruction at `GUEST_AT`.
     fn trap(&mut self, code: u16, instruction: &[u8]) -> Psw {
         self.cpu.write_absolute(GUEST + GUEST_AT, instruction);
         let length = instruction.len() as u16;
@@ -144,7 +144,7 @@ impl Bench {
 fn registers_are_swapped_and_swapped_back() {
     let mut bench = Bench::running();
     assert_eq!(bench.cpu.gr[14..], [0x14, 0x15]);
-    assert_ne!(bench.cpu.cr[1], GMAP | 3, "tables of ours");
+    assert_ne!(bench.cpu.cr[1], GMAP | 3, "the shadow tables");
     assert_ne!(bench.cpu.psw_mask & bits::PROBLEM, 0);
     bench.cpu.gr[14] = 0x99;
     assert_eq!(
@@ -210,7 +210,7 @@ fn lctlg_and_stosm_are_executed_for_the_guest() {
     let psw = bench.trap(2, &[0xeb, 0x66, 0x10, 0x08, 0x00, 0x2f]);
     assert_eq!(psw.address, GUEST_AT + 6);
     assert_eq!(bench.description.cr(&bench.cpu, 6), 0x77);
-    // STOSM 0(%r1),3: the interruptions that it opens are the guest's.
+    // STOSM 0(%r1),3 enables interruptions of the guest, and not of the host.
     bench.trap(2, &[0xad, 0x03, 0x10, 0x00]);
     bench.interrupt(Class::Io, GUEST_AT);
     let guest = bench.description.psw(&bench.cpu);
@@ -250,7 +250,7 @@ const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
 const ALL_FLOATING_POINT_REGISTERS: u64 = 0x0004_0000;
 
 impl Bench {
-    /// A guest whose program exceptions have a handler, and with this control register 0.
+    /// Returns a guest with a handler for program exceptions and this control register 0.
     fn protected(cr0: u64) -> Self {
         let mut bench = Self::new();
         bench
@@ -267,7 +267,7 @@ impl Bench {
         bench
     }
 
-    /// What the guest was told of its last program exception: code and identification.
+    /// Returns the code and the identification of the guest's last program exception.
     fn told(&self) -> (Option<u64>, Option<u64>) {
         let number = |at, length| self.cpu.number_at(GUEST + at, length);
         (
@@ -283,8 +283,8 @@ fn a_guest_has_what_is_its_own_of_control_register_0() {
     let mut bench = Bench::new();
     bench.cpu.cr[0] = own;
     bench.enter();
-    assert_eq!(bench.cpu.cr[0] & own, 0, "not what the host has");
-    // LCTLG: at once.
+    assert_eq!(bench.cpu.cr[0] & own, 0, "not the bits of the host");
+    // LCTLG changes the control register immediately.
     bench.cpu.gr[1] = 0x3000;
     (bench.cpu).write_absolute(GUEST + 0x3000, &LOW_ADDRESS_PROTECTION.to_be_bytes());
     bench.trap(2, &[0xeb, 0x00, 0x10, 0x00, 0x00, 0x2f]);
@@ -297,14 +297,14 @@ fn a_guest_has_what_is_its_own_of_control_register_0() {
 fn low_address_protection_is_told_to_the_guest() {
     use lowcore::teid;
     let mut bench = Bench::protected(LOW_ADDRESS_PROTECTION);
-    // A store that the CPU itself has refused.
+    // The CPU itself has refused a store.
     let at = bench.cpu.prefix();
     let id = (0x1000 | teid::STORE | teid::KIND).to_be_bytes();
     bench.cpu.write_absolute(at + lowcore::TRANSLATION_ID, &id);
     let psw = bench.trap(4, &[0x50, 0x00, 0x10, 0x04]);
     assert_eq!(psw.address, 0x5000);
     assert_eq!(bench.told(), (Some(4), Some(0x1480)));
-    // STCTG, which is executed here: to 0x1000 it is refused, to 0x1200 not.
+    // The plugin executes STCTG. A store to 0x1000 is refused, and a store to 0x1200 is not.
     bench.cpu.gr[1] = 0x1000;
     bench.trap(2, &[0xeb, 0x00, 0x10, 0x00, 0x00, 0x25]);
     assert_eq!(bench.told(), (Some(4), Some(0x1480)));
@@ -342,7 +342,7 @@ fn storage_keys_are_the_business_of_the_host() {
         assert!(bench.is_host(psw), "{instruction:x?}");
         assert_eq!(bench.icpt(), 4);
     }
-    // TPROT, which does not trap.
+    // TPROT does not trap.
     const TPROT: [u8; 6] = [0xe5, 0x01, 0x10, 0x00, 0x20, 0x00];
     let mut bench = Bench::running();
     bench.cpu.write_absolute(GUEST + GUEST_AT, &TPROT);
@@ -375,7 +375,7 @@ fn pages_are_mapped_as_the_guest_runs_into_them() {
     };
     let place = tables.locate_real(&bench.cpu, 0x7000, true).unwrap();
     assert_eq!(place.absolute, GUEST + 0x7000);
-    // What the host has not mapped is for the host.
+    // A fault in a page that the host has not mapped belongs to the host.
     let psw = fault(&mut bench, 0x2_1000);
     assert_eq!(psw.address, 0x10_0000 + Class::Program.new_psw());
     assert!(!bench.sie.runs_guest());
@@ -408,7 +408,7 @@ fn ap_instructions_are_interpreted_if_the_host_says_so() {
         assert_eq!(bench.trap(1, &PQAP).address, GUEST_AT + 4);
         assert_eq!(bench.cpu.gr[1], status);
     }
-    // AQIC never is.
+    // AQIC is always intercepted.
     bench.cpu.gr[0] = 3 << 24 | 0x0101;
     assert_eq!(bench.trap(1, &PQAP).address, NEXT);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Translation from the addresses of a guest to those of the host: the guest's tables, its prefix, and the
-//! host's tables for its storage.
+//! Translates the addresses of a guest to those of the host, by the guest's tables, its prefix, and
+//! the host's tables for its storage.
 //!
-//! This module caches nothing; the shadow tables do. It ignores access registers, keys and low-address
-//! protection.
+//! This module caches nothing. The shadow tables do. Access registers, keys and low-address
+//! protection are ignored.
 
 use super::lowcore::code;
 use crate::cpu::Cpu;
@@ -20,12 +20,12 @@ pub(crate) enum Space {
 /// Bits of an address-space-control element.
 mod asce {
     pub(super) const REAL: u64 = 0x20;
-    /// Origin, type and length; what else there is does not matter here.
+    /// The origin, the type and the length. The other bits are not used here.
     pub(super) const DESIGNATION: u64 = !0xff0;
 }
 
 impl Space {
-    /// The space that an ASCE designates.
+    /// Returns the space that an ASCE designates.
     pub(crate) const fn designated_by(asce: u64) -> Self {
         if asce & asce::REAL != 0 {
             Self::Real
@@ -35,15 +35,15 @@ impl Space {
     }
 }
 
-/// Bits of an entry of any table but a page table.
+/// The bits of an entry of any table but a page table.
 pub(crate) mod entry {
     pub(crate) const ORIGIN: u64 = !0xfff;
-    /// Origin of a page table.
+    /// The origin of a page table.
     pub(crate) const PAGE_TABLE: u64 = !0x7ff;
-    /// A segment or region of the third kind that is mapped as a whole.
+    /// A segment or region that is mapped as a whole.
     pub(crate) const LARGE: u64 = 0x400;
     pub(crate) const PROTECTED: u64 = 0x200;
-    /// Nothing there may be executed, if it is mapped as a whole.
+    /// Instruction-execution protection of a segment or region that is mapped as a whole.
     pub(super) const NO_EXECUTE: u64 = 0x100;
     pub(crate) const INVALID: u64 = 0x20;
     pub(super) const OFFSET: u64 = 0xc0;
@@ -51,7 +51,7 @@ pub(crate) mod entry {
     pub(super) const LENGTH: u64 = 0x3;
 }
 
-/// Bits of an entry of a page table.
+/// The bits of an entry of a page table.
 pub(crate) mod page {
     pub(crate) const INVALID: u64 = 0x400;
     pub(crate) const PROTECTED: u64 = 0x200;
@@ -59,22 +59,22 @@ pub(crate) mod page {
     pub(super) const ZERO: u64 = 0x800;
 }
 
-/// A kind of table, from the segment table (0) to the first region table (3).
+/// A level of tables, from the segment table (0) to the region first table (3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Level(pub(crate) u8);
 
 impl Level {
-    /// The kind of table that an ASCE designates.
+    /// Returns the level of the table that an ASCE designates.
     pub(crate) const fn of(asce: u64) -> Self {
         Self(((asce & entry::TYPE) >> 2) as u8)
     }
 
-    /// Which entry of the table serves `address`.
+    /// Returns the index of the entry for `address`.
     pub(crate) const fn index(self, address: u64) -> u64 {
         address >> self.shift() & 0x7ff
     }
 
-    /// The next table.
+    /// Returns the next level.
     pub(crate) const fn below(self) -> Option<Self> {
         match self.0 {
             0 => None,
@@ -82,12 +82,12 @@ impl Level {
         }
     }
 
-    /// Is `address` more than tables of this kind, at the top, can map?
+    /// Returns true if `address` exceeds the range of a top table of this level.
     pub(crate) const fn is_beyond(self, address: u64) -> bool {
         self.0 < 3 && address >> (self.shift() + 11) != 0
     }
 
-    /// How many bytes an entry stands for.
+    /// Returns the number of bytes that an entry maps.
     pub(crate) const fn span(self) -> u64 {
         1 << self.shift()
     }
@@ -106,38 +106,38 @@ impl Level {
     }
 }
 
-/// Why an access can not be made.
+/// The reason for a failed access.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
-    /// It is a program interruption for the guest.
+    /// The access causes a program interruption of the guest.
     Guest {
         code: u16,
         address: u64,
         store: bool,
     },
-    /// The host has to do something about the storage that it gives the guest.
+    /// The host has to provide storage for the guest.
     Host(HostFault),
 }
 
-/// Storage of a guest that the host has not mapped, or only to be read.
+/// Storage of a guest that the host has not mapped, or has mapped read-only.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct HostFault {
-    /// The absolute address in the guest.
+    /// The absolute address of the guest.
     pub(crate) address: u64,
     pub(crate) store: bool,
     pub(crate) protected: bool,
 }
 
-/// Where an address is.
+/// The result of a translation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
-    /// Absolute address of the host.
+    /// The absolute address of the host.
     pub(crate) absolute: u64,
-    /// Either set of tables says so.
+    /// True if the guest's or the host's tables protect the page.
     pub(crate) read_only: bool,
-    /// The guest's tables say that nothing there may be executed.
+    /// True if the guest's tables prevent instruction execution.
     pub(crate) no_execute: bool,
-    /// The entries of page tables that say where it is.
+    /// The page-table entries of the translation.
     pub(crate) entries: Entries,
 }
 
@@ -145,32 +145,32 @@ pub(crate) struct Place {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Real {
     pub(crate) address: u64,
-    /// The guest's tables say so.
+    /// True if the guest's tables protect the page.
     read_only: bool,
-    /// The guest's tables say that nothing there may be executed.
+    /// True if the guest's tables prevent instruction execution.
     no_execute: bool,
-    /// The address of the page-table entry that it comes from.
+    /// The address of the guest's page-table entry.
     entry: Option<u64>,
 }
 
-/// Addresses of the page-table entries that a translation went through: what becomes of
-/// it when they are invalidated.
+/// The addresses of the page-table entries of a translation. Invalidating an entry ends the
+/// translation.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Entries {
-    /// The host's, absolute.
+    /// The absolute address of the host's entry.
     pub(crate) host: Option<u64>,
-    /// The guest's own, real.
+    /// The real address of the guest's entry.
     pub(crate) guest: Option<u64>,
 }
 
 /// The storage of a guest CPU.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct GuestStorage {
-    /// The ASCE of the tables by which the host gives it storage.
+    /// The ASCE of the host's tables for the guest's storage.
     pub(crate) gmap: u64,
     pub(crate) prefix: u64,
-    /// Whether its control register 0 allows enhanced translation: segments and regions that are
-    /// mapped as a whole, and regions that are protected.
+    /// True if the guest's control register 0 enables enhanced translation: segments and regions
+    /// that are mapped as a whole, and protection of regions.
     pub(crate) large: bool,
 }
 
@@ -178,7 +178,7 @@ pub(crate) struct GuestStorage {
 const PREFIX_AREA: u64 = 0x2000;
 
 impl GuestStorage {
-    /// Real to absolute, and back.
+    /// Converts a real to an absolute address, or an absolute to a real one.
     pub(crate) const fn prefixed(self, address: u64) -> u64 {
         if address < PREFIX_AREA {
             address + self.prefix
@@ -189,7 +189,7 @@ impl GuestStorage {
         }
     }
 
-    /// Where a real address is.
+    /// Translates a real address.
     pub(crate) fn locate_real(
         self,
         cpu: &impl Cpu,
@@ -252,7 +252,7 @@ impl GuestStorage {
         }
     }
 
-    /// Where an address in `space` is.
+    /// Translates an address in `space`.
     pub(crate) fn locate(
         self,
         cpu: &impl Cpu,
@@ -275,7 +275,7 @@ impl GuestStorage {
         })
     }
 
-    /// The real address for one in `space`.
+    /// Translates an address in `space` to a real address.
     pub(crate) fn to_real(
         self,
         cpu: &impl Cpu,
@@ -317,7 +317,7 @@ impl GuestStorage {
             return Err(Walk::Exception(code::ASCE_TYPE));
         }
         let mut origin = asce & entry::ORIGIN;
-        // Tables come in four parts, of which the ends may be missing.
+        // A table has four parts, and the first or the last ones can be missing.
         let (mut first, mut last) = (0, asce & entry::LENGTH);
         let mut protected = false;
         loop {
@@ -365,13 +365,13 @@ impl GuestStorage {
     }
 }
 
-/// Why a walk of the guest's tables ends early.
+/// The reason for the early end of a walk of the guest's tables.
 enum Walk {
     Exception(u16),
     Host(HostFault),
 }
 
-/// Where a page table has the entry for `address`.
+/// Returns the address of the entry for `address` in a page table.
 const fn page_entry(table: u64, address: u64) -> u64 {
     table + 8 * (address >> 12 & 0xff)
 }

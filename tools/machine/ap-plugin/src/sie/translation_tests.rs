@@ -4,8 +4,8 @@
 use super::*;
 use crate::cpu::fake::FakeCpu;
 
-/// The guest's storage is 1 MiB: a segment table at 0x10000 and a page table at 0x14000
-/// of the host map its pages 0 to 0x1f one to one from 0x20000 on.
+/// The guest's storage of 1 MiB. A segment table at 0x10000 and a page table at 0x14000 of the host
+/// map the guest's pages 0 to 0x1f to the addresses from 0x20000 on.
 const GMAP: u64 = 0x1_0000 | 3;
 const PAGE_TABLE: usize = 0x1_4000;
 const BASE: u64 = 0x2_0000;
@@ -37,13 +37,13 @@ fn cpu() -> FakeCpu {
     cpu
 }
 
-/// Write to the guest's absolute storage.
+/// Writes to the guest's absolute storage.
 fn put_guest(cpu: &mut FakeCpu, at: u64, value: u64) {
     put(cpu, usize::try_from(BASE + at).unwrap(), value);
 }
 
-/// A space with one page table at 0xa000, for the segment at 1 MiB, which maps its page
-/// 2 to real 0 and protects its page 3, mapped to real 0x8000.
+/// Returns a space with a page table at 0xa000 for the segment at 1 MiB. The table maps page 2 of
+/// the segment to real 0, and page 3 with protection to real 0x8000.
 fn with_guest_tables(cpu: &mut FakeCpu) -> Space {
     for index in 0..0x200 {
         put_guest(cpu, 0xc000 + 8 * index, entry::INVALID);
@@ -153,7 +153,7 @@ fn the_guest_has_tables_of_its_own() {
         absolute(&cpu, space, 1 << 31, false),
         guest(code::ASCE_TYPE, 1 << 31, false)
     );
-    // Table length 0: only a quarter of the segments.
+    // With table length 0, a quarter of the segments exists.
     assert_eq!(
         absolute(&cpu, space, 0x2000_0000, false),
         guest(code::SEGMENT, 0x2000_0000, false)

@@ -1,44 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Instructions that a guest executes natively and whose results would show the host. They do not trap,
-//! and this module corrects their results.
+//! Corrects instructions that a guest executes natively and whose results would show the host. They
+//! do not trap.
 
 use super::Sie;
 use super::state_description as field;
 use crate::cpu::Cpu;
 
-/// An instruction of this kind.
+/// An instruction whose result would show the host.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Leak {
-    /// Extract PSW: the mask that the guest runs with.
+    /// Extract PSW: the result is the mask of the CPU.
     Epsw { r1: u8 },
-    /// Store clock, fast or not or extended: the clock of the host, so many bytes behind
-    /// the operand's address.
+    /// Store clock, fast or extended: the result is the clock of the host, at this offset from the
+    /// operand's address.
     StoreClock {
         base: u8,
         displacement: u16,
         offset: u8,
     },
-    /// Store facility list extended: the facilities of the host.
+    /// Store facility list extended: the result is the facility list of the host.
     Stfle { base: u8, displacement: u16 },
 }
 
-/// What is to be corrected once the instruction has finished.
+/// A correction after the end of an instruction.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Correction {
-    /// The left half of the guest's PSW mask, for this register.
+    /// The left half of the guest's PSW mask, and its register.
     Mask { register: u8, mask: u64 },
-    /// What to add to the clock value in the bytes at these absolute addresses.
+    /// The absolute addresses of the bytes of the clock value, and the number to add.
     Clock { places: Vec<u64>, epoch: u64 },
-    /// The guest's own facilities, and the absolute addresses for their bytes.
+    /// The guest's own facilities, and the absolute addresses of the bytes of the stored list.
     Facilities { places: Vec<u64>, list: Vec<u8> },
 }
 
-/// Condition code and program mask, which the guest sees natively.
+/// The condition code and the program mask, which the guest sees natively.
 const SEEN: u64 = 0x3f00;
 
 impl Sie {
-    /// The guest is about to execute `leak`. What is not mapped yet does not matter: it
-    /// will be before the instruction can finish.
+    /// Returns the correction of `leak`, which the guest is about to execute. An address that is
+    /// not mapped yet needs no correction, because the instruction cannot finish before the address
+    /// is mapped.
     pub(crate) fn before(&self, cpu: &impl Cpu, leak: Leak) -> Option<Correction> {
         let running = self.running.as_ref()?;
         let description = running.description;
@@ -77,7 +78,7 @@ impl Sie {
     }
 }
 
-/// The instruction has finished: correct its result.
+/// Corrects the result of a finished instruction.
 pub(crate) fn correct(cpu: &mut impl Cpu, correction: &Correction) {
     match correction {
         &Correction::Mask { register, mask } => {
@@ -93,7 +94,7 @@ pub(crate) fn correct(cpu: &mut impl Cpu, correction: &Correction) {
             store(cpu, places, &clock.wrapping_add(*epoch).to_be_bytes());
         }
         Correction::Facilities { places, list } => {
-            // General register 0 tells how many doublewords there were to be stored.
+            // General register 0 contains the number of stored doublewords minus one.
             let stored = 8 * ((cpu.gr(0) as usize & 0xff) + 1);
             let length = stored.min(list.len());
             store(cpu, places, &list[..length]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The swap: entering a guest, leaving it, and resuming it.
+//! The swap: enters, leaves and resumes a guest.
 
 use super::interception::{self, code};
 use super::lowcore::{self, Class};
@@ -13,21 +13,21 @@ use crate::interruption;
 use crate::machine::Machine;
 use ap_model::sie::{Exit, HostEvent};
 
-/// Bits of control register 0 that are the guest's own: low-address protection and
-/// instruction-execution protection, which are by its addresses and tables; and the use of all
-/// floating-point registers, and of vector registers.
+/// The bits of control register 0 that the guest controls: low-address protection and
+/// instruction-execution protection, which use its addresses and tables, and the use of all
+/// floating-point registers and of vector registers.
 const CR0_OWN: u64 = LOW_ADDRESS_PROTECTION | 0x0010_0000 | 0x0004_0000 | 0x0002_0000;
 const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
-/// Enhanced translation: looked at where its tables are walked.
+/// Enhanced translation. The walk of the guest's tables uses this bit.
 const CR0_LARGE: u64 = 0x0080_0000;
-/// Those that it runs with: secondary space and extraction authority, which the supervisor
-/// state does not need but the problem state does.
+/// The bits that are set while a guest runs: secondary space and extraction authority. The problem
+/// state needs them, and the supervisor state does not.
 const CR0_ON: u64 = 0x0400_0000 | 0x0800_0000;
 /// All access keys, in control register 3.
 const CR3_ON: u64 = 0xffff_0000;
 
 impl Running {
-    /// The space that the guest's program is in.
+    /// Returns the space of the guest's program.
     pub(super) fn program_space(&self, cpu: &impl Cpu) -> Space {
         if self.mask & bits::DAT == 0 {
             return Space::Real;
@@ -43,7 +43,7 @@ impl Running {
         Space::designated_by(self.description.cr(cpu, 7))
     }
 
-    /// The space of its operands.
+    /// Returns the space of the guest's operands.
     pub(super) fn operand_space(&self, cpu: &impl Cpu) -> Space {
         match psw::space_of(self.mask) {
             space::SECONDARY => self.secondary_space(cpu),
@@ -51,12 +51,12 @@ impl Running {
         }
     }
 
-    /// Is a store to `address` kept from the guest by low-address protection?
+    /// Returns true if low-address protection prevents a store of the guest to `address`.
     pub(super) fn protects(&self, cpu: &impl Cpu, address: u64) -> bool {
         lowcore::is_low(address) && self.description.cr(cpu, 0) & LOW_ADDRESS_PROTECTION != 0
     }
 
-    /// What it runs with in control register 0.
+    /// Returns control register 0 for running the guest.
     fn cr0(&self, cpu: &impl Cpu) -> u64 {
         let [host, ..] = self.host.cr;
         host & !CR0_OWN | CR0_ON | self.description.cr(cpu, 0) & CR0_OWN
@@ -68,8 +68,8 @@ impl Running {
 }
 
 impl Sie {
-    /// SIE was executed with this state description; the host goes on at `next`. Gives
-    /// the PSW to go on with.
+    /// Executes SIE with this state description. The host continues at `next`. Returns the PSW with
+    /// which the CPU continues.
     pub(crate) fn enter(
         &mut self,
         cpu: &mut impl Cpu,
@@ -110,8 +110,8 @@ impl Sie {
             return self.leave(cpu, machine, Exit::Interception(code::VALIDITY), guest);
         }
         cpu.set_cr(3, cr3 | CR3_ON);
-        // Tables of a guest CPU that ran elsewhere meanwhile may have been purged there;
-        // the host writes an impossible number to have them purged.
+        // If the guest CPU has run on another CPU in the meantime, its tables may have been purged
+        // there. The host requests a purge by an impossible CPU number.
         let home = u64::from(cpu.index());
         self.purge_as_asked(cpu, machine);
         if description.get(cpu, field::HOST_CPU) != home {
@@ -121,7 +121,7 @@ impl Sie {
         self.load(cpu, machine, guest)
     }
 
-    /// The guest leaves with its PSW as given; gives the PSW of the host.
+    /// Leaves the guest and saves the guest's PSW. Returns the PSW of the host.
     pub(super) fn leave(
         &mut self,
         cpu: &mut impl Cpu,
@@ -155,8 +155,7 @@ impl Sie {
         running.host.psw
     }
 
-    /// The guest leaves because the host was interrupted. The interruption appears to
-    /// have come behind SIE.
+    /// Leaves the guest because of an interruption of the host. The interruption appears after SIE.
     pub(super) fn leave_interrupted(
         &mut self,
         cpu: &mut impl Cpu,
@@ -168,9 +167,8 @@ impl Sie {
         cpu.write_absolute(cpu.prefix() + class.old_psw(), &host.to_bytes());
     }
 
-    /// The guest leaves because the host has to do something about its storage: a
-    /// program interruption of the host, with the guest's absolute address. Gives the
-    /// PSW of its handler.
+    /// Leaves the guest because the host has to provide storage. This is a program interruption of
+    /// the host with the guest's absolute address. Returns the PSW of the host's handler.
     pub(super) fn leave_at_fault(
         &mut self,
         cpu: &mut impl Cpu,
@@ -196,7 +194,7 @@ impl Sie {
             .unwrap_or(host)
     }
 
-    /// The guest loads a PSW: it goes on with it, waits, or is interrupted.
+    /// Loads a PSW of the guest. The guest then continues, waits, or is interrupted.
     pub(super) fn load(&mut self, cpu: &mut impl Cpu, machine: &Machine, guest: Psw) -> Psw {
         let Some(running) = &mut self.running else {
             return guest;
@@ -214,7 +212,7 @@ impl Sie {
         self.resume(cpu, guest.address)
     }
 
-    /// The guest goes on at `address`, with the mask that it has.
+    /// Resumes the guest at `address` with its current mask.
     pub(super) fn resume(&mut self, cpu: &mut impl Cpu, address: u64) -> Psw {
         self.load_spaces(cpu);
         let mask = match &mut self.running {
@@ -227,7 +225,7 @@ impl Sie {
         Psw { mask, address }
     }
 
-    /// Have the CPU translate by the tables for the spaces that the guest is in.
+    /// Sets the control registers of the CPU to the shadow tables of the guest's spaces.
     fn load_spaces(&mut self, cpu: &mut impl Cpu) {
         let Some(running) = &mut self.running else {
             return;
@@ -258,7 +256,7 @@ impl Sie {
         }
     }
 
-    /// Tables are out of date. What they translate is loaded again when the guest resumes.
+    /// Purges translations. The guest's spaces are loaded again when it resumes.
     pub(super) fn purge(&mut self, cpu: &mut impl Cpu, purge: Purge) {
         self.shadow.purge(cpu, purge);
         if let Some(running) = &mut self.running {
@@ -266,7 +264,7 @@ impl Sie {
         }
     }
 
-    /// Purge what was asked for by whatever CPU; returns whether there was anything.
+    /// Executes the purges that CPUs have requested. Returns true if there were any.
     pub(super) fn purge_as_asked(&mut self, cpu: &mut impl Cpu, machine: &Machine) -> bool {
         let purges = machine.shadows().take(cpu.index());
         for &purge in &purges {
@@ -275,8 +273,8 @@ impl Sie {
         !purges.is_empty()
     }
 
-    /// A block of instructions begins at `address`, and something is due. Gives the PSW
-    /// to go on with instead.
+    /// Handles the start of a block at `address` with due work. Returns the PSW if the CPU
+    /// continues elsewhere.
     pub(crate) fn at_block(
         &mut self,
         cpu: &mut impl Cpu,
@@ -299,8 +297,8 @@ impl Sie {
         None
     }
 
-    /// The guest is at `address`: a look at what the host wants of it. Gives the PSW to go
-    /// on with instead.
+    /// Checks the requests of the host while the guest is at `address`. Returns the PSW if the CPU
+    /// continues elsewhere.
     pub(crate) fn look(
         &mut self,
         cpu: &mut impl Cpu,
@@ -314,7 +312,7 @@ impl Sie {
         }
     }
 
-    /// The PSW of the guest, which is at `address`.
+    /// Returns the PSW of the guest at `address`.
     fn guest_at(&mut self, cpu: &impl Cpu, address: u64) -> Psw {
         let mask = self.running.as_mut().map_or(0, |running| {
             running.mask = psw::absorb(running.mask, cpu.psw_mask());
