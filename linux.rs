@@ -11,6 +11,7 @@ pub(crate) mod eventfd;
 pub(crate) mod kobject;
 pub(crate) mod kvm;
 pub(crate) mod mdev;
+pub(crate) mod ratelimit;
 pub(crate) mod sysfs;
 pub(crate) mod versions;
 pub(crate) mod vfio;
