@@ -58,8 +58,7 @@ quiet=$(records C)
 becomes checkstopped deconfigured check-stop deconfigured
 expect "the report" "out of order: adapter 00, check-stop
 out of order: adapter 01, deconfigured" out_of_order A
-expect "the guest keeps its queues" "00.0000
-01.0000" guest_matrix A
+expect "the guest keeps its queues" "00.0000 01.0000" guest_matrix A
 becomes deconfigured checkstopped deconfigured check-stop
 expect "the report" "out of order: adapter 00, deconfigured
 out of order: adapter 01, check-stop" out_of_order B

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
+use uuid::Uuid;
 
 use crate::sysfs::{Access, Sysfs};
 
@@ -20,6 +21,14 @@ pub struct Message {
     pub time: i64,
     /// What it says.
     pub text: String,
+}
+
+impl Message {
+    /// Returns the masks and the cause of a message about a change of the guest of an mdev.
+    pub fn about_guest(&self, mdev: &Uuid) -> Option<&str> {
+        let (_, text) = self.text.split_once(&format!("{mdev}: guest: "))?;
+        Some(text)
+    }
 }
 
 /// The messages of vfio_ap since the machine has started; none if they cannot be read.
