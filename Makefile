@@ -20,6 +20,12 @@ modules modules_install:
 clean: ## Remove what was built here
 	@if [ -e "$(KDIR)/Makefile" ]; then $(MAKE) -C "$(KDIR)" M="$(CURDIR)" clean; fi
 
+version = $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+archive = vfio_ap_rs-$(version)
+
+dist: ## Pack the last commit as vfio_ap_rs-VERSION.tar.gz. The result depends on the commit alone
+	git archive --prefix=$(archive)/ HEAD | gzip -9n > $(archive).tar.gz
+
 carried: check-kdir
 	@grep -q '^CONFIG_RUST=y' "$(KDIR)/include/config/auto.conf" || \
 		carried/prepare.sh "$(KDIR)" "$(KSRC)" carried/build
@@ -111,5 +117,5 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: modules modules_install clean carried check-kdir apmap install-apmap apmap-s390x demo test test-host test-vm test-debian test-debug walk stress \
+.PHONY: modules modules_install clean dist carried check-kdir apmap install-apmap apmap-s390x demo test test-host test-vm test-debian test-debug walk stress \
 	bench bench-host run judges shell lint licences format docs toolchain kernel help

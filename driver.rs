@@ -77,11 +77,8 @@ use crate::{
     },
     matrix::{
         cause::{
-            Cause,
-            Difference,
-            Event,
-            Outages,
-            RateLimit, //
+            Text,
+            Variables, //
         },
         mask::{
             Apid,
@@ -117,7 +114,7 @@ pub(crate) type Mdev = vfio::Device<MatrixMdev>;
 /// Time between two polls of pending resets, in milliseconds.
 const POLL_INTERVAL: u32 = 20;
 
-/// Polls between two calls of [`Queues::age_resets`]. A reset is overdue after one to two seconds.
+/// Polls between two calls of [`Host::age_resets`]. A reset is overdue after one to two seconds.
 const POLLS_PER_AGE: u32 = 50;
 
 /// The maximum number of [`Group`]s, which is enough for [`MatrixMdev::MAX_INSTANCES`].
@@ -125,15 +122,13 @@ const POLLS_PER_AGE: u32 = 50;
 /// [`MatrixMdev::MAX_INSTANCES`]: crate::linux::mdev::Driver::MAX_INSTANCES
 const MAX_GROUPS: usize = <MatrixMdev as mdev::Driver>::MAX_INSTANCES as usize / SLOTS;
 
-/// Time after which failed resets are repeated, in milliseconds.
-const RETRY_INTERVAL: u32 = 5_000;
-
-/// Time between two checks of the adapters of guests, in milliseconds.
+/// Time between two checks, in milliseconds. A check repeats failed resets, and looks at the adapters of
+/// guests.
 ///
-/// A check executes one TAPQ for each adapter, because an adapter is deconfigured or in check stop as a
-/// whole. The AP bus executes one for each queue of the machine every 30 seconds, and does not tell
+/// It executes one TAPQ for each adapter of guests, because an adapter is deconfigured or in check stop
+/// as a whole. The AP bus executes one for each queue of the machine every 30 seconds, and does not tell
 /// drivers the result.
-const WATCH_INTERVAL: u32 = 10_000;
+const WATCH_INTERVAL: u32 = 5_000;
 
 /// The data that [`VfioAp::state`] protects.
 pub(crate) struct State {
@@ -160,12 +155,6 @@ pub(crate) struct State {
     config_suspect: bool,
     /// The driver is being unloaded, and must not queue work.
     stopping: bool,
-    /// The adapters that did not work at the last check.
-    pub(crate) outages: Outages,
-    /// Limits the messages about guests.
-    message_limit: RateLimit,
-    /// The time when the driver was loaded.
-    start: Instant<Monotonic>,
 }
 
 /// [`SLOTS`] mdevs at most, and the index of their adapters.
@@ -291,6 +280,7 @@ impl State {
     }
 
     /// Calls `act` for some mdevs, see [`Self::mdevs`]. `act` must not change the adapters of an mdev.
+    #[inline(never)]
     fn for_each(&mut self, apm: Option<Mask<Apid>>, act: &dyn Fn(&Mdev, &mut Self)) {
         let groups = core::mem::take(&mut self.groups);
         for mdev in Mdevs::new(&groups, apm) {
@@ -321,19 +311,23 @@ impl State {
         }
     }
 
-    /// Returns true if one more message about guests is allowed.
-    pub(crate) fn admit_message(&mut self) -> bool {
-        let suppressed = self.message_limit.admit(self.start.elapsed().as_millis());
-        if let Some(suppressed @ 1..) = suppressed {
-            pr_info!("{suppressed} messages about guests suppressed\n");
-        }
-        suppressed.is_some()
-    }
-
     /// Returns the adapters of guests.
     fn granted_adapters(&self) -> Mask<Apid> {
         self.mdevs(None)
             .fold(Mask::EMPTY, |apm, mdev| apm | mdev.masks(self).granted.apm)
+    }
+
+    /// Executes TAPQ for an adapter. Records a new state for each guest that has the adapter.
+    fn check_adapter(&mut self, apid: Apid) {
+        let Some(apqi) = self.host.queues.bound(apid).iter().next() else {
+            return;
+        };
+        let code = pqap::tapq(Apqn::new(apid, apqi)).code();
+        if let Some(cause) = self.host.note_state(apid, code) {
+            self.for_each(Some(Mask::only(apid)), &|mdev, state| {
+                mdev.record_adapter_state(state, apid, cause);
+            });
+        }
     }
 
     /// Records that the current task begins a scan of the bus.
@@ -390,8 +384,6 @@ pub(crate) struct VfioAp {
     #[pin]
     poll_work: DelayedWork<VfioAp>,
     #[pin]
-    retry_work: DelayedWork<VfioAp, RETRY>,
-    #[pin]
     watch_work: DelayedWork<VfioAp, WATCH>,
     /// The area of the debug feature.
     pub(crate) debug: DebugFeature,
@@ -399,12 +391,10 @@ pub(crate) struct VfioAp {
     pub(crate) reports: Dir,
 }
 
-const RETRY: u64 = 1;
-const WATCH: u64 = 2;
+const WATCH: u64 = 1;
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self> for VfioAp { self.poll_work }
-    impl HasDelayedWork<Self, RETRY> for VfioAp { self.retry_work }
     impl HasDelayedWork<Self, WATCH> for VfioAp { self.watch_work }
 }
 
@@ -431,28 +421,21 @@ impl WorkItem for VfioAp {
     }
 }
 
-impl WorkItem<RETRY> for VfioAp {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        {
-            let state = &mut *this.state();
-            state.host.queues.retry_failed();
-            state.config_suspect |= state.is_ahead_of_bus();
-        }
-        this.reconcile();
-    }
-}
-
 impl WorkItem<WATCH> for VfioAp {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let adapters = this.state().granted_adapters();
+        let adapters = {
+            let state = &mut *this.state();
+            state.host.queues.retry_failed();
+            state.config_suspect |= state.is_ahead_of_bus();
+            state.granted_adapters()
+        };
         for apid in adapters.iter() {
             // The lock is released after each adapter, so that others can take it.
-            this.watch(&mut this.state(), apid);
+            this.state().check_adapter(apid);
         }
+        this.reconcile();
         if !adapters.is_empty() {
             this.schedule_watch();
         }
@@ -486,15 +469,11 @@ impl VfioAp {
             bus_config: config,
             config_suspect: false,
             stopping: false,
-            outages: Outages::default(),
-            message_limit: RateLimit::default(),
-            start: Instant::now(),
         };
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_mutex!(state, "vfio_ap::state"),
                 poll_work <- new_delayed_work!("vfio_ap::poll_work"),
-                retry_work <- new_delayed_work!("vfio_ap::retry_work"),
                 watch_work <- new_delayed_work!("vfio_ap::watch_work"),
                 debug,
                 reports: Dir::new(c"vfio_ap"),
@@ -536,7 +515,6 @@ impl VfioAp {
     pub(crate) fn stop(self: &Arc<Self>) {
         self.state().stopping = true;
         work::cancel_delayed_sync::<_, 0>(self);
-        work::cancel_delayed_sync::<_, RETRY>(self);
         work::cancel_delayed_sync::<_, WATCH>(self);
         self.release_unpinned();
         let left = self.state().interruptions.forget_all();
@@ -571,20 +549,20 @@ impl VfioAp {
         for apid in busy.iter() {
             self.step(&mut self.state(), apid);
         }
-        let (is_resetting, retry) = {
+        let (is_resetting, watch) = {
             let state = &mut *self.state();
             state.recheck_config();
             state.update_guests();
             let queues = &state.host.queues;
-            let retry =
+            let watch =
                 queues.any_failed() || state.interruptions.any_ending() || state.is_ahead_of_bus();
-            (!queues.resetting().is_empty(), retry)
+            (!queues.resetting().is_empty(), watch)
         };
         if is_resetting {
             self.schedule_poll();
         }
-        if retry {
-            self.schedule_retry();
+        if watch {
+            self.schedule_watch();
         }
     }
 
@@ -616,37 +594,26 @@ impl VfioAp {
         self.schedule::<0>(POLL_INTERVAL);
     }
 
-    fn schedule_retry(self: &Arc<Self>) {
-        self.schedule::<RETRY>(RETRY_INTERVAL);
-    }
-
-    /// Queues the work that checks the adapters of guests.
+    /// Queues the work that repeats failed resets and checks the adapters of guests.
     pub(crate) fn schedule_watch(self: &Arc<Self>) {
         self.schedule::<WATCH>(WATCH_INTERVAL);
-    }
-
-    /// Checks an adapter. Records a new state for each guest that has the adapter.
-    fn watch(&self, state: &mut State, apid: Apid) {
-        let Some(apqi) = state.host.queues.bound(apid).iter().next() else {
-            return;
-        };
-        let code = pqap::tapq(Apqn::new(apid, apqi)).code();
-        if let Some(cause) = state.outages.note(apid, code) {
-            state.for_each(Some(Mask::only(apid)), &|mdev, state| {
-                mdev.record_adapter_state(state, apid, cause);
-            });
-        }
     }
 
     fn schedule<const ID: u64>(self: &Arc<Self>, milliseconds: u32)
     where
         Self: workqueue::HasDelayedWork<Self, ID> + WorkItem<ID, Pointer = Arc<Self>>,
     {
-        if !self.state().stopping {
+        if !self.is_stopping() {
             // An error means that the work is queued already.
             let _ = workqueue::system_long()
                 .enqueue_delayed::<_, ID>(self.clone(), msecs_to_jiffies(milliseconds));
         }
+    }
+
+    // Not inlined: it is in each instance of `schedule`.
+    #[inline(never)]
+    fn is_stopping(&self) -> bool {
+        self.state().stopping
     }
 
     /// Sleeps before the caller checks its condition again. Returns false at the end of the wait.
@@ -695,7 +662,6 @@ impl VfioAp {
         if state.polls % POLLS_PER_AGE == 0 {
             state
                 .host
-                .queues
                 .age_resets(|apqn| pr_notice!("still waiting for reset of queue {apqn}\n"));
         }
     }
@@ -711,4 +677,4 @@ macro_rules! display_in_messages {
         }
     )*};
 }
-display_in_messages!(Apqn, Cause, Difference<'_>, Event, Malformed, Refusal);
+display_in_messages!(Apqn, Malformed, Refusal, Text<'_>, Variables);

@@ -3,6 +3,7 @@
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/ratelimit.h>
 #include <asm/ap.h>
 #include <asm/facility.h>
 
@@ -91,10 +92,18 @@ bool vfio_ap_is_memory(struct kvm *kvm, u64 address)
 	return __gfn_to_memslot(kvm_memslots(kvm), gpa_to_gfn(address));
 }
 
-void vfio_ap_trace_commit(const char *mdev, const char *cause, int adapter, int domain,
+/* The name is in the message that counts suppressed messages. */
+bool vfio_ap_guest_messages(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, 5 * HZ, 10);
+
+	return __ratelimit(&limit);
+}
+
+void vfio_ap_trace_guest(const char *mdev, const char *cause, int adapter, int domain,
 			  const u64 *apm, const u64 *aqm, const u64 *adm)
 {
-	trace_vfio_ap_commit(mdev, cause, adapter, domain, apm, aqm, adm);
+	trace_vfio_ap_guest(mdev, cause, adapter, domain, apm, aqm, adm);
 }
 
 void vfio_ap_trace_reset_end(u16 qid, u8 code)

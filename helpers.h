@@ -24,7 +24,9 @@ u32 vfio_ap_zapq(u32 qid);
 u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator);
 int vfio_ap_qci(struct ap_config_info *info);
 
-void vfio_ap_trace_commit(const char *mdev, const char *cause, int adapter, int domain,
+bool vfio_ap_guest_messages(void);
+
+void vfio_ap_trace_guest(const char *mdev, const char *cause, int adapter, int domain,
 			  const u64 *apm, const u64 *aqm, const u64 *adm);
 void vfio_ap_trace_reset_end(u16 qid, u8 code);
 void vfio_ap_trace_aqic(u16 qid, u8 code);

@@ -12,6 +12,7 @@ pub(crate) mod kobject;
 pub(crate) mod kvm;
 pub(crate) mod mdev;
 pub(crate) mod migration;
+pub(crate) mod ratelimit;
 pub(crate) mod stream;
 pub(crate) mod sysfs;
 pub(crate) mod versions;

@@ -75,8 +75,8 @@ pub mod text;
 use crate::{
     matrix::{
         cause::{
-            Cause,
-            Event, //
+            Event,
+            Events, //
         },
         mask::{
             Apid,
@@ -237,8 +237,8 @@ pub struct Host<S> {
     /// The grace period after a scan: APCBs may still have resources that have left the host
     /// configuration.
     pub grace: bool,
-    /// What has happened to a queue last.
-    recent: Cause,
+    /// The last events of adapters.
+    events: Events,
 }
 
 impl<S: Storage> Host<S> {
@@ -252,7 +252,7 @@ impl<S: Storage> Host<S> {
             queue_lost: false,
             unbound_by_hand: Mask::EMPTY,
             grace: false,
-            recent: Cause::default(),
+            events: Events::NONE,
         }
     }
 
@@ -321,7 +321,7 @@ impl<S: Storage> Host<S> {
         let Self {
             queues,
             queue_lost,
-            recent,
+            events,
             ..
         } = self;
         // A reset that leaves its queue usable changes nothing for anybody.
@@ -331,11 +331,20 @@ impl<S: Storage> Host<S> {
             let has_failed = matches!(progress, Progress::Failed(_));
             *queue_lost |= has_failed;
             if has_failed {
-                recent.follow(Event::ResetFailed, apqn);
+                events.note(Event::ResetFailed, apqn);
             } else if !usable.contains(apqn.apqi) {
-                recent.follow(Event::Reset, apqn);
+                events.note(Event::Reset, apqn);
             }
             report(apqn, progress, is_new);
+        });
+    }
+
+    /// Makes resets overdue that were pending at the last call. Calls `report` for each of them.
+    pub fn age_resets(&mut self, mut report: impl FnMut(Apqn)) {
+        let Self { queues, events, .. } = self;
+        queues.age_resets(|apqn| {
+            events.note(Event::ResetOverdue, apqn);
+            report(apqn);
         });
     }
 

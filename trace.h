@@ -11,8 +11,8 @@
 #include <linux/tracepoint.h>
 #include <asm/ap.h>
 
-/* adapter and domain are -1 if the cause concerns none. */
-TRACE_EVENT(vfio_ap_commit,
+/* A guest has changed. adapter and domain are -1 if the cause concerns none. */
+TRACE_EVENT(vfio_ap_guest,
 	TP_PROTO(const char *mdev, const char *cause, int adapter, int domain,
 		 const u64 *apm, const u64 *aqm, const u64 *adm),
 	TP_ARGS(mdev, cause, adapter, domain, apm, aqm, adm),

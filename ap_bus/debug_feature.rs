@@ -14,7 +14,10 @@ use kernel::prelude::*;
 use crate::{
     bindings as b,
     matrix::{
-        cause::Cause,
+        cause::{
+            Cause,
+            Subject, //
+        },
         mask::Apqn,
         Matrix, //
     }, //
@@ -25,20 +28,18 @@ const WARN: i32 = 4;
 const INFO: i32 = 5;
 
 /// The maximum number of arguments of an entry, including the format.
-const MAX_ARGS: i32 = 9;
+const MAX_ARGS: i32 = 6;
 
 /// Writes an entry if the level of the area includes it. The arguments are converted to `u64`, so each
 /// directive of the format must have the length modifier `l`.
 macro_rules! event {
-    ($area:expr, $level:expr, $format:literal $(, $arg:expr)* $(,)?) => {{
-        let area = $area.0.as_ptr();
-        // SAFETY: By the type invariant. The level is an integer that may change at any time.
-        if unsafe { (&raw const (*area).level).read_volatile() } >= $level {
-            // SAFETY: By the type invariant. The format is a static string. It has as many directives
-            // as there are arguments. An argument is an integer, or a pointer to a static string.
+    ($area:expr, $level:expr, $format:expr $(, $arg:expr)* $(,)?) => {{
+        if $area.has_level($level) {
+            // SAFETY: By the type invariant. The format is a static string. It has no more directives than
+            // there are arguments. An argument is an integer, or a pointer to a static string.
             unsafe {
                 b::__debug_sprintf_event(
-                    area,
+                    $area.0.as_ptr(),
                     $level,
                     $format.as_char_ptr().cast_mut(),
                     $(u64::from($arg)),*
@@ -78,6 +79,12 @@ impl DebugFeature {
         }
     }
 
+    /// Returns true if the level of the area includes entries of a level.
+    fn has_level(&self, level: i32) -> bool {
+        // SAFETY: By the type invariant. The level is an integer that may change at any time.
+        unsafe { (&raw const (*self.0.as_ptr()).level).read_volatile() >= level }
+    }
+
     /// Records that PQAP(AQIC) of a guest was refused.
     pub(crate) fn aqic_refused(&self, apqn: Apqn, enable: bool, nib: u64, code: u8) {
         event!(
@@ -114,54 +121,43 @@ impl DebugFeature {
         );
     }
 
-    /// Records that masks were committed to the guest of an mdev.
-    pub(crate) fn committed(&self, mdev: &CStr, cause: &Cause, matrix: &Matrix) {
-        self.happened(mdev, cause);
-        self.mask(c"apm", matrix.apm.words());
-        self.mask(c"aqm", matrix.aqm.words());
-        self.mask(c"adm", matrix.adm.words());
-    }
-
-    /// Records the cause of a change of the guest of an mdev.
-    pub(crate) fn happened(&self, mdev: &CStr, cause: &Cause) {
-        // The entry has numbers, because the name may be freed before the entry is read.
-        let mut parts = mdev.to_bytes().split(|c| *c == b'-').map(parse_part);
-        let [a, b, c, d, e] = [(); 5].map(|()| parts.next().unwrap_or(0));
-        event!(
-            self,
-            INFO,
-            c"guest: mdev=%08lx-%04lx-%04lx-%04lx-%012lx cause=%s\n",
-            a,
-            b,
-            c,
-            d,
-            e,
-            Text(cause.event.name())
-        );
-        match (cause.apid, cause.apqn()) {
-            (_, Some(apqn)) => event!(
-                self,
-                INFO,
-                c"guest: queue=%02lx.%04lx\n",
-                apqn.apid.0,
-                apqn.apqi.0
-            ),
-            (Some(apid), None) => event!(self, INFO, c"guest: adapter=%02lx\n", apid.0),
-            (None, None) => {}
+    /// Records a change of the guest of an mdev, and its masks.
+    pub(crate) fn guest_changed(&self, mdev: &CStr, cause: Cause, guest: &Matrix) {
+        if !self.has_level(INFO) {
+            return;
         }
-    }
-
-    fn mask(&self, name: &'static CStr, words: &[u64; 4]) {
+        // The entry has numbers, because the name may be freed before the entry is read.
+        let uuid = parse_uuid(mdev);
+        let (format, apid, apqi) = match cause.subject {
+            Subject::None => (c"guest: mdev=%016lx%016lx cause=%s\n", 0, 0),
+            Subject::Adapter(apid) => (
+                c"guest: mdev=%016lx%016lx cause=%s adapter=%02lx\n",
+                apid.0,
+                0,
+            ),
+            Subject::Queue(apqn) => (
+                c"guest: mdev=%016lx%016lx cause=%s queue=%02lx.%04lx\n",
+                apqn.apid.0,
+                apqn.apqi.0,
+            ),
+        };
         event!(
             self,
             INFO,
-            c"commit: %s=%016lx%016lx%016lx%016lx\n",
-            Text(name),
-            words[0],
-            words[1],
-            words[2],
-            words[3]
+            format,
+            (uuid >> 64) as u64,
+            uuid as u64,
+            Text(cause.event.name()),
+            apid,
+            apqi
         );
+        for (format, words) in [
+            (c"guest: apm=%016lx%016lx%016lx%016lx\n", guest.apm.words()),
+            (c"guest: aqm=%016lx%016lx%016lx%016lx\n", guest.aqm.words()),
+            (c"guest: adm=%016lx%016lx%016lx%016lx\n", guest.adm.words()),
+        ] {
+            event!(self, INFO, format, words[0], words[1], words[2], words[3]);
+        }
     }
 }
 
@@ -174,11 +170,12 @@ impl From<Text> for u64 {
     }
 }
 
-/// Returns the value of a part of a UUID.
-fn parse_part(digits: &[u8]) -> u64 {
-    digits.iter().fold(0, |value, digit| {
-        value << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or(0))
-    })
+/// Returns the bits of a UUID.
+fn parse_uuid(text: &CStr) -> u128 {
+    let digits = text.to_bytes().iter();
+    digits
+        .filter_map(|digit| char::from(*digit).to_digit(16))
+        .fold(0, |bits, digit| bits << 4 | u128::from(digit))
 }
 
 impl Drop for DebugFeature {

@@ -10,7 +10,10 @@ use kernel::prelude::*;
 use crate::{
     bindings as b,
     matrix::{
-        cause::Cause,
+        cause::{
+            Cause,
+            Subject, //
+        },
         mask::Apqn,
         queues::{
             response,
@@ -20,18 +23,23 @@ use crate::{
     }, //
 };
 
-/// Traces a commit to the guest of an mdev.
-pub(crate) fn commit(mdev: &CStr, cause: &Cause, matrix: &Matrix) {
+/// Traces a change of the guest of an mdev, and its masks.
+pub(crate) fn guest_changed(mdev: &CStr, cause: Cause, guest: &Matrix) {
+    let (adapter, domain) = match cause.subject {
+        Subject::None => (-1, -1),
+        Subject::Adapter(apid) => (apid.0.into(), -1),
+        Subject::Queue(apqn) => (apqn.apid.0.into(), apqn.apqi.0.into()),
+    };
     // SAFETY: The names are valid strings, and the masks have 256 bits. All are copied.
     unsafe {
-        b::vfio_ap_trace_commit(
+        b::vfio_ap_trace_guest(
             mdev.as_char_ptr(),
             cause.event.name().as_char_ptr(),
-            cause.apid.map_or(-1, |apid| apid.0.into()),
-            cause.apqi.map_or(-1, |apqi| apqi.0.into()),
-            matrix.apm.words().as_ptr(),
-            matrix.aqm.words().as_ptr(),
-            matrix.adm.words().as_ptr(),
+            adapter,
+            domain,
+            guest.apm.words().as_ptr(),
+            guest.aqm.words().as_ptr(),
+            guest.adm.words().as_ptr(),
         )
     }
 }

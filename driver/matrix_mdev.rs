@@ -65,6 +65,7 @@ use crate::{
         eventfd::EventFd,
         kvm::Kvm,
         mdev,
+        ratelimit,
         sysfs,
         vfio,
         work, //
@@ -72,7 +73,8 @@ use crate::{
     matrix::{
         cause::{
             Cause,
-            Difference, //
+            Text,
+            Variables, //
         },
         mask::{
             Apid,
@@ -107,7 +109,7 @@ struct MdevState {
     /// The slot in the index of mdevs.
     slot: usize,
     /// The masks that are due, from [`Mdev::update_due`] until [`Mdev::apply_update`].
-    new_due: Option<(Matrix, Cause)>,
+    new_due: Option<Matrix>,
     /// The cause of the masks that are due.
     cause: Cause,
     /// The cause of a change whose effect on the masks waits for resets.
@@ -118,6 +120,15 @@ struct MdevState {
     uevent_due: Option<Cause>,
     history: History,
     pins: Pins,
+}
+
+impl MdevState {
+    /// Sets the cause of masks that are due from now on.
+    fn set_cause(&mut self, cause: Cause, due: &Matrix) {
+        if *due != self.masks.due {
+            self.cause = cause.of_masks(&self.masks.due, due);
+        }
+    }
 }
 
 /// The data of an mdev.
@@ -158,9 +169,13 @@ impl WorkItem<COMMIT_WORK> for Mdev {
     type Pointer = ARef<Self>;
 
     fn run(mdev: ARef<Self>) {
-        MatrixMdev::commit(&mdev, &mdev.hook.lock());
-        if let Some(cause) = mdev.take_uevent_due() {
-            send_uevent(&mdev, &cause);
+        let uevent = {
+            let hook = mdev.hook.lock();
+            MatrixMdev::commit(&mdev, &hook);
+            mdev.take_uevent_due()
+        };
+        if let Some(cause) = uevent {
+            send_uevent(&mdev, cause);
         }
     }
 }
@@ -169,14 +184,17 @@ impl Mdev {
     /// Computes the masks that are due if changes of the host affect the mdev. [`Self::apply_update`]
     /// applies them, after they have been computed for all mdevs.
     pub(crate) fn update_due(&self, state: &mut State) {
-        let MdevState {
-            masks,
-            pending_cause,
-            ..
-        } = self.mdev_state(state);
-        if let Some(due) = masks.due_if_affected(&state.host) {
-            let cause = state.host.cause(masks, &due, *pending_cause);
-            self.mdev_state_mut(state).new_due = Some((due, cause));
+        let mdev_state = self.mdev_state(state);
+        let masks = &mdev_state.masks;
+        match masks.due_if_affected(&state.host) {
+            Some(due) if due != masks.due => {
+                let cause = state.host.cause(masks, &due, mdev_state.pending_cause);
+                let mdev_state = self.mdev_state_mut(state);
+                mdev_state.set_cause(cause, &due);
+                mdev_state.pending_cause = None;
+                mdev_state.new_due = Some(due);
+            }
+            _ => {}
         }
     }
 
@@ -204,24 +222,15 @@ impl Mdev {
 
     /// Applies the result of [`Self::update_due`].
     pub(crate) fn apply_update(&self, state: &mut State) {
-        if let Some((due, cause)) = self.mdev_state_mut(state).new_due.take() {
-            self.apply_due(state, due, cause);
+        if let Some(due) = self.mdev_state_mut(state).new_due.take() {
+            self.apply_due(state, due);
         }
     }
 
     /// Sets the masks that are due, and revokes queues that the guest is to lose. Queues the work that
     /// commits. Returns the revoked queues.
-    fn apply_due(&self, state: &mut State, due: Matrix, new_cause: Cause) -> QueueSet {
-        let MdevState {
-            masks,
-            cause,
-            pending_cause,
-            ..
-        } = self.mdev_state_mut(state);
-        if due != masks.due {
-            *cause = new_cause;
-            *pending_cause = None;
-        }
+    fn apply_due(&self, state: &mut State, due: Matrix) -> QueueSet {
+        let masks = &mut self.mdev_state_mut(state).masks;
         let revoked = masks.set_due(due);
         let is_committed = masks.is_committed();
         let count = state.host.queues.revoke(&revoked);
@@ -239,17 +248,26 @@ impl Mdev {
 
     /// Records a new state of an adapter, if the guest has the adapter.
     pub(crate) fn record_adapter_state(&self, state: &mut State, apid: Apid, cause: Cause) {
-        if self.masks(state).granted.row(apid).is_empty() {
-            return;
+        let granted = self.masks(state).granted;
+        if !granted.row(apid).is_empty() {
+            self.record(state, cause, &granted);
+            self.schedule_commit();
         }
+    }
+
+    /// Records a change of the guest, and the masks that it has then.
+    fn record(&self, state: &mut State, cause: Cause, guest: &Matrix) {
         let mdev_state = self.mdev_state_mut(state);
-        mdev_state.history.add_event(cause);
+        mdev_state.history.add(cause, guest);
         mdev_state.uevent_due = Some(cause);
-        self.driver.debug.happened(self.parent().name(), &cause);
-        if state.admit_message() {
-            dev_info!(self.parent(), "guest: {cause}\n");
+        let name = self.parent().name();
+        self.driver.debug.guest_changed(name, cause, guest);
+        trace::guest_changed(name, cause, guest);
+        // A user can open and close a device without limit.
+        if !cause.event.is_of_user() && ratelimit::admits() {
+            let text = Text { cause, guest };
+            dev_info!(self.parent(), "guest: {text}\n");
         }
-        self.schedule_commit();
     }
 }
 
@@ -297,11 +315,13 @@ impl MatrixMdev {
             state.host.queues.retry_failed_in(apid, assigned.aqm);
         }
         let due = masks.apply(change, &state.host);
-        let cause = Cause::of_change(change, &masks.due, &due);
+        let cause = Cause::of_change(change);
         let is_pending = state.host.awaits_resets(&masks.assigned);
-        mdev.mdev_state_mut(state).pending_cause = is_pending.then_some(cause);
+        let mdev_state = mdev.mdev_state_mut(state);
+        mdev_state.pending_cause = is_pending.then_some(cause);
+        mdev_state.set_cause(cause, &due);
         mdev.change_masks(state, |it| *it = masks);
-        mdev.apply_due(state, due, cause)
+        mdev.apply_due(state, due)
     }
 
     /// Applies a change to the masks, and commits it. Returns the queues that are revoked by that.
@@ -315,26 +335,18 @@ impl MatrixMdev {
     /// Commits the masks that are due, until none are.
     fn commit(mdev: &Mdev, hook: &Option<Hook<ARef<Mdev>>>) {
         loop {
-            let (due, is_used, cause) = {
+            let (due, is_used) = {
                 let state = &mut *mdev.driver.state();
-                let before = mdev.masks(state).apcb;
                 let Some(due) = mdev.change_masks(state, Masks::begin_commit) else {
                     return;
                 };
                 let mdev_state = mdev.mdev_state_mut(state);
                 let revoked = core::mem::take(&mut mdev_state.revoked);
+                mdev_state.history.count_commit(revoked);
                 let cause = mdev_state.cause;
-                mdev_state.history.add_commit(cause, &due, revoked);
                 let is_used = mdev_state.masks.user != User::Nobody;
-                // A user can open and close a device without limit.
-                if !cause.event.is_of_user() && state.admit_message() {
-                    let difference = Difference {
-                        before: &before,
-                        after: &due,
-                    };
-                    dev_info!(mdev.parent(), "guest {difference}: {cause}\n");
-                }
-                (due, is_used, cause)
+                mdev.record(state, cause, &due);
+                (due, is_used)
             };
             if let Some(hook) = hook {
                 if is_used {
@@ -346,14 +358,7 @@ impl MatrixMdev {
                     hook.kvm().clear_masks();
                 }
             }
-            let name = mdev.parent().name();
-            mdev.driver.debug.committed(name, &cause, &due);
-            trace::commit(name, &cause, &due);
-            let revoked = {
-                let state = &mut *mdev.driver.state();
-                mdev.mdev_state_mut(state).uevent_due = Some(cause);
-                mdev.change_masks(state, Masks::end_commit)
-            };
+            let revoked = mdev.change_masks(&mut mdev.driver.state(), Masks::end_commit);
             mdev.driver.reset_revoked(&revoked);
             if is_used {
                 mdev.driver.schedule_watch();
@@ -451,7 +456,7 @@ impl MatrixMdev {
 }
 
 /// Sends a uevent about a change of the guest of an mdev.
-fn send_uevent(mdev: &Mdev, cause: &Cause) {
+fn send_uevent(mdev: &Mdev, cause: Cause) {
     use fmt::Write;
 
     let mut variables = [0; 80];
@@ -459,7 +464,7 @@ fn send_uevent(mdev: &Mdev, cause: &Cause) {
     let _ = write!(
         Formatter::new(&mut variables),
         "EVENT=guest_matrix\0{}",
-        cause.variables()
+        Variables(cause)
     );
     mdev.send_uevent(&variables);
 }
@@ -546,8 +551,12 @@ impl vfio::Driver for MatrixMdev {
         pin_init::pin_init_scope(|| {
             let driver = module_global::get().ok_or(ENODEV)?;
             let id = driver.state().new_mdev_id();
+            let state = MdevState {
+                history: History::new()?,
+                ..MdevState::default()
+            };
             Ok(try_pin_init!(Self {
-                state: LockedBy::new(&driver.state, MdevState::default()),
+                state: LockedBy::new(&driver.state, state),
                 aqic <- new_mutex!((), "vfio_ap::aqic"),
                 driver,
                 id,

@@ -40,6 +40,7 @@ use crate::{
             self,
             State, //
         },
+        ratelimit,
         stream::{
             self,
             Direction,
@@ -325,7 +326,7 @@ fn check(mdev: &Mdev, bytes: &[u8]) -> Result {
 
 /// Logs the reason for which a migration is refused.
 fn refuse(mdev: &Mdev, reason: &dyn fmt::Display) {
-    if mdev.driver.state().admit_message() {
+    if ratelimit::admits() {
         dev_info!(mdev.parent(), "migration refused: {reason}\n");
     }
 }

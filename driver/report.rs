@@ -8,11 +8,8 @@ use core::fmt;
 
 use kernel::{
     debugfs::Writer,
-    sync::aref::ARef,
-    time::{
-        Instant,
-        Monotonic, //
-    }, //
+    prelude::*,
+    sync::aref::ARef, //
 };
 
 use crate::{
@@ -25,7 +22,11 @@ use crate::{
         }, //
     },
     matrix::{
-        cause::Cause,
+        cause::{
+            Cause,
+            Event,
+            Text, //
+        },
         mask::Mask,
         text::Ranges,
         Matrix,
@@ -34,17 +35,16 @@ use crate::{
 };
 
 /// The number of commits in the history.
-const REMEMBERED: usize = 24;
+const REMEMBERED: usize = 32;
 
 /// A change of a guest.
 #[derive(Clone, Copy)]
 struct Record {
-    when: Instant<Monotonic>,
-    /// In seconds since 1970.
+    /// In nanoseconds since 1970.
     time: i64,
     cause: Cause,
-    /// The committed masks, if the change was a commit.
-    commit: Option<Matrix>,
+    /// The masks of the guest after the change.
+    guest: Matrix,
 }
 
 /// The history of an mdev.
@@ -53,38 +53,47 @@ pub(crate) struct History {
     commits: u64,
     queues_lost: u64,
     records: u64,
-    /// The last records. The index of a record is its number modulo the length.
-    last: [Option<Record>; REMEMBERED],
+    /// The last records. The index of a record is its number modulo [`REMEMBERED`].
+    last: KVec<Record>,
 }
 
 impl History {
-    /// Adds a commit that takes a number of queues from the guest.
-    pub(crate) fn add_commit(&mut self, cause: Cause, matrix: &Matrix, lost: u32) {
-        self.commits += 1;
-        self.queues_lost += u64::from(lost);
-        self.add(cause, Some(*matrix));
+    /// Creates an empty history.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            last: KVec::with_capacity(REMEMBERED, GFP_KERNEL)?,
+            ..Self::default()
+        })
     }
 
-    /// Adds a new state of an adapter, which does not change the APCB.
-    pub(crate) fn add_event(&mut self, cause: Cause) {
-        self.add(cause, None);
+    /// Counts a commit that takes a number of queues from the guest.
+    pub(crate) fn count_commit(&mut self, lost: u32) {
+        self.commits = self.commits.wrapping_add(1);
+        self.queues_lost = self.queues_lost.wrapping_add(lost.into());
     }
 
-    fn add(&mut self, cause: Cause, commit: Option<Matrix>) {
-        let place = self.records % REMEMBERED as u64;
-        self.last[place as usize] = Some(Record {
-            when: Instant::now(),
-            time: clock::real_seconds(),
+    /// Adds a record.
+    pub(crate) fn add(&mut self, cause: Cause, guest: &Matrix) {
+        let record = Record {
+            time: clock::real_nanoseconds(),
             cause,
-            commit,
-        });
-        self.records += 1;
+            guest: *guest,
+        };
+        match self.last.get_mut(index(self.records)) {
+            Some(oldest) => *oldest = record,
+            // The capacity suffices.
+            None => drop(self.last.push_within_capacity(record)),
+        }
+        self.records = self.records.wrapping_add(1);
     }
+}
 
-    /// Returns the record with this number, if the history has it.
-    fn get(&self, number: u64) -> Option<Record> {
-        self.last[(number % REMEMBERED as u64) as usize]
-    }
+fn index(number: u64) -> usize {
+    (number % REMEMBERED as u64) as usize
 }
 
 /// The file of an mdev.
@@ -126,34 +135,24 @@ impl Writer for Report {
             // The lock is released after each adapter, as there can be many.
             let state = mdev.driver.state();
             let missing = state.host.queues.unusable(apid, wanted.aqm);
+            let adapter_state = state.host.adapter_state(apid);
             drop(state);
             if let Some(missing) = missing {
                 writeln!(f, "filtered: adapter {:02x}, for {missing}", apid.0)?;
             }
-        }
-
-        let outages = {
-            let state = mdev.driver.state();
-            state.outages.of(&mdev.masks(&state).granted.apm)
-        };
-        for (adapters, what) in [
-            (outages.deconfigured, "deconfigured"),
-            (outages.checkstopped, "in check stop"),
-        ] {
-            if !adapters.is_empty() {
-                let ids = Ranges {
-                    mask: adapters,
-                    width: 2,
-                };
-                writeln!(f, "out of order: adapters {ids} {what}")?;
+            if masks.granted.apm.contains(apid) && adapter_state != Event::InOrder {
+                let what = adapter_state.text();
+                writeln!(f, "out of order: adapter {:02x}, {what}", apid.0)?;
             }
         }
 
-        let (commits, queues_lost, records) = {
-            let state = mdev.driver.state();
-            let history = mdev.history(&state);
-            (history.commits, history.queues_lost, history.records)
-        };
+        let state = mdev.driver.state();
+        let History {
+            commits,
+            queues_lost,
+            records,
+            last,
+        } = mdev.history(&state);
         writeln!(
             f,
             "queues with interruptions: {interruptions}\n\
@@ -166,24 +165,25 @@ impl Writer for Report {
                 "page frames held for queues that may still interrupt: {kept}"
             )?;
         }
-        // The oldest record is the first. The stack has no room for all of them.
-        for number in records.saturating_sub(REMEMBERED as u64)..records {
-            let record = mdev.history(&mdev.driver.state()).get(number);
-            let Some(Record {
-                when,
-                time,
-                cause,
-                commit,
-            }) = record
-            else {
+        let now = clock::real_nanoseconds();
+        // The oldest record is the first.
+        for number in records.saturating_sub(REMEMBERED as u64)..*records {
+            let Some(Record { time, cause, guest }) = last.get(index(number)) else {
                 continue;
             };
-            let ago = when.elapsed().as_millis();
-            match commit {
-                Some(matrix) => write!(f, "commit {ago} ms ago: {matrix}")?,
-                None => write!(f, "event {ago} ms ago:")?,
-            }
-            writeln!(f, " cause={cause} time={time}")?;
+            let kind = if cause.event.is_state() {
+                "event"
+            } else {
+                "commit"
+            };
+            // The clock may have been set back.
+            let ago = (now - time).max(0) / 1_000_000;
+            let seconds = time / 1_000_000_000;
+            let text = Text {
+                cause: *cause,
+                guest,
+            };
+            writeln!(f, "{kind} {ago} ms ago: {text} time={seconds}")?;
         }
         Ok(())
     }

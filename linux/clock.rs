@@ -6,8 +6,8 @@
 
 use kernel::bindings;
 
-/// Returns the seconds since 1970.
-pub(crate) fn real_seconds() -> i64 {
+/// Returns the nanoseconds since 1970.
+pub(crate) fn real_nanoseconds() -> i64 {
     // SAFETY: This may be called everywhere.
-    unsafe { bindings::ktime_get_real_seconds() }
+    unsafe { bindings::ktime_get_real() }
 }

@@ -2,8 +2,9 @@
 
 //! The causes of changes of guests.
 //!
-//! Owns the events that can be a cause, their names, and the choice of one for each change. The core
-//! chooses the cause when it computes the masks that are due.
+//! Owns the events that can be a cause, their names, and the choice of one for each change. The host
+//! records the last event of each adapter. The core chooses the cause when it computes the masks that
+//! are due.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
@@ -17,13 +18,12 @@ use crate::matrix::{
         Apid,
         Apqi,
         Apqn,
-        Mask, //
+        IDS, //
     },
     queues::{
         response,
         Storage, //
     },
-    text::Ranges,
     Change,
     Host,
     Masks,
@@ -33,8 +33,14 @@ use crate::matrix::{
 /// An event that can change a guest.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Event {
-    /// A user opened the mdev for a guest.
+    /// An adapter works again.
     #[default]
+    InOrder,
+    /// An adapter was deconfigured.
+    Deconfigured,
+    /// An adapter went into check stop.
+    CheckStop,
+    /// A user opened the mdev for a guest.
     Open,
     /// The user closed the mdev.
     Close,
@@ -60,12 +66,6 @@ pub enum Event {
     ResetFailed,
     /// The reset of a queue takes too long.
     ResetOverdue,
-    /// An adapter was deconfigured.
-    Deconfigured,
-    /// An adapter went into check stop.
-    CheckStop,
-    /// An adapter works again.
-    InOrder,
 }
 
 impl Event {
@@ -91,15 +91,19 @@ impl Event {
         }
     }
 
+    /// Returns [`Self::name`] as a string.
+    pub fn text(self) -> &'static str {
+        self.name().to_str().unwrap_or_default()
+    }
+
+    /// Returns true for a new state of an adapter. It does not change the masks of guests.
+    pub fn is_state(self) -> bool {
+        matches!(self, Self::Deconfigured | Self::CheckStop | Self::InOrder)
+    }
+
     /// Returns true if only the user of the guest can cause the event.
     pub fn is_of_user(self) -> bool {
         matches!(self, Self::Open | Self::Close | Self::Stop | Self::Run)
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name().to_str().unwrap_or_default())
     }
 }
 
@@ -108,112 +112,169 @@ impl fmt::Display for Event {
 pub struct Cause {
     /// The event.
     pub event: Event,
-    /// The adapter, if the event concerns one.
-    pub apid: Option<Apid>,
-    /// The domain of the queue, if the event concerns one queue of the adapter.
-    pub apqi: Option<Apqi>,
+    /// What the event concerns.
+    pub subject: Subject,
+}
+
+/// The adapter or queue that an event concerns.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Subject {
+    /// No adapter, or several.
+    #[default]
+    None,
+    /// An adapter.
+    Adapter(Apid),
+    /// A queue.
+    Queue(Apqn),
 }
 
 impl Cause {
     /// Creates a cause that concerns no adapter, or several.
     pub fn of(event: Event) -> Self {
-        Self {
-            event,
-            ..Self::default()
-        }
+        let subject = Subject::None;
+        Self { event, subject }
     }
 
     /// Creates a cause that concerns an adapter.
     pub fn of_adapter(event: Event, apid: Apid) -> Self {
-        Self {
-            apid: Some(apid),
-            ..Self::of(event)
-        }
+        let subject = Subject::Adapter(apid);
+        Self { event, subject }
     }
 
     /// Creates a cause that concerns a queue.
     pub fn of_queue(event: Event, apqn: Apqn) -> Self {
-        Self {
-            apqi: Some(apqn.apqi),
-            ..Self::of_adapter(event, apqn.apid)
-        }
+        let subject = Subject::Queue(apqn);
+        Self { event, subject }
     }
 
-    /// Returns the cause of a change of an mdev that changes the masks `before` to `due`.
-    pub fn of_change(change: &Change, before: &Matrix, due: &Matrix) -> Self {
-        let event = match change {
+    /// Creates the cause of a change of an mdev.
+    pub fn of_change(change: &Change) -> Self {
+        Self::of(match change {
             Change::Open => Event::Open,
             Change::Close => Event::Close,
             Change::Leave => Event::Request,
             Change::Stop => Event::Stop,
             Change::Run => Event::Run,
-            Change::Assign(_) => {
-                let (lost, gained) = (before.apm - due.apm, due.apm - before.apm);
-                let first = lost.iter().chain(gained.iter()).next();
-                return Self {
-                    apid: first,
-                    ..Self::of(Event::Assignment)
-                };
+            Change::Assign(_) => Event::Assignment,
+        })
+    }
+
+    /// Returns the cause of a change of masks. An assignment and a scan concern the first adapter that is
+    /// lost, or the first one that is gained if none is lost.
+    pub fn of_masks(self, before: &Matrix, after: &Matrix) -> Self {
+        match first_changed(before, after) {
+            Some(apid) if matches!(self.event, Event::Assignment | Event::Scan) => {
+                Self::of_adapter(self.event, apid)
             }
+            _ => self,
+        }
+    }
+
+    /// Writes the cause, with a key before the event, the adapter and the queue.
+    fn write(&self, f: &mut fmt::Formatter<'_>, [event, adapter, queue]: [&str; 3]) -> fmt::Result {
+        f.write_str(event)?;
+        f.write_str(self.event.text())?;
+        let apid = match self.subject {
+            Subject::None => return Ok(()),
+            Subject::Adapter(apid) => apid,
+            Subject::Queue(apqn) => apqn.apid,
         };
-        Self::of(event)
-    }
-
-    /// Replaces the cause by a later event of a queue. The end of the reset that follows a binding does
-    /// not replace the binding.
-    pub(super) fn follow(&mut self, event: Event, apqn: Apqn) {
-        if event != Event::Reset || *self != Self::of_queue(Event::Bind, apqn) {
-            *self = Self::of_queue(event, apqn);
+        write!(f, "{adapter}{:02x}", apid.0)?;
+        match self.subject {
+            Subject::Queue(apqn) => write!(f, "{queue}{apqn}"),
+            _ => Ok(()),
         }
-    }
-
-    /// Returns the queue, if the event concerns one.
-    pub fn apqn(&self) -> Option<Apqn> {
-        Some(Apqn::new(self.apid?, self.apqi?))
-    }
-
-    /// Returns the variables of a uevent. Each ends with a NUL.
-    pub fn variables(&self) -> Variables<'_> {
-        Variables(self)
     }
 }
 
-/// `unbind adapter=01 queue=01.0003`
-impl fmt::Display for Cause {
+/// A change of a guest as text: `apm=00 aqm=0000-0001 adm=none cause=unbind adapter=01 queue=01.0001`
+pub struct Text<'a> {
+    /// The cause of the change.
+    pub cause: Cause,
+    /// The masks of the guest after the change.
+    pub guest: &'a Matrix,
+}
+
+impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.event)?;
-        if let Some(apid) = self.apid {
-            write!(f, " adapter={:02x}", apid.0)?;
-        }
-        if let Some(apqn) = self.apqn() {
-            write!(f, " queue={apqn}")?;
-        }
-        Ok(())
+        write!(f, "{}", self.guest)?;
+        self.cause.write(f, [" cause=", " adapter=", " queue="])
     }
 }
 
-/// The variables of a uevent about a [`Cause`].
-pub struct Variables<'a>(&'a Cause);
+/// A cause as variables of a uevent: `CAUSE=unbind\0ADAPTER=01\0QUEUE=01.0001`
+pub struct Variables(pub Cause);
 
-/// `CAUSE=unbind\0ADAPTER=01\0QUEUE=01.0003\0`
-impl fmt::Display for Variables<'_> {
+impl fmt::Display for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cause = self.0;
-        write!(f, "CAUSE={}\0", cause.event)?;
-        if let Some(apid) = cause.apid {
-            write!(f, "ADAPTER={:02x}\0", apid.0)?;
+        self.0.write(f, ["CAUSE=", "\0ADAPTER=", "\0QUEUE="])
+    }
+}
+
+/// Returns the first adapter that is lost, or the first one that is gained if none is lost.
+fn first_changed(before: &Matrix, after: &Matrix) -> Option<Apid> {
+    let lost = (before.apm - after.apm).iter().next();
+    lost.or_else(|| (after.apm - before.apm).iter().next())
+}
+
+/// The last events of each adapter.
+#[derive(Clone, Copy)]
+pub(super) struct Events([Adapter; IDS]);
+
+#[derive(Clone, Copy)]
+struct Adapter {
+    /// The last event of a queue of the adapter.
+    event: Event,
+    /// The domain of that queue.
+    apqi: Apqi,
+    /// [`Event::InOrder`], [`Event::Deconfigured`] or [`Event::CheckStop`].
+    state: Event,
+}
+
+impl Events {
+    /// All adapters are in order. The event of an adapter without bound queues has no meaning.
+    pub(super) const NONE: Self = Self(
+        [Adapter {
+            event: Event::InOrder,
+            apqi: Apqi(0),
+            state: Event::InOrder,
+        }; IDS],
+    );
+
+    /// Records an event of a queue. The end of the reset that follows a binding does not replace the
+    /// binding.
+    #[inline(never)]
+    pub(super) fn note(&mut self, event: Event, apqn: Apqn) {
+        let Apqn { apid, apqi } = apqn;
+        let last = &mut self.0[usize::from(apid.0)];
+        if event != Event::Reset || last.event != Event::Bind || last.apqi != apqi {
+            (last.event, last.apqi) = (event, apqi);
         }
-        if let Some(apqn) = cause.apqn() {
-            write!(f, "QUEUE={apqn}\0")?;
-        }
-        Ok(())
     }
 }
 
 impl<S: Storage> Host<S> {
     /// Records an event of a queue.
     pub fn note(&mut self, event: Event, apqn: Apqn) {
-        self.recent.follow(event, apqn);
+        self.events.note(event, apqn);
+    }
+
+    /// Records the response code of TAPQ of a queue of an adapter. Returns the new state of the adapter
+    /// if the state has changed.
+    pub fn note_state(&mut self, apid: Apid, code: u8) -> Option<Cause> {
+        let state = match code {
+            response::DECONFIGURED => Event::Deconfigured,
+            response::CHECKSTOPPED => Event::CheckStop,
+            _ => Event::InOrder,
+        };
+        let adapter = &mut self.events.0[usize::from(apid.0)];
+        let before = core::mem::replace(&mut adapter.state, state);
+        (state != before).then(|| Cause::of_adapter(state, apid))
+    }
+
+    /// Returns [`Event::InOrder`], [`Event::Deconfigured`] or [`Event::CheckStop`].
+    pub fn adapter_state(&self, apid: Apid) -> Event {
+        self.events.0[usize::from(apid.0)].state
     }
 
     /// Returns the cause of a change of the host that changes the masks of a guest to `due`.
@@ -221,146 +282,20 @@ impl<S: Storage> Host<S> {
     /// The cause of a loss precedes the cause of a gain, because an operator looks for losses. `pending`
     /// is the cause of a change of the mdev that has waited for resets.
     pub fn cause(&self, masks: &Masks, due: &Matrix, pending: Option<Cause>) -> Cause {
-        let (lost, gained) = (masks.due.minus(due), due.minus(&masks.due));
-        for apid in lost.apm.iter() {
-            if !self.config().apm.contains(apid) {
-                return Cause::of_adapter(Event::Scan, apid);
-            }
-            let row = masks.assigned.aqm & self.config().aqm;
-            let Some(unusable) = self.queues.unusable(apid, row) else {
-                continue;
-            };
-            for (row, event) in [
-                (unusable.unbound, Event::Unbind),
-                (unusable.failed, Event::ResetFailed),
-                (unusable.unfinished, Event::ResetOverdue),
-            ] {
-                if let Some(apqi) = row.iter().next() {
-                    let is_recent = matches!(self.recent.event, Event::Unbind | Event::Gone)
-                        && self.recent.apqn().is_some_and(|it| it.apid == apid);
-                    return if event == Event::Unbind && is_recent {
-                        self.recent
-                    } else {
-                        Cause::of_queue(event, Apqn::new(apid, apqi))
-                    };
-                }
-            }
-        }
-        let first = gained.apm.iter().next();
+        let before = &masks.due;
         if self.affects_all() {
-            return Cause {
-                apid: first,
-                ..Cause::of(Event::Scan)
-            };
+            return Cause::of(Event::Scan);
         }
-        let is_recent = self
-            .recent
-            .apqn()
-            .is_some_and(|apqn| gained.apm.contains(apqn.apid) || gained.aqm.contains(apqn.apqi));
-        pending
-            .or(is_recent.then_some(self.recent))
-            .unwrap_or(Cause {
-                apid: first,
-                ..Cause::of(Event::Reset)
-            })
-    }
-}
-
-/// The adapters of guests that do not work.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Outages {
-    /// The deconfigured adapters.
-    pub deconfigured: Mask<Apid>,
-    /// The adapters in check stop.
-    pub checkstopped: Mask<Apid>,
-}
-
-impl Outages {
-    /// Returns the outages of some adapters.
-    pub fn of(&self, apm: &Mask<Apid>) -> Self {
-        Self {
-            deconfigured: self.deconfigured & *apm,
-            checkstopped: self.checkstopped & *apm,
+        match pending {
+            Some(cause) if before.apm.is_subset(&due.apm) => return cause,
+            _ => {}
         }
-    }
-
-    /// Records the response code of TAPQ of a queue of an adapter. Returns the new state of the adapter
-    /// if the state has changed.
-    pub fn note(&mut self, apid: Apid, code: u8) -> Option<Cause> {
-        let before = *self;
-        self.deconfigured.set(apid, code == response::DECONFIGURED);
-        self.checkstopped.set(apid, code == response::CHECKSTOPPED);
-        let event = match code {
-            response::DECONFIGURED => Event::Deconfigured,
-            response::CHECKSTOPPED => Event::CheckStop,
-            _ => Event::InOrder,
+        // If only domains have changed, they have waited for resets of queues of any adapter.
+        let apid = first_changed(before, due).or_else(|| due.apm.iter().next());
+        let Some(apid) = apid else {
+            return Cause::of(Event::Reset);
         };
-        (*self != before).then(|| Cause::of_adapter(event, apid))
-    }
-}
-
-/// The difference of two masks of a guest, as text.
-pub struct Difference<'a> {
-    /// The masks before the change.
-    pub before: &'a Matrix,
-    /// The masks after the change.
-    pub after: &'a Matrix,
-}
-
-/// `lost adapters 01, got domains 0003`
-impl fmt::Display for Difference<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for (verb, Matrix { apm, aqm, adm }) in [
-            ("lost", self.before.minus(self.after)),
-            ("got", self.after.minus(self.before)),
-        ] {
-            if !apm.is_empty() {
-                let ids = Ranges {
-                    mask: apm,
-                    width: 2,
-                };
-                write!(f, "{separator}{verb} adapters {ids}")?;
-                separator = ", ";
-            }
-            for (mask, what) in [(aqm, "domains"), (adm, "control domains")] {
-                if !mask.is_empty() {
-                    let ids = Ranges { mask, width: 4 };
-                    write!(f, "{separator}{verb} {what} {ids}")?;
-                    separator = ", ";
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A limit on the number of messages in an interval.
-///
-/// Times are in milliseconds since a fixed moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RateLimit {
-    until: i64,
-    count: u32,
-    suppressed: u32,
-}
-
-impl RateLimit {
-    const INTERVAL: i64 = 5_000;
-    const BURST: u32 = 10;
-
-    /// Returns the number of messages that were suppressed since the last one. Returns [`None`] if this
-    /// message must be suppressed.
-    pub fn admit(&mut self, now: i64) -> Option<u32> {
-        if now >= self.until {
-            self.until = now + Self::INTERVAL;
-            self.count = 0;
-        }
-        self.count += 1;
-        if self.count > Self::BURST {
-            self.suppressed += 1;
-            return None;
-        }
-        Some(core::mem::take(&mut self.suppressed))
+        let Adapter { event, apqi, .. } = self.events.0[usize::from(apid.0)];
+        Cause::of_queue(event, Apqn::new(apid, apqi))
     }
 }

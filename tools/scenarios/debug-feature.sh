@@ -32,13 +32,13 @@ if_rust dmesg_has_not "aqic"
 echo 5 >$area/level
 assign A domain 2
 zeros=000000000000000000000000000000000000000000000000
-if_rust written "guest: mdev=$(uuid A) cause=assignment"
-if_rust written "commit: apm=4000000000000000$zeros"
-if_rust written "commit: aqm=6000000000000000$zeros"
-if_rust written "commit: adm=0000000000000000$zeros"
+digits=$(uuid A | tr -d -)
+if_rust written "guest: mdev=$digits cause=assignment"
+if_rust written "guest: apm=4000000000000000$zeros"
+if_rust written "guest: aqm=6000000000000000$zeros"
+if_rust written "guest: adm=0000000000000000$zeros"
 unbind 01.0002
-if_rust written "guest: mdev=$(uuid A) cause=unbind"
-if_rust written "guest: queue=01.0002"
+if_rust written "guest: mdev=$digits cause=unbind queue=01.0002"
 bind 01.0002
 machine "queue 01.0001 zapq rc=42"
 if_rust expect_error EIO vm A reset

@@ -87,6 +87,9 @@ vm A migration to running
 expect "the guest" "01.0001 01.0002" guest_matrix A
 vm_close A
 
+# The driver writes at most ten messages in five seconds.
+sleep 5
+
 # Invalid streams change nothing, and the log stays short.
 unassign A domain 2
 unassign A control_domain 2

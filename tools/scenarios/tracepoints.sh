@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Tracepoints show commits with their causes, resets, and AQIC of guests.
+# Tracepoints show changes of guests with their causes, resets, and AQIC of guests.
 # drivers: rust
 # needs: tracing
 
@@ -16,9 +16,9 @@ mdev A
 assign A adapter 0 1 domain 0
 vm_open A group --run 1
 zeros="0x0,0x0,0x0"
-traced "vfio_ap_commit: mdev=$(uuid A) cause=open adapter=-1 domain=-1 apm=\{0xc000000000000000,$zeros\} aqm=\{0x8000000000000000,$zeros\} adm=\{0x0,$zeros\}"
+traced "vfio_ap_guest: mdev=$(uuid A) cause=open adapter=-1 domain=-1 apm=\{0xc000000000000000,$zeros\} aqm=\{0x8000000000000000,$zeros\} adm=\{0x0,$zeros\}"
 unbind 01.0000
-traced "vfio_ap_commit: mdev=$(uuid A) cause=unbind adapter=1 domain=0 apm=\{0x8000000000000000,"
+traced "vfio_ap_guest: mdev=$(uuid A) cause=unbind adapter=1 domain=0 apm=\{0x8000000000000000,"
 traced "vfio_ap_zapq: queue=01.0000 code=0x00"
 traced "vfio_ap_reset_end: queue=01.0000 code=0x00"
 machine "queue 01.0000 zapq rc=42"

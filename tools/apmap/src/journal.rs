@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
+use uuid::Uuid;
 
 use crate::sysfs::{Access, Sysfs};
 
@@ -20,6 +21,14 @@ pub struct Message {
     pub time: i64,
     /// The text.
     pub text: String,
+}
+
+impl Message {
+    /// Returns the masks and the cause of a message about a change of the guest of an mdev.
+    pub fn about_guest(&self, mdev: &Uuid) -> Option<&str> {
+        let (_, text) = self.text.split_once(&format!("{mdev}: guest: "))?;
+        Some(text)
+    }
 }
 
 /// Returns the messages of vfio_ap since the boot, or `None` if they are not readable.

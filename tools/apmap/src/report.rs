@@ -36,8 +36,8 @@ pub struct Missing {
 /// An event of a guest.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
-    /// The time since the event, in milliseconds.
-    pub ago: u64,
+    /// The time since the event, in milliseconds. `None` for kernel messages.
+    pub ago: Option<u64>,
     /// The matrix of the guest after the event, or `None` if it has not changed.
     pub matrix: Option<Matrix>,
     /// The cause. Older drivers do not report it.
@@ -120,13 +120,29 @@ fn parse_missing(text: &str) -> Option<Missing> {
 /// prints only the beginning.
 fn parse_event(text: &str) -> Option<Event> {
     let (ago, words) = text.split_once(" ms ago: ")?;
+    Some(Event {
+        ago: Some(ago.parse().ok()?),
+        ..parse_words(words)?
+    })
+}
+
+/// Parses a kernel message about a guest.
+pub fn parse_message(text: &str, time: i64) -> Option<Event> {
+    Some(Event {
+        time: Some(time),
+        ..parse_words(text)?
+    })
+}
+
+/// Parses `apm=00 aqm=0000-0001 adm=none cause=unbind adapter=01 queue=01.0001 time=1764252192`.
+fn parse_words(words: &str) -> Option<Event> {
     let words: BTreeMap<&str, &str> = words
         .split(' ')
         .filter_map(|word| word.split_once('='))
         .collect();
     let text = |name: &str| words.get(name).map(|text| (*text).to_owned());
     Some(Event {
-        ago: ago.parse().ok()?,
+        ago: None,
         matrix: match (words.get("apm"), words.get("aqm"), words.get("adm")) {
             (Some(apm), Some(aqm), Some(adm)) => Some(Matrix {
                 apm: parse_ranges(apm)?,
@@ -174,7 +190,7 @@ mod tests {
              something new: 3\n\
              commits: 1\n\
              commit 250 ms ago: apm=00,02 aqm=0001 adm=none cause=unbind queue=01.0001 time=17\n\
-             event 2 ms ago: cause=deconfigured adapter=02 time=18\n",
+             event 2 ms ago: apm=00,02 aqm=0001 adm=none cause=deconfigured adapter=02 time=18\n",
         )
         .unwrap();
         assert_eq!(report.user, User::Leaving);
@@ -184,11 +200,35 @@ mod tests {
         let [event, second] = &report.events[..] else {
             panic!("{report:?}")
         };
-        assert_eq!((event.ago, event.time), (250, Some(17)));
+        assert_eq!((event.ago, event.time), (Some(250), Some(17)));
         assert_eq!(event.matrix.unwrap().aqm, only(1));
-        assert_eq!((second.matrix, second.about.as_deref()), (None, Some("02")));
+        assert_eq!(
+            (second.matrix, second.about.as_deref()),
+            (event.matrix, Some("02"))
+        );
         assert_eq!(event.cause.as_deref(), Some("unbind"));
         assert_eq!(event.about.as_deref(), Some("01.0001"));
+    }
+
+    #[test]
+    fn a_message_of_the_core_is_understood() {
+        use vfio_ap_core::cause::{Cause, Event, Text};
+
+        let guest = Matrix {
+            aqm: only(1),
+            ..Matrix::EMPTY
+        };
+        let apqn = vfio_ap_core::mask::Apqn::from_raw(0x0103);
+        let cause = Cause::of_queue(Event::Unbind, apqn);
+        let text = Text {
+            cause,
+            guest: &guest,
+        };
+        let event = parse_message(&text.to_string(), 17).unwrap();
+        assert_eq!((event.ago, event.time), (None, Some(17)));
+        assert_eq!(event.matrix, Some(guest));
+        assert_eq!(event.cause.as_deref(), Some("unbind"));
+        assert_eq!(event.about.as_deref(), Some("01.0003"));
     }
 
     #[test]

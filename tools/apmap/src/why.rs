@@ -21,7 +21,7 @@ use crate::host::{Host, Mdev};
 use crate::journal::{self, Message};
 use crate::json::{self, Sets};
 use crate::names;
-use crate::report::{Event, User};
+use crate::report::{self, Event, User};
 use crate::request::Subject;
 use crate::sysfs::Sysfs;
 
@@ -215,7 +215,7 @@ impl Why {
             driver: json::driver(host),
             is_well,
             verdict: verdict(host, mdev, &name, queue, is_well),
-            history: history(host, mdev),
+            history: history(host, mdev, messages.as_deref().unwrap_or_default()),
             unknown: unknown(host, mdev, messages.is_none()),
             messages: about(mdev, &branches, messages.unwrap_or_default()),
             branches,
@@ -515,36 +515,69 @@ fn verdict(host: &Host, mdev: &Mdev, name: &str, queue: Option<Apqn>, is_well: b
     format!("{what}; {user}.")
 }
 
-/// Returns the last changes of the guest with descriptions.
-fn history(host: &Host, mdev: &Mdev) -> Vec<Change> {
-    let events = mdev
+/// Returns the last changes of the guest with descriptions. The driver has the last of them, and kernel
+/// messages have older ones.
+fn history(host: &Host, mdev: &Mdev, messages: &[Message]) -> Vec<Change> {
+    const SHOWN: usize = 40;
+
+    let reported = mdev
         .report
         .as_ref()
         .map_or(&[][..], |report| &report.events);
+    let oldest = reported.first().and_then(|event| event.time);
+    // The driver has the event, too. Times of kernel messages can differ by some seconds.
+    let is_reported = |event: &Event| {
+        reported.iter().any(|other| {
+            (other.matrix, &other.cause, &other.about) == (event.matrix, &event.cause, &event.about)
+                && is_near(other.time, event.time)
+        })
+    };
+    let of_messages = messages
+        .iter()
+        .filter_map(|message| report::parse_message(message.about_guest(&mdev.uuid)?, message.time))
+        .filter(|event| oldest.is_none() || event.time <= oldest || is_near(event.time, oldest))
+        .filter(|event| !is_reported(event));
+    let mut events: Vec<Event> = of_messages.chain(reported.iter().cloned()).collect();
+    events.drain(..events.len().saturating_sub(SHOWN));
     let mut before: Option<Matrix> = None;
     let mut changes = Vec::new();
-    for event in events {
+    for event in &events {
         let after = event.matrix.or(before);
+        // Nobody has seen the last guest end.
+        if event.cause.as_deref() == Some("open") {
+            before = None;
+        }
         let text = match (before, after) {
-            (None, Some(after)) => format!("has {}", names::matrix(&after)),
-            (Some(before), Some(after)) => difference(&before, &after),
-            (_, None) => "kept what it had".into(),
+            (Some(before), Some(after)) if before == after => None,
+            (None, Some(after)) => Some(format!("has {}", names::matrix(&after))),
+            (Some(before), Some(after)) => Some(difference(&before, &after)),
+            (_, None) => None,
         };
         before = after;
         changes.push(Change {
             time: event
                 .time
-                .or_else(|| Some(host.clock?.now - i64::try_from(event.ago / 1000).ok()?)),
+                .or_else(|| Some(host.clock?.now - i64::try_from(event.ago? / 1000).ok()?)),
             cause: event.cause.clone(),
             about: event.about.clone(),
             guest: after.as_ref().map(Sets::from),
-            text: match cause_in_words(event) {
-                Some(cause) => format!("{text}: {cause}"),
-                None => text,
+            text: match (text, cause_in_words(event)) {
+                (Some(text), Some(cause)) => format!("{text}: {cause}"),
+                (text, cause) => text
+                    .or(cause)
+                    .unwrap_or_else(|| "has kept all queues".into()),
             },
         });
     }
     changes
+}
+
+/// Returns true if two times are the same for clocks that differ by some seconds.
+fn is_near(one: Option<i64>, other: Option<i64>) -> bool {
+    const SECONDS: u64 = 3;
+
+    one.zip(other)
+        .is_some_and(|(one, other)| one.abs_diff(other) <= SECONDS)
 }
 
 fn difference(before: &Matrix, after: &Matrix) -> String {
@@ -560,11 +593,7 @@ fn difference(before: &Matrix, after: &Matrix) -> String {
             parts.push(format!("{verb} {what} {set}"));
         }
     }
-    if parts.is_empty() {
-        "kept what it had".into()
-    } else {
-        parts.join(", ")
-    }
+    parts.join(", ")
 }
 
 /// Returns the text for a cause in the driver's report.
@@ -608,7 +637,8 @@ fn about(mdev: &Mdev, branches: &[Branch], messages: Vec<Message>) -> Vec<Said> 
     };
     let mut said: Vec<Said> = messages
         .into_iter()
-        .filter(|message| is_about(&message.text))
+        // The history has the messages about the guest.
+        .filter(|message| is_about(&message.text) && message.about_guest(&mdev.uuid).is_none())
         .map(|Message { time, text }| Said { time, text })
         .collect();
     said.drain(..said.len().saturating_sub(SHOWN));
@@ -625,11 +655,15 @@ fn unknown(host: &Host, mdev: &Mdev, are_messages_unknown: bool) -> Vec<String> 
                 .into(),
         );
     } else if mdev.report.is_none() {
-        unknown.push(
-            "the states of resets, and what was committed to the guest, when and why: only root \
-             may read that in debugfs, and debugfs has to be mounted"
-                .into(),
-        );
+        let changes = if are_messages_unknown {
+            "all changes of the guest"
+        } else {
+            "those changes of the guest that its user has made"
+        };
+        unknown.push(format!(
+            "the states of resets, and {changes}: only root may read them in debugfs, and debugfs \
+             has to be mounted"
+        ));
     } else if mdev
         .report
         .iter()

@@ -123,6 +123,7 @@ fn colours() {
 #[test]
 fn no_line_is_longer_than_the_terminal_is_wide() {
     let hosts = [
+        "again",
         "broken",
         "emptied",
         "emptied-c",

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use vfio_ap_core::{
-    cause::{Cause, Difference, Event, Outages, RateLimit},
+    cause::{Cause, Event, Subject, Text, Variables},
     mask::{Apid, Apqi, Apqn, Mask, IDS},
     matrix::{Change, Host, Masks, Matrix, Unbinding},
     queues::{response, Entry, Instructions, Progress, Queues},
@@ -91,21 +91,19 @@ impl World {
         self.host.queues.reset_revoked(&revoked);
     }
 
-    /// Updates the guest. Returns the cause and the masks.
-    fn follow(&mut self) -> Option<(String, String)> {
+    /// Updates the guest. Returns the record of the change.
+    fn follow(&mut self) -> Option<String> {
         self.step();
         let due = self.masks.due_if_affected(&self.host)?;
-        let cause = self.host.cause(&self.masks, &due, self.pending);
         let before = self.masks.due;
+        let cause = self.host.cause(&self.masks, &due, self.pending);
+        let cause = cause.of_masks(&before, &due);
         self.host.clear_changes();
         self.commit(due);
         self.step();
         self.host.clear_changes();
-        let difference = Difference {
-            before: &before,
-            after: &due,
-        };
-        (before != due).then(|| (cause.to_string(), difference.to_string()))
+        let text = Text { cause, guest: &due };
+        (before != due).then(|| text.to_string())
     }
 
     fn unbind(&mut self, event: Event, apqn: Apqn) {
@@ -119,133 +117,197 @@ impl World {
     }
 }
 
-fn said(cause: &str, difference: &str) -> Option<(String, String)> {
-    Some((cause.into(), difference.into()))
+/// Requires a change with a cause, after which a guest has these adapters and domains.
+#[track_caller]
+fn expect(world: &mut World, cause: &str, apm: &str, aqm: &str) {
+    assert_eq!(
+        world.follow(),
+        Some(format!("apm={apm} aqm={aqm} adm=none cause={cause}"))
+    );
+}
+
+fn scan(world: &mut World, apids: &[u8], apqis: &[u8]) {
+    world.host.scan_begins(matrix(apids, apqis));
+    world.host.scan_ends(matrix(apids, apqis));
+    world.host.end_grace();
 }
 
 #[test]
 fn a_queue_that_is_unbound_and_bound() {
-    let mut world = World::new();
+    let world = &mut World::new();
     world.unbind(Event::Unbind, apqn(1, 1));
-    assert_eq!(
-        world.follow(),
-        said("unbind adapter=01 queue=01.0001", "lost adapters 01")
+    expect(
+        world,
+        "unbind adapter=01 queue=01.0001",
+        "00,02",
+        "0000-0001",
     );
     world.bind(apqn(1, 1));
-    assert_eq!(
-        world.follow(),
-        said("bind adapter=01 queue=01.0001", "got adapters 01")
-    );
+    expect(world, "bind adapter=01 queue=01.0001", "00-02", "0000-0001");
     assert_eq!(world.follow(), None);
 }
 
 #[test]
 fn a_queue_that_the_bus_removes() {
-    let mut world = World::new();
+    let world = &mut World::new();
     world.unbind(Event::Gone, apqn(2, 0));
-    assert_eq!(
-        world.follow(),
-        said("gone adapter=02 queue=02.0000", "lost adapters 02")
-    );
+    expect(world, "gone adapter=02 queue=02.0000", "00-01", "0000-0001");
 }
 
 #[test]
-fn what_has_happened_elsewhere_is_no_cause() {
-    let mut world = World::new();
+fn events_of_other_adapters_are_no_causes() {
+    let world = &mut World::new();
     world.unbind(Event::Gone, apqn(2, 0));
     // An event for another adapter, before the update of the guest.
     world.host.note(Event::Bind, apqn(0, 1));
-    assert_eq!(
-        world.follow(),
-        said("unbind adapter=02 queue=02.0000", "lost adapters 02")
-    );
+    expect(world, "gone adapter=02 queue=02.0000", "00-01", "0000-0001");
 }
 
 #[test]
 fn a_scan_names_the_adapter_that_has_gone() {
-    let mut world = World::new();
-    world.host.scan_begins(matrix(&[0, 2], &[0, 1]));
-    world.host.scan_ends(matrix(&[0, 2], &[0, 1]));
-    world.host.end_grace();
-    assert_eq!(world.follow(), said("scan adapter=01", "lost adapters 01"));
-    world.host.scan_begins(matrix(&[0, 1, 2], &[0]));
-    world.host.scan_ends(matrix(&[0, 1, 2], &[0]));
-    world.host.end_grace();
-    assert_eq!(
-        world.follow(),
-        said("scan adapter=01", "lost domains 0001, got adapters 01")
-    );
-    world.host.scan_begins(matrix(&[0, 1, 2], &[]));
-    world.host.scan_ends(matrix(&[0, 1, 2], &[]));
-    world.host.end_grace();
-    assert_eq!(world.follow(), said("scan", "lost domains 0000"));
+    let world = &mut World::new();
+    scan(world, &[0, 2], &[0, 1]);
+    expect(world, "scan adapter=01", "00,02", "0000-0001");
+    scan(world, &[0, 1, 2], &[0]);
+    expect(world, "scan adapter=01", "00-02", "0000");
+    scan(world, &[0, 1, 2], &[]);
+    expect(world, "scan", "00-02", "none");
+}
+
+#[test]
+fn a_domain_that_waits_for_resets() {
+    let world = &mut World::new();
+    scan(world, &[0, 1, 2], &[0]);
+    expect(world, "scan", "00-02", "0000");
+    world.host.queues.unbind(apqn(0, 1));
+    world.follow();
+    world.bind(apqn(0, 1));
+    world.host.scan_begins(matrix(&[0, 1, 2], &[0, 1]));
+    world.host.scan_ends(matrix(&[0, 1, 2], &[0, 1]));
+    // The queue is still being reset when the masks are computed.
+    let due = world.masks.due_if_affected(&world.host).unwrap();
+    assert_eq!(due, world.masks.due);
+    world.host.clear_changes();
+    world.host.note(Event::Unbind, apqn(7, 7));
+    expect(world, "bind adapter=00 queue=00.0001", "00-02", "0000-0001");
 }
 
 #[test]
 fn a_reset_that_fails_and_then_does_not() {
-    let mut world = World::new();
+    let world = &mut World::new();
     world.hardware.0.insert(apqn(0, 1).to_raw(), 0x42);
     world.host.queues.reset_in_place(Apid(0), mask(&[1]));
-    assert_eq!(
-        world.follow(),
-        said("reset-failed adapter=00 queue=00.0001", "lost adapters 00")
+    expect(
+        world,
+        "reset-failed adapter=00 queue=00.0001",
+        "01-02",
+        "0000-0001",
     );
     world.hardware.0.clear();
     world.host.queues.retry_failed();
-    assert_eq!(
-        world.follow(),
-        said("reset adapter=00 queue=00.0001", "got adapters 00")
+    expect(
+        world,
+        "reset adapter=00 queue=00.0001",
+        "00-02",
+        "0000-0001",
     );
 }
 
 #[test]
-fn what_had_to_wait_for_resets_is_the_cause_of_a_gain_only() {
-    let mut world = World::new();
-    world.pending = Some(Cause::of(Event::Assignment));
+fn a_reset_that_takes_too_long() {
+    let world = &mut World::new();
     world.unbind(Event::Unbind, apqn(1, 1));
-    assert_eq!(
-        world.follow(),
-        said("unbind adapter=01 queue=01.0001", "lost adapters 01")
+    expect(
+        world,
+        "unbind adapter=01 queue=01.0001",
+        "00,02",
+        "0000-0001",
     );
     world.bind(apqn(1, 1));
-    assert_eq!(world.follow(), said("assignment", "got adapters 01"));
+    world.hardware.0.insert(apqn(1, 1).to_raw(), response::BUSY);
+    world.step();
+    let mut overdue = Vec::new();
+    for _ in 0..3 {
+        world.host.age_resets(|apqn| overdue.push(apqn));
+    }
+    assert_eq!(overdue, [apqn(1, 1)]);
+    assert_eq!(world.follow(), None);
+    // The guest gets nothing, and the end of the reset is the cause in the end.
+    world.hardware.0.clear();
+    expect(
+        world,
+        "reset adapter=01 queue=01.0001",
+        "00-02",
+        "0000-0001",
+    );
+}
+
+#[test]
+fn an_assignment_that_has_waited_for_resets_is_the_cause_of_a_gain_only() {
+    let world = &mut World::new();
+    world.pending = Some(Cause::of(Event::Assignment));
+    world.unbind(Event::Unbind, apqn(1, 1));
+    expect(
+        world,
+        "unbind adapter=01 queue=01.0001",
+        "00,02",
+        "0000-0001",
+    );
+    world.bind(apqn(1, 1));
+    expect(world, "assignment adapter=01", "00-02", "0000-0001");
+}
+
+#[test]
+fn each_change_of_an_mdev_has_a_cause() {
+    for (change, text) in [
+        (Change::Open, "open"),
+        (Change::Close, "close"),
+        (Change::Leave, "request"),
+        (Change::Assign(Matrix::EMPTY), "assignment"),
+    ] {
+        let cause = Cause::of_change(&change);
+        assert_eq!(cause.event.text(), text);
+        assert_eq!(cause.subject, Subject::None);
+        assert_eq!(
+            cause.event.is_of_user(),
+            matches!(change, Change::Open | Change::Close)
+        );
+    }
 }
 
 #[test]
 fn states_of_hardware_are_told_once() {
-    let mut outages = Outages::default();
-    let mut note = |code| outages.note(Apid(3), code).map(|cause| cause.to_string());
+    let mut world = World::new();
+    let mut note = |code| {
+        let cause = world.host.note_state(Apid(3), code)?;
+        assert!(cause.event.is_state());
+        assert_eq!(world.host.adapter_state(Apid(3)), cause.event);
+        assert_eq!(world.host.adapter_state(Apid(2)), Event::InOrder);
+        Some(Variables(cause).to_string())
+    };
     assert_eq!(note(response::NORMAL), None);
     assert_eq!(
         note(response::DECONFIGURED).as_deref(),
-        Some("deconfigured adapter=03")
+        Some("CAUSE=deconfigured\0ADAPTER=03")
     );
     assert_eq!(note(response::DECONFIGURED), None);
     assert_eq!(
         note(response::CHECKSTOPPED).as_deref(),
-        Some("check-stop adapter=03")
+        Some("CAUSE=check-stop\0ADAPTER=03")
     );
     assert_eq!(
         note(response::NORMAL).as_deref(),
-        Some("in-order adapter=03")
+        Some("CAUSE=in-order\0ADAPTER=03")
     );
     assert_eq!(note(response::RESET_IN_PROGRESS), None);
-    outages.note(Apid(3), response::CHECKSTOPPED);
-    assert_eq!(outages.of(&mask(&[1])), Outages::default());
-    assert_eq!(outages.of(&mask(&[1, 3])), outages);
 }
 
 #[test]
-fn causes_have_names() {
-    assert_eq!(Cause::of(Event::Assignment).to_string(), "assignment");
-    assert!(Event::Open.is_of_user() && !Event::Unbind.is_of_user());
-}
-
-#[test]
-fn messages_are_limited() {
-    let mut limit = RateLimit::default();
-    let admitted = (0..100).filter(|i| limit.admit(*i).is_some()).count();
-    assert_eq!(admitted, 10);
-    assert_eq!(limit.admit(10_000), Some(90));
-    assert_eq!(limit.admit(10_001), Some(0));
+fn uevents_name_the_queue() {
+    let cause = Cause::of_queue(Event::Unbind, apqn(0x1a, 3));
+    assert_eq!(
+        Variables(cause).to_string(),
+        "CAUSE=unbind\0ADAPTER=1a\0QUEUE=1a.0003"
+    );
+    assert!(!cause.event.is_state() && !cause.event.is_of_user());
 }

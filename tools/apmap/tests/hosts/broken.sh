@@ -11,5 +11,7 @@ machine "adapter 0 state checkstopped ; adapter 1 state deconfigured ; queue 02.
 unbind 02.0001
 bind 02.0001
 scan
+looked() { [ "$(grep -c "out of order" "/sys/kernel/debug/vfio_ap/$(uuid A)")" = 2 ]; }
+wait_until "the driver has looked at the adapters" looked
 mdev B
 assign B adapter 3 domain 3 control_domain 3
