@@ -139,6 +139,18 @@ nearest() {
 	expect fetched "$got" "one_1.1 two_1.1"
 }
 
+# Several packages come from the same newer suite.
+two_newer() {
+	begin two
+	deb trixie app 1.0
+	deb trixie tool 1.0
+	deb forky app 2.0
+	deb forky tool 2.0
+	deb sid lib 3.0
+	fetch app/forky tool/forky
+	expect fetched "$got" "app_2.0 tool_2.0"
+}
+
 # A package from a newer suite is not replaced by an older version.
 newer() {
 	begin newer
@@ -218,7 +230,7 @@ serve &
 server=$!
 until [ -e "$top/port" ]; do sleep 0.1; done
 port=$(cat "$top/port")
-for test in all_there together nearest newer nothing_left no_list busy no_server old_solver; do
+for test in all_there together nearest newer two_newer nothing_left no_list busy no_server old_solver; do
 	# The test runs in its own process, which ends at the first failure.
 	($test) >"$top/log" 2>&1 &
 	if wait $!; then

@@ -66,8 +66,11 @@ configure() {
 	for package; do
 		newer=${package#*/}
 		[ "$newer" != "$package" ] || continue
-		grep " $newer main" "$etc/more.list" >>"$etc/sources.list"
-		sed -i "/ $newer main/d" "$etc/more.list"
+		# An earlier package may have added this suite.
+		if ! grep -q " $newer main" "$etc/sources.list"; then
+			grep " $newer main" "$etc/more.list" >>"$etc/sources.list"
+			sed -i "/ $newer main/d" "$etc/more.list"
+		fi
 		prefer_newer "$package" >>"$etc/preferences.d/newer"
 	done
 }
