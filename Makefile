@@ -86,9 +86,9 @@ stress: ## Everything at the same time: make stress [ROUNDS=n] [SEED=n] [DRIVER=
 	@$(testbed)/vm run stress --driver $(or $(DRIVER),rust) $(if $(ROUNDS),--set ROUNDS=$(ROUNDS)) \
 		$(if $(SEED),--set SEED=$(SEED))
 
-judges: ## Run suites of tests of others: make judges KVM_UNIT_TESTS=DIR [UPDATE=1]
-	@export KVM_UNIT_TESTS="$(KVM_UNIT_TESTS)"; \
-		$(testbed)/judges.sh $(if $(UPDATE),--update)
+judges: ## Run suites of tests of others: make judges [SUITES=...] [KVM_UNIT_TESTS=DIR] [S390_TOOLS=DIR] [UPDATE=1]
+	@export KVM_UNIT_TESTS="$(KVM_UNIT_TESTS)" S390_TOOLS="$(S390_TOOLS)"; \
+		$(testbed)/judges.sh $(if $(UPDATE),--update) $(SUITES)
 
 shell: ## A shell inside a machine with the driver loaded; DRIVER=c for the C driver
 	@$(testbed)/vm shell --driver $(or $(DRIVER),rust)

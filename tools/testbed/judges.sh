@@ -2,26 +2,36 @@
 # SPDX-License-Identifier: GPL-2.0
 # Run foreign suites of tests against the driver and the emulation:
 #
-#   judges.sh [--update]     run the given suites, and compare with their known results
+#   judges.sh [--update] [SUITE...]    run suites, and compare with their known results
 #
-# A variable gives the path of a suite's checkout. The script builds the suite in the toolchain root,
-# and runs it in an emulated machine with each driver. tools/judges/SUITE.toml has the known results.
-# --update writes the new results to that file, and to Documentation/judges.rst.
+# A variable gives the path of a suite's checkout. kernel-selftests needs none: it is part of the
+# kernel's source. The script builds a suite in the toolchain root, and runs it in an emulated machine,
+# with each driver if it uses one. tools/judges/SUITE.toml has the known results. --update writes the
+# new results to that file, and to Documentation/judges.rst. Without a SUITE, the script runs all that
+# have a source.
 . "$(dirname "$0")/lib.sh"
 
 # Name, variable and source.
 suites=(
 	"kvm-unit-tests KVM_UNIT_TESTS https://gitlab.com/kvm-unit-tests/kvm-unit-tests.git"
+	"s390-tools S390_TOOLS https://github.com/ibm-s390-linux/s390-tools.git"
 )
 
 options=()
-case "$*" in
-"") ;;
---update) options=(--into "$repo/Documentation") ;;
-*) die "usage: judges.sh [--update]" ;;
-esac
+if [ "${1:-}" = --update ]; then
+	options=(--into "$repo/Documentation")
+	shift
+fi
+for name; do
+	[[ $name = kernel-selftests || " ${suites[*]} " == *" $name "* ]] ||
+		die "no suite '$name': kernel-selftests, $(printf '%s\n' "${suites[@]}" | cut -d ' ' -f 1 | paste -sd, | sed 's/,/, /g')"
+done
+wanted=" $* "
 make_own
-"$testbed/toolchain.sh" >/dev/null
+root=$("$testbed/toolchain.sh")
+
+# is_wanted NAME: succeed if the suite is to run.
+is_wanted() { [ "$wanted" = "  " ] || [[ $wanted == *" $1 "* ]]; }
 
 # version_of CHECKOUT: print the last public commit, and the number of commits after it.
 version_of() {
@@ -32,16 +42,38 @@ version_of() {
 	[ "$own" = 0 ] || echo " and $own commits"
 }
 
-# judge NAME CHECKOUT: build the suite of a checkout, and run it.
-judge() {
-	local name=$1 from=$2 version work=$own/judges/$1
-	[ -d "$from" ] || die "$name: there is no directory $from"
-	version=$(version_of "$from") ||
-		die "$name: $from is no git checkout, and has no version"
-	[ -z "$(git -C "$from" status --porcelain -uno)" ] || version+=", changed"
+# begin NAME: set $work, and remove the source of the last run.
+begin() {
+	work=$own/judges/$1
 	mkdir -p "$work"
 	rm -rf "$work/source"
-	cp -a "$from" "$work/source"
+}
+
+# take_checkout NAME CHECKOUT: copy a checkout to $work/source, and set its $version.
+take_checkout() {
+	begin "$1"
+	[ -d "$2" ] || die "$1: there is no directory $2"
+	version=$(version_of "$2") ||
+		die "$1: $2 is no git checkout, and has no version"
+	[ -z "$(git -C "$2" status --porcelain -uno)" ] || version+=", changed"
+	cp -a "$2" "$work/source"
+}
+
+# take_kernel: copy the selftests of the kernel to $work/source, with their includes.
+take_kernel() {
+	local tree
+	begin kernel-selftests
+	tree=$("$testbed/kernel.sh")
+	version=$(sed -n 's/^linux-source-[^ ]* //p' "$root/versions")
+	mkdir -p "$work/source/scripts"
+	cp "$tree/scripts/subarch.include" "$work/source/scripts"
+	cp -a "$tree/tools" "$work/source"
+}
+
+# judge NAME [OPTION...]: build the suite in $work/source, and run it.
+judge() {
+	local name=$1
+	shift
 	progress "$work/build.log" "building $name" \
 		"$testbed/enter" "$repo/tools/judges/$name.build" "$work/source" "$work/build" "$work/disk"
 	rm -f "$work/disk.ext4"
@@ -49,18 +81,22 @@ judge() {
 	"$testbed/enter" sh -c 'mke2fs -q -t ext4 -O ^has_journal -d "$1" "$1.ext4" \
 		$(($(du -sm "$1" | cut -f 1) * 2 + 16))M' sh "$work/disk"
 	VM_BENCHES=$repo/tools/judges VM_SUITE=$work/disk.ext4 \
-		"$testbed/vm" judge "$name" --version "$version" "${options[@]}"
+		"$testbed/vm" judge "$name" --version "$version" "${options[@]}" "$@"
 }
 
-rc=0 given=
+rc=0
 for suite in "${suites[@]}"; do
 	read -r name variable where <<<"$suite"
+	is_wanted "$name" || continue
 	if [ -n "${!variable:-}" ]; then
-		given=1
-		judge "$name" "${!variable}" || rc=1
+		take_checkout "$name" "${!variable}"
+		judge "$name" || rc=1
 	else
 		say "skipped: $name is not given. Clone $where, then run: make judges $variable=DIRECTORY"
 	fi
 done
-[ -n "$given" ] || exit 0
+if is_wanted kernel-selftests; then
+	take_kernel
+	judge kernel-selftests --driver rust || rc=1
+fi
 exit $rc

@@ -410,13 +410,21 @@ fn section(page: &mut String, name: &str, known: &Known) -> std::fmt::Result {
     writeln!(page, "\n{name}\n{rule}\n\n{}", known.about)?;
     writeln!(
         page,
-        "\nTo be had from {}. Version {}, run on {}, Linux {}. With both drivers, and with the\nsame results: {}.\n",
-        known.source,
-        known.version,
-        known.date,
-        known.kernel,
-        known.both.join(", ")
+        "\nThe source is {}. Version {}, run on {}, Linux {}.",
+        known.source, known.version, known.date, known.kernel,
     )?;
+    match known.both.len() {
+        0 => writeln!(page, "No test uses the driver.")?,
+        all if all == known.tests.len() => {
+            writeln!(page, "All tests have the same results with both drivers.")?;
+        }
+        _ => writeln!(
+            page,
+            "These tests have the same results with both drivers: {}.",
+            known.both.join(", ")
+        )?,
+    }
+    writeln!(page)?;
     writeln!(
         page,
         ".. list-table::\n   :header-rows: 1\n   :widths: 25 10 10 10 45\n"
