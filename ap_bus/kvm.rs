@@ -52,6 +52,13 @@ impl Kvm {
         // SAFETY: As for `set_masks`.
         unsafe { b::kvm_arch_crypto_clear_masks(self.as_ptr()) }
     }
+
+    /// Returns true if the guest is a protected one.
+    pub(crate) fn is_protected(&self) -> bool {
+        let _guard = self.lock().lock();
+        // SAFETY: As for `set_masks`.
+        unsafe { b::kvm_s390_pv_is_protected(self.as_ptr()) }
+    }
 }
 
 /// The registration of a guest interruption subclass for adapter interruptions.
@@ -80,8 +87,31 @@ impl Gisc {
         if !vcpu.has_adapter_interruptions() {
             return Err(ENODEV);
         }
-        let kvm = vcpu.kvm();
-        // SAFETY: By the type invariant of `Kvm`.
+        // SAFETY: The GISA stays during the call, as said above.
+        unsafe { Self::register_with_gisa(vcpu.kvm(), guest_isc) }
+    }
+
+    /// Registers a subclass of a virtual machine whose guest is not a protected one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::register`].
+    pub(crate) fn register_unprotected(kvm: &Kvm, guest_isc: u8) -> Result<Self> {
+        let _guard = kvm.lock().lock();
+        // KVM changes the protection of a guest with the lock held, and removes the GISA only then.
+        // SAFETY: The virtual machine is valid by the type invariant, and is locked.
+        if unsafe { b::kvm_s390_pv_is_protected(kvm.as_ptr()) } {
+            return Err(ENODEV);
+        }
+        // SAFETY: The GISA stays during the call, as said above.
+        unsafe { Self::register_with_gisa(kvm.clone(), guest_isc) }
+    }
+
+    /// # Safety
+    ///
+    /// KVM must not remove the GISA during the call. There may be none.
+    unsafe fn register_with_gisa(kvm: Kvm, guest_isc: u8) -> Result<Self> {
+        // SAFETY: By the type invariant of `Kvm`, and by the safety requirement.
         let isc = unsafe { b::kvm_s390_gisc_register(kvm.as_ptr(), guest_isc.into()) };
         to_result(isc)?;
         // SAFETY: By the type invariant of `Kvm`. There is a GISA, as a subclass was registered. It is

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! PQAP(AQIC) of guests, which enables and disables interruptions of queues.
+//!
+//! The driver also enables interruptions again that a guest had before it was stopped.
 
 use core::mem::MaybeUninit;
 
@@ -35,13 +37,17 @@ use crate::{
         State, //
         VfioAp,
     },
-    linux::vfio,
+    linux::{
+        kvm::Kvm,
+        vfio, //
+    },
     matrix::{
         interrupts::{
             self,
             Facts, //
         },
         mask::Apqn,
+        migration::Indicator,
         queues::response, //
     }, //
 };
@@ -53,7 +59,12 @@ impl PqapHandler for Mdev {
         }
         let request = AqicRequest::new(vcpu.gprs());
         let status = if request.enable {
-            enable(self, vcpu, &request)
+            let register = || {
+                let AqicRequest { nib, isc, .. } = request;
+                let has_memory = vcpu.has_memory_at(nib);
+                has_memory.then(|| Gisc::register(vcpu, isc).ok()).flatten()
+            };
+            enable(self, &request, vcpu.is_protected(), &register)
         } else {
             disable(self, &request)
         };
@@ -86,8 +97,44 @@ fn refusal(driver: &VfioAp, state: &mut State, mdev: &Mdev, apqn: Apqn) -> Optio
     Some(Status::with_code(code))
 }
 
-fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
-    let AqicRequest { apqn, nib, isc, .. } = *request;
+/// Enables interruptions of a queue again that the guest had before it was stopped.
+///
+/// # Errors
+///
+/// `EIO` if that is not possible before the end of the wait.
+pub(crate) fn enable_again(
+    mdev: &Mdev,
+    kvm: &Kvm,
+    apqn: Apqn,
+    indicator: Indicator,
+    wait: &Wait,
+) -> Result {
+    let Indicator { nib, isc } = indicator;
+    let request = AqicRequest {
+        apqn,
+        enable: true,
+        isc,
+        nib,
+    };
+    loop {
+        let register = || Gisc::register_unprotected(kvm, isc).ok();
+        match enable(mdev, &request, false, &register).code() {
+            response::NORMAL => return Ok(()),
+            response::BUSY | response::RESET_IN_PROGRESS if wait.sleep() => {}
+            _ => return Err(EIO),
+        }
+    }
+}
+
+/// Enables interruptions of a queue. `register` registers the subclass of the guest, if the guest has
+/// memory at the address of the indicator.
+fn enable(
+    mdev: &Mdev,
+    request: &AqicRequest,
+    is_protected: bool,
+    register: &dyn Fn() -> Option<Gisc>,
+) -> Status {
+    let AqicRequest { apqn, nib, .. } = *request;
     let driver = &mdev.driver;
 
     let _one_at_a_time = mdev.aqic.lock();
@@ -97,16 +144,13 @@ fn enable(mdev: &Mdev, vcpu: &Vcpu<'_>, request: &AqicRequest) -> Status {
     let Ok(place) = KBox::new_uninit(GFP_KERNEL) else {
         return Status::with_code(response::BUSY);
     };
-    if nib == 0 || !vcpu.has_memory_at(nib) {
-        return Status::with_code(response::INVALID_ADDRESS);
-    }
-    let Ok(gisc) = Gisc::register(vcpu, isc) else {
+    let Some(gisc) = (nib != 0).then(register).flatten() else {
         return Status::with_code(response::INVALID_ADDRESS);
     };
     if mdev.pins_mut(&mut driver.state()).is_out_of_memory() {
         return Status::with_code(response::INVALID_ADDRESS);
     }
-    let (page, is_protected) = (vfio::page_of(nib), vcpu.is_protected());
+    let page = vfio::page_of(nib);
     let wait = Wait::new(GUEST_TIMEOUT);
     while !mdev.pins_mut(&mut driver.state()).want(page, is_protected) {
         if !wait.sleep() {

@@ -231,6 +231,15 @@ impl Interruptions {
         Some(&mut it.state)
     }
 
+    /// Returns the queues and the targets of interruptions that an mdev has, and that are not being ended.
+    pub(crate) fn of_mdev(&self, mdev: &Mdev) -> impl Iterator<Item = (Apqn, &Target)> {
+        let id = mdev.id;
+        self.enabled
+            .iter()
+            .filter(move |it| it.state.owner.mdev == id && !it.state.is_ending())
+            .map(|it| (it.apqn, it.state.target()))
+    }
+
     /// Returns the interruptions that are not over.
     pub(crate) fn enabled(&self) -> impl Iterator<Item = &Enabled> {
         self.enabled.iter()

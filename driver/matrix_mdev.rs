@@ -241,6 +241,11 @@ impl Mdev {
         revoked
     }
 
+    /// Returns the virtual machine of the user.
+    pub(crate) fn kvm(&self) -> Option<Kvm> {
+        Some(self.hook.lock().as_ref()?.kvm().clone())
+    }
+
     fn schedule_commit(&self) {
         // An error means that the work is queued already.
         let _ = workqueue::system_long().enqueue::<ARef<Self>, COMMIT_WORK>(self.into());

@@ -4,7 +4,8 @@
 //!
 //! Owns the state of an mdev in a migration, and the stream. Stopping a guest takes all queues from it
 //! and resets them. The stream has the [description](crate::matrix::migration) of the queues that the
-//! guest had. The destination compares it with the queues of its mdev before the guest runs.
+//! guest had, and of their interruptions. The destination compares it with the queues of its mdev before
+//! the guest runs. A guest that runs again, here or there, has its interruptions enabled again.
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h), protocol version 2
 
@@ -27,9 +28,11 @@ use kernel::{
 use crate::{
     ap_bus::pqap,
     driver::{
+        aqic,
         matrix_mdev::MatrixMdev,
         wait::{
             Wait,
+            DEFAULT_TIMEOUT,
             RESET_TIMEOUT, //
         },
         Mdev,
@@ -52,15 +55,17 @@ use crate::{
         migration::{
             header,
             length,
-            queues,
+            offset,
             Description,
+            Indicator,
             Mismatch,
             QueueInfo,
+            Record,
             Refusal,
-            MAX_LENGTH, //
+            MAX_LENGTH,
+            RECORD, //
         },
         Change,
-        Matrix,
         QueueSet, //
     }, //
 };
@@ -137,8 +142,8 @@ impl Stream for DataStream {
 #[derive(Default)]
 pub(crate) struct Progress {
     state: State,
-    /// The masks that the guest had when it was stopped.
-    stopped: Matrix,
+    /// The description of the guest when it was stopped, without the properties of queues.
+    stopped: KVVec<u8>,
     /// The stream of the state, if the state has one.
     stream: Option<Arc<DataStream>>,
     /// The description of the guest from another host, until the guest runs.
@@ -176,10 +181,14 @@ impl migration::Migration for MatrixMdev {
 
     fn data_size(mdev: &Mdev) -> usize {
         let progress = mdev.migration.lock();
-        length(&match progress.state {
-            State::Running => mdev.masks(&mdev.driver.state()).granted,
-            _ => progress.stopped,
-        })
+        match progress.state {
+            State::Running => length(&mdev.masks(&mdev.driver.state()).granted),
+            _ => progress
+                .incoming
+                .as_ref()
+                .unwrap_or(&progress.stopped)
+                .len(),
+        }
     }
 }
 
@@ -203,14 +212,20 @@ fn step(mdev: &Mdev, progress: &mut Progress, next: State) -> Result<Option<ARef
         (State::Running, State::Stop) => progress.stopped = stop(mdev)?,
         (State::Stop, State::Running) => {
             if let Some(incoming) = &progress.incoming {
-                // The queues may have changed since the description was checked.
-                check(mdev, incoming)?;
+                arrive(mdev, incoming)?;
+            } else {
+                run(mdev, &progress.stopped);
             }
             progress.incoming = None;
-            run(mdev);
+            progress.stopped = KVVec::new();
         }
         (State::Stop, State::StopCopy) => {
-            let stream = DataStream::new(save(mdev, &progress.stopped)?)?;
+            let description = match &progress.incoming {
+                // The guest has not run here.
+                Some(incoming) => copy(incoming),
+                None => save(mdev, &progress.stopped),
+            };
+            let stream = DataStream::new(description?)?;
             progress.stream = Some(stream.clone());
             return stream::open(stream, Direction::Read).map(Some);
         }
@@ -239,13 +254,20 @@ fn change(mdev: &Mdev, change: &Change) -> QueueSet {
     revoked
 }
 
-/// Takes all queues from the guest. Returns the masks that it had.
+/// Takes all queues from the guest. Returns the description of the guest, without the properties of its
+/// queues.
 ///
 /// # Errors
 ///
-/// `EIO` if a queue could not be reset in time. The guest has its queues again then.
-fn stop(mdev: &Mdev) -> Result<Matrix> {
-    let had = mdev.masks(&mdev.driver.state()).granted;
+/// - `EOPNOTSUPP` if the guest is a protected one, whose queues have secrets that cannot move.
+/// - `EIO` if a queue could not be reset in time. The guest has its queues again then.
+/// - `ENOMEM` if there is no memory.
+fn stop(mdev: &Mdev) -> Result<KVVec<u8>> {
+    if mdev.kvm().is_some_and(|kvm| kvm.is_protected()) {
+        refuse(mdev, &"the guest is protected");
+        return Err(EOPNOTSUPP);
+    }
+    let guest = describe(mdev)?;
     let revoked = change(mdev, &Change::Stop);
     mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &revoked);
     let is_stopped = {
@@ -257,16 +279,95 @@ fn stop(mdev: &Mdev) -> Result<Matrix> {
                 .all(|(apid, row)| (row & queues.bound(apid)).is_subset(&queues.reset_done(apid)))
     };
     if !is_stopped {
-        run(mdev);
+        run(mdev, &guest);
         return Err(EIO);
     }
-    Ok(had)
+    Ok(guest)
 }
 
-/// Gives the guest the queues that it may have.
-fn run(mdev: &Mdev) {
+/// Describes the guest, without the properties of its queues.
+///
+/// # Errors
+///
+/// `ENOMEM` if there is no memory.
+fn describe(mdev: &Mdev) -> Result<KVVec<u8>> {
+    // The longest description is not allocated with the state locked. The guest may get queues meanwhile.
+    let masks = mdev.masks(&mdev.driver.state()).granted;
+    let mut bytes = KVVec::from_elem(0, length(&masks), GFP_KERNEL_ACCOUNT)?;
+    if let Some(start) = bytes.first_chunk_mut() {
+        *start = header(&masks);
+    }
+    let state = mdev.driver.state();
+    for (apqn, target) in state.interruptions.of_mdev(mdev) {
+        let indicator = Indicator {
+            nib: target.nib,
+            isc: target.gisc.guest_isc(),
+        };
+        put(
+            &mut bytes,
+            offset(&masks, apqn),
+            QueueInfo(0),
+            Some(indicator),
+        );
+    }
+    drop(state);
+    Ok(bytes)
+}
+
+/// Writes a record into a description.
+fn put(bytes: &mut [u8], at: Option<usize>, info: QueueInfo, indicator: Option<Indicator>) {
+    let place = at.and_then(|at| bytes.get_mut(at..)?.first_chunk_mut::<RECORD>());
+    if let Some(place) = place {
+        *place = Record { info, indicator }.to_bytes();
+    }
+}
+
+/// Gives the guest the queues that it may have, and the interruptions of its description as far as
+/// possible.
+fn run(mdev: &Mdev, guest: &[u8]) {
     change(mdev, &Change::Run);
     mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &QueueSet::NONE);
+    // The guest may have lost a queue while it was stopped.
+    let _ = enable_interruptions(mdev, guest);
+}
+
+/// Gives a guest from another host the queues that it may have, if they fit its description.
+///
+/// # Errors
+///
+/// - Those of [`check`], as the queues may have changed since the description was checked.
+/// - `EIO` if interruptions of a queue cannot be enabled. The guest has no queues then.
+fn arrive(mdev: &Mdev, guest: &[u8]) -> Result {
+    check(mdev, guest)?;
+    change(mdev, &Change::Run);
+    mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &QueueSet::NONE);
+    enable_interruptions(mdev, guest).map_err(|apqn| {
+        let revoked = change(mdev, &Change::Stop);
+        mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &revoked);
+        refuse(mdev, &Refusal::Queue(apqn, Mismatch::Interruptions));
+        EIO
+    })
+}
+
+/// Enables the interruptions of a description. Returns a queue as the error if that fails.
+fn enable_interruptions(mdev: &Mdev, guest: &[u8]) -> Result<(), Apqn> {
+    let (Ok(guest), Some(kvm)) = (Description::parse(guest), mdev.kvm()) else {
+        return Ok(());
+    };
+    let wait = Wait::new(DEFAULT_TIMEOUT);
+    let mut result = Ok(());
+    for (apqn, record) in guest.records() {
+        let Some(indicator) = record.indicator else {
+            continue;
+        };
+        if aqic::enable_again(mdev, &kvm, apqn, indicator, &wait).is_err() {
+            result = Err(apqn);
+            if !wait.sleep() {
+                break;
+            }
+        }
+    }
+    result
 }
 
 /// Returns the properties of a queue of this driver.
@@ -282,20 +383,32 @@ fn queue_info(mdev: &Mdev, apqn: Apqn) -> Result<QueueInfo> {
     pqap::queue_info(apqn).map_err(|_| ENODEV)
 }
 
-/// Describes a guest that had some masks.
+/// Copies a description.
+fn copy(description: &[u8]) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::with_capacity(description.len(), GFP_KERNEL_ACCOUNT)?;
+    bytes.extend_from_slice(description, GFP_KERNEL_ACCOUNT)?;
+    Ok(bytes)
+}
+
+/// Completes the description of a guest by the properties of its queues.
 ///
 /// # Errors
 ///
 /// - `ENODEV` if a queue of the guest has gone since the guest was stopped.
 /// - `ENOMEM` if there is no memory.
-fn save(mdev: &Mdev, masks: &Matrix) -> Result<KVVec<u8>> {
-    let mut bytes = KVVec::with_capacity(length(masks), GFP_KERNEL_ACCOUNT)?;
-    bytes.extend_from_slice(&header(masks), GFP_KERNEL_ACCOUNT)?;
-    for apqn in queues(masks) {
-        let QueueInfo(info) = queue_info(mdev, apqn).inspect_err(|_| {
+fn save(mdev: &Mdev, stopped: &[u8]) -> Result<KVVec<u8>> {
+    let mut bytes = copy(stopped)?;
+    let guest = Description::parse(stopped).map_err(|_| EINVAL)?;
+    for (apqn, record) in guest.records() {
+        let info = queue_info(mdev, apqn).inspect_err(|_| {
             refuse(mdev, &Refusal::Queue(apqn, Mismatch::Missing));
         })?;
-        bytes.extend_from_slice(&info.to_be_bytes(), GFP_KERNEL_ACCOUNT)?;
+        put(
+            &mut bytes,
+            offset(guest.masks(), apqn),
+            info,
+            record.indicator,
+        );
     }
     Ok(bytes)
 }

@@ -10,20 +10,30 @@
 //!
 //! All numbers are big-endian. Masks are in AP bit order.
 //!
-//! | offset | bytes | contents                                                             |
-//! |--------|-------|----------------------------------------------------------------------|
-//! | 0      | 8     | [`MAGIC`]                                                            |
-//! | 8      | 2     | [`VERSION`]                                                          |
-//! | 10     | 2     | length of the header, 112: offset of the first record                |
-//! | 12     | 2     | length of a record, 8                                                |
-//! | 14     | 2     | 0                                                                    |
-//! | 16     | 32    | adapters (APM)                                                       |
-//! | 48     | 32    | usage domains (AQM)                                                  |
-//! | 80     | 32    | control domains (ADM)                                                |
-//! | 112    | 8 n   | [`QueueInfo`] of each queue: adapters ascending, domains within them |
+//! | offset | bytes | contents                                                          |
+//! |--------|-------|-------------------------------------------------------------------|
+//! | 0      | 8     | [`MAGIC`]                                                         |
+//! | 8      | 2     | [`VERSION`]                                                       |
+//! | 10     | 2     | length of the header, 112: offset of the first record             |
+//! | 12     | 2     | length of a record, 24                                            |
+//! | 14     | 2     | 0                                                                 |
+//! | 16     | 32    | adapters (APM)                                                    |
+//! | 48     | 32    | usage domains (AQM)                                               |
+//! | 80     | 32    | control domains (ADM)                                             |
+//! | 112    | 24 n  | [`Record`] of each queue: adapters ascending, domains within them |
 //!
 //! There is a record for each pair of an adapter and a usage domain, and nothing after the last record.
-//! A reader refuses other versions and lengths. Each version of the format has its own number.
+//! A record has three doublewords:
+//!
+//! | offset | bytes | contents                                                                     |
+//! |--------|-------|------------------------------------------------------------------------------|
+//! | 0      | 8     | general register 2 of PQAP(TAPQ): [`QueueInfo`]                              |
+//! | 8      | 8     | general register 1 of the guest's PQAP(AQIC), or 0 if interruptions are off  |
+//! | 16     | 8     | general register 2 of the guest's PQAP(AQIC), or 0 if interruptions are off  |
+//!
+//! In general register 1 of AQIC, bit 16 is 1, bits 61 to 63 are the interruption subclass, and all other
+//! bits are 0. A reader refuses other bits, other versions and other lengths. Each version of the format
+//! has its own number.
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
@@ -49,7 +59,7 @@ pub const VERSION: u16 = 1;
 pub const HEADER: usize = 112;
 
 /// The length of a record, in bytes.
-pub const RECORD: usize = 8;
+pub const RECORD: usize = 24;
 
 /// The length of the longest description, in bytes. It has 256 adapters with 256 domains.
 pub const MAX_LENGTH: usize = HEADER + RECORD * 256 * 256;
@@ -96,10 +106,10 @@ impl QueueInfo {
         self.0.to_be_bytes()[4]
     }
 
-    /// Returns the maximum length of a message, in units of 4 KiB. 0 is the length that all adapters
-    /// have.
-    const fn message_limit(self) -> u8 {
-        self.0.to_be_bytes()[6] & 0xf
+    /// Returns the maximum length of a message, in units of 4 KiB. All adapters accept 12 KiB, and do not
+    /// report less.
+    fn message_limit(self) -> u8 {
+        (self.0.to_be_bytes()[6] & 0xf).max(3)
     }
 
     /// Returns true if the functions of the adapter are not restricted to those without state.
@@ -159,6 +169,8 @@ pub enum Mismatch {
     MessageLimit,
     /// One of the queues is bound to, or associated with, a secret of a protected guest.
     Bound,
+    /// The interruptions that the guest has enabled cannot be enabled on the other host.
+    Interruptions,
 }
 
 impl fmt::Display for Mismatch {
@@ -170,6 +182,7 @@ impl fmt::Display for Mismatch {
             Self::Restricted => f.write_str("has restricted functions"),
             Self::MessageLimit => f.write_str("takes shorter messages"),
             Self::Bound => f.write_str("is bound to a protected guest"),
+            Self::Interruptions => f.write_str("cannot interrupt the guest"),
         }
     }
 }
@@ -203,6 +216,8 @@ pub enum Malformed {
     Version(u16),
     /// The length is wrong.
     Length,
+    /// The interruptions of this queue are invalid.
+    Record(Apqn),
 }
 
 impl fmt::Display for Malformed {
@@ -211,7 +226,66 @@ impl fmt::Display for Malformed {
             Self::Magic => f.write_str("not a description of an AP configuration"),
             Self::Version(version) => write!(f, "version {version} of the format is not known"),
             Self::Length => f.write_str("wrong length"),
+            Self::Record(apqn) => write!(f, "invalid interruptions of queue {apqn}"),
         }
+    }
+}
+
+/// The operands with which a guest has enabled interruptions of a queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Indicator {
+    /// The guest address of the notification indicator byte.
+    pub nib: u64,
+    /// The interruption subclass of the guest, 0 to 7.
+    pub isc: u8,
+}
+
+impl Indicator {
+    /// Bit 16 of general register 1 of PQAP(AQIC). Layout: `union ap_qirq_ctrl`.
+    const ENABLE: u64 = 1 << (63 - 16);
+    /// Bits 61 to 63.
+    const ISC: u64 = 7;
+}
+
+/// A queue in a description.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Record {
+    /// The properties of the queue.
+    pub info: QueueInfo,
+    /// The place for interruptions. [`None`] if the guest has not enabled them.
+    pub indicator: Option<Indicator>,
+}
+
+impl Record {
+    /// Returns the bytes of the record.
+    pub fn to_bytes(self) -> [u8; RECORD] {
+        let (control, nib) = self.indicator.map_or((0, 0), |indicator| {
+            (
+                Indicator::ENABLE | u64::from(indicator.isc) & Indicator::ISC,
+                indicator.nib,
+            )
+        });
+        let mut bytes = [0; RECORD];
+        let words = bytes.as_chunks_mut().0.iter_mut();
+        for (to, word) in words.zip([self.info.0, control, nib]) {
+            *to = word.to_be_bytes();
+        }
+        bytes
+    }
+
+    /// Parses a record. Returns [`None`] if its interruptions are invalid.
+    pub fn from_bytes(bytes: &[u8; RECORD]) -> Option<Self> {
+        let word = |i: usize| bytes.as_chunks().0.get(i).map(|it| u64::from_be_bytes(*it));
+        let (info, control, nib) = (QueueInfo(word(0)?), word(1)?, word(2)?);
+        let indicator = if control == 0 && nib == 0 {
+            None
+        } else if control & !Indicator::ISC == Indicator::ENABLE && nib != 0 {
+            let isc = (control & Indicator::ISC) as u8;
+            Some(Indicator { nib, isc })
+        } else {
+            return None;
+        };
+        Some(Self { info, indicator })
     }
 }
 
@@ -242,6 +316,18 @@ pub fn header(masks: &Matrix) -> [u8; HEADER] {
 /// Returns the queues of a guest in the order of their records.
 pub fn queues(masks: &Matrix) -> impl Iterator<Item = Apqn> {
     QueueSet::new(masks, &Matrix::EMPTY).queues()
+}
+
+/// Returns the offset of the record of a queue in a description with these masks. [`None`] if there is no
+/// such record.
+pub fn offset(masks: &Matrix, apqn: Apqn) -> Option<usize> {
+    let Apqn { apid, apqi } = apqn;
+    let row = (masks.apm & Mask::up_to(apid.0)).len().checked_sub(1)?;
+    let column = (masks.aqm & Mask::up_to(apqi.0)).len().checked_sub(1)?;
+    let index = row * masks.aqm.len() + column;
+    masks
+        .has_queue(apqn)
+        .then_some(HEADER + RECORD * index as usize)
 }
 
 /// The description of a guest, from an untrusted source.
@@ -280,7 +366,23 @@ impl<'a> Description<'a> {
         if bytes.len() != length(&masks) || !left.is_empty() {
             return Err(Malformed::Length);
         }
-        Ok(Self { masks, records })
+        let description = Self { masks, records };
+        match description.queues().find(|(_, record)| record.is_none()) {
+            Some((apqn, _)) => Err(Malformed::Record(apqn)),
+            None => Ok(description),
+        }
+    }
+
+    /// Returns the queues, and their records if these are valid.
+    fn queues(&self) -> impl Iterator<Item = (Apqn, Option<Record>)> + use<'a> {
+        queues(&self.masks).zip(self.records.iter().map(Record::from_bytes))
+    }
+
+    /// Returns the queues of the guest, and their records.
+    pub fn records(&self) -> impl Iterator<Item = (Apqn, Record)> + use<'a> {
+        // All records were valid in `parse`.
+        self.queues()
+            .filter_map(|(apqn, record)| Some((apqn, record?)))
     }
 
     /// Returns the masks of the guest.
@@ -301,11 +403,11 @@ impl<'a> Description<'a> {
         permitted: &Matrix,
         mut info: impl FnMut(Apqn) -> Option<QueueInfo>,
     ) -> Result<(), Refusal> {
-        for (apqn, record) in queues(&self.masks).zip(self.records) {
+        for (apqn, record) in self.records() {
             let there = permitted.has_queue(apqn).then(|| info(apqn)).flatten();
             there
                 .ok_or(Mismatch::Missing)
-                .and_then(|there| QueueInfo(u64::from_be_bytes(*record)).fits(there))
+                .and_then(|there| record.info.fits(there))
                 .map_err(|mismatch| Refusal::Queue(apqn, mismatch))?;
         }
         let missing = (self.masks.adm - permitted.adm).iter().next();

@@ -15,14 +15,14 @@ if [ -z "${STREAM:-}" ]; then
 	wait_until "the guest has its queues" has_all
 	expect "RSA" right vm A guest rsa 01.0001
 	vm A migration to stop-copy
-	expect "saved" 144 vm A migration save /tmp/stream 4096
+	expect "saved" 208 vm A migration save /tmp/stream 4096
 	vm_close A
 	echo "@STREAM $(od -An -v -tx1 /tmp/stream | tr -d ' \n')"
 else
 	# shellcheck disable=SC2059 # the bytes are the format
 	printf "$(echo "$STREAM" | sed 's/../\\x&/g')" >/tmp/stream
 	vm A migration to resuming
-	expect "loaded" 144 vm A migration load /tmp/stream 4096
+	expect "loaded" 208 vm A migration load /tmp/stream 4096
 	expect "no queues before the guest runs" none vm A guest queues
 	vm A migration to running
 	wait_until "the guest has its queues" has_all

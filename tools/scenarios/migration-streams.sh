@@ -15,20 +15,29 @@ expect "the state" stop vm A migration state
 # Reading a file.
 vm A migration to stop-copy
 expect_error EBADF vm A migration load /proc/version 1
-expect "saved" 128 vm A migration save /tmp/stream 100000
+expect "saved" 160 vm A migration save /tmp/stream 100000
 vm A migration to stop
 expect_error ENODEV vm A migration save /tmp/end 1
 
 # Writing a file. The longest stream has 256 adapters with 256 domains.
 vm A migration to resuming
 expect_error EBADF vm A migration save /tmp/end 1
-dd if=/dev/zero of=/tmp/huge bs=1024 count=513 2>/dev/null
+dd if=/dev/zero of=/tmp/huge bs=1024 count=1537 2>/dev/null
 expect_error EFBIG vm A migration load /tmp/huge 65536
 expect_error EINVAL vm A migration to stop
 expect "the state" resuming vm A migration state
 expect_error ENODEV vm A migration load /tmp/stream 1
 vm A reset
 expect "the state" running vm A migration state
+
+# A guest that has not run on the destination can move on.
+vm A migration to resuming
+vm A migration load /tmp/stream 5
+expect "the length" 160 vm A migration size
+vm A migration to stop-copy
+expect "saved again" 160 vm A migration save /tmp/again 3
+cmp /tmp/stream /tmp/again
+vm A reset
 
 # A file outlives its state, the device, the mdev and the virtual machine. Each access then fails.
 vm A migration to resuming

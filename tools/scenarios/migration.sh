@@ -13,8 +13,8 @@ both() { [ "$(vm "$1" guest queues)" = "01.0001 01.0002 02.0001 02.0002" ]; }
 vm_open A group --run 1
 expect "the flag of STOP_COPY" 0x1 vm A migration flags
 expect "at the beginning" running vm A migration state
-# The header has 112 bytes, and the record of a queue has 8.
-expect "the length" 144 vm A migration size
+# The header has 112 bytes, and the record of a queue has 24.
+expect "the length" 208 vm A migration size
 wait_until "the guest has its queues" both A
 
 # A stopped guest has no queues. Each of them is reset, with a message that the adapter works on.
@@ -29,14 +29,14 @@ dmesg_has_not "guest lost"
 expect "the report" "guest, stopped" sed -n 's/^used by: //p' "/sys/kernel/debug/vfio_ap/$(uuid A)"
 expect "the guest" none vm A guest queues
 vm A migration to stop-copy
-expect "the length of the stream" 144 vm A migration save /tmp/stream 64
+expect "the length of the stream" 208 vm A migration save /tmp/stream 64
 expect "the end of the stream" 0 vm A migration save /tmp/end 64
 
 # The guest can run again on the source. It can be stopped again.
 vm A migration to running
 wait_until "the guest has its queues again" both A
 vm A migration to stop-copy
-expect "the same stream" 144 vm A migration save /tmp/again 1
+expect "the same stream" 208 vm A migration save /tmp/again 1
 cmp /tmp/stream /tmp/again
 vm_close A
 
@@ -45,7 +45,7 @@ unassign A adapter 1 2
 assign B adapter 1 2 domain 1 2 control_domain 3
 vm_open B group --run 1
 vm B migration to resuming
-expect "the stream" 144 vm B migration load /tmp/stream 7
+expect "the stream" 208 vm B migration load /tmp/stream 7
 count_from_zero
 vm B migration to running
 expect "the state" running vm B migration state

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use vfio_ap_core::mask::{Apid, Apqi, Apqn, Mask};
 use vfio_ap_core::matrix::Matrix;
 use vfio_ap_core::migration::{
-    self, Description, Malformed, Mismatch, QueueInfo, Refusal, HEADER, MAGIC, MAX_LENGTH, RECORD,
+    self, Description, Indicator, Malformed, Mismatch, QueueInfo, Record, Refusal, HEADER, MAGIC,
+    MAX_LENGTH, RECORD,
 };
 
 /// A CCA coprocessor of type 14 with the T bit's answer of a real one: APSC, AP4KM, AP4KC, CCA, APXA, full
@@ -25,15 +26,40 @@ fn any_mask<I: Copy + From<u8> + Into<u8> + std::fmt::Debug>() -> impl Strategy<
     prop::collection::btree_set(any::<u8>(), 0..6).prop_map(set)
 }
 
+/// Returns words that are valid in a record more often than random ones.
+fn any_word() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        Just(0),
+        (0..8_u64).prop_map(|isc| 1 << 47 | isc),
+        any::<u64>()
+    ]
+}
+
 fn any_matrix() -> impl Strategy<Value = Matrix> {
     (any_mask(), any_mask(), any_mask()).prop_map(|(apm, aqm, adm)| Matrix { apm, aqm, adm })
 }
 
 fn describe(masks: &Matrix, info: impl Fn(Apqn) -> QueueInfo) -> Vec<u8> {
     let mut bytes = migration::header(masks).to_vec();
-    bytes.extend(migration::queues(masks).flat_map(|apqn| info(apqn).0.to_be_bytes()));
+    for apqn in migration::queues(masks) {
+        assert_eq!(migration::offset(masks, apqn), Some(bytes.len()));
+        let record = Record {
+            info: info(apqn),
+            indicator: indicator(apqn),
+        };
+        bytes.extend(record.to_bytes());
+    }
     assert_eq!(bytes.len(), migration::length(masks));
     bytes
+}
+
+/// Returns the interruptions of a queue. Every second queue has them.
+fn indicator(apqn: Apqn) -> Option<Indicator> {
+    let number = apqn.to_raw();
+    (number % 2 == 1).then(|| Indicator {
+        nib: u64::from(number) << 12 | 0xfff,
+        isc: (number / 2 % 8) as u8,
+    })
 }
 
 /// Returns a different word for each queue.
@@ -47,6 +73,10 @@ proptest! {
         let bytes = describe(&masks, odd(seed));
         let read = Description::parse(&bytes).unwrap();
         prop_assert_eq!(*read.masks(), masks);
+        let records = migration::queues(&masks).map(|apqn| {
+            (apqn, Record { info: odd(seed)(apqn), indicator: indicator(apqn) })
+        });
+        prop_assert!(read.records().eq(records));
         // The same host can take on the guest if no queue is bound; then each record was compared with its
         // own queue.
         let mut asked = Vec::new();
@@ -72,6 +102,29 @@ proptest! {
     }
 
     #[test]
+    fn a_record_is_valid_only_as_it_is_written(words in prop::array::uniform3(any_word())) {
+        let mut bytes = [0; RECORD];
+        for (to, word) in bytes.chunks_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_be_bytes());
+        }
+        let [_, control, nib] = words;
+        let is_on = control & !7 == 1 << 47 && nib != 0;
+        let is_off = control == 0 && nib == 0;
+        let record = Record::from_bytes(&bytes);
+        prop_assert_eq!(record.is_some(), is_on || is_off);
+        if let Some(record) = record {
+            prop_assert_eq!(record.indicator.is_some(), is_on);
+            prop_assert_eq!(record.to_bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn only_queues_of_the_guest_have_an_offset(masks in any_matrix(), apqn in any::<u16>()) {
+        let apqn = Apqn::from_raw(apqn);
+        prop_assert_eq!(migration::offset(&masks, apqn).is_some(), masks.has_queue(apqn));
+    }
+
+    #[test]
     fn a_flipped_bit_is_read_as_what_it_says(
         masks in any_matrix(), at in any::<prop::sample::Index>(), bit in 0..8_u32,
     ) {
@@ -89,10 +142,12 @@ proptest! {
                 let expected = match at {
                     0..8 => Malformed::Magic,
                     8..16 => Malformed::Version(u16::from_be_bytes([bytes[8], bytes[9]])),
-                    _ => Malformed::Length,
+                    16..HEADER => Malformed::Length,
+                    // The parity of domains decides which queues have interruptions.
+                    _ => Malformed::Record(migration::queues(&masks).nth((at - HEADER) / RECORD).unwrap()),
                 };
                 prop_assert_eq!(why, expected);
-                prop_assert!(at < HEADER);
+                prop_assert!(at < HEADER || (at - HEADER) % RECORD >= 8);
             }
         }
     }
@@ -133,7 +188,7 @@ fn the_layout_is_as_documented() {
         QueueInfo(0x1111_0000_0000_0000 | u64::from(q.to_raw()))
     });
     assert_eq!(&bytes[..8], &MAGIC);
-    assert_eq!(&bytes[8..16], &[0, 1, 0, 112, 0, 8, 0, 0]);
+    assert_eq!(&bytes[8..16], &[0, 1, 0, 112, 0, 24, 0, 0]);
     assert_eq!((bytes[16], bytes[16 + 31]), (0x40, 0x01), "APM");
     assert_eq!((bytes[48], bytes[48 + 8]), (0x80, 0x80), "AQM");
     assert_eq!(bytes[80], 0x20, "ADM");
@@ -143,6 +198,23 @@ fn the_layout_is_as_documented() {
         .collect();
     let expected = [(0x11, 1, 0), (0x11, 1, 64), (0x11, 255, 0), (0x11, 255, 64)];
     assert_eq!(records, expected);
+}
+
+#[test]
+fn the_layout_of_a_record_is_as_documented() {
+    let record = Record {
+        info: CCA,
+        indicator: Some(Indicator {
+            nib: 0x1c_0008,
+            isc: 4,
+        }),
+    };
+    let expected = [
+        [0xf2, 0x80, 0, 0, 0x0e, 0x10, 0x03, 0x07],
+        [0, 0, 0x80, 0, 0, 0, 0, 4],
+        [0, 0, 0, 0, 0, 0x1c, 0, 0x08],
+    ];
+    assert_eq!(record.to_bytes(), *expected.as_flattened());
 }
 
 #[test]
@@ -226,8 +298,16 @@ fn differences_of_queues() {
     assert_eq!(CCA.fits(of_type(15)), Ok(()));
     assert_eq!(older.to_string(), "is of type 13, not 14 or later");
 
-    assert_eq!(CCA.fits(limit(2)), Err(Mismatch::MessageLimit));
-    assert_eq!(CCA.fits(limit(4)), Ok(()));
+    // Limits up to 3 mean 12 KiB.
+    for (needed, there) in [(3, 0), (0, 3), (0, 0), (3, 4), (5, 6)] {
+        assert_eq!(limit(needed).fits(limit(there)), Ok(()));
+    }
+    for (needed, there) in [(4, 3), (4, 0), (6, 5)] {
+        assert_eq!(
+            limit(needed).fits(limit(there)),
+            Err(Mismatch::MessageLimit)
+        );
+    }
 
     // The number of domains and the length of a queue may differ. A full queue refuses a message, and the
     // guest sends it again.

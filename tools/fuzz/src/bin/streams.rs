@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vfio_ap_core::migration::{Description, HEADER, QueueInfo, RECORD, header, length, queues};
+use vfio_ap_core::migration::{Description, HEADER, RECORD, header, length, offset};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(description) = Description::parse(bytes) else {
@@ -14,13 +14,16 @@ fuzz_target!(|bytes: &[u8]| {
     let masks = description.masks();
     assert_eq!(bytes.len(), length(masks));
     assert_eq!(bytes[..HEADER], header(masks));
-    assert_eq!(queues(masks).count(), (bytes.len() - HEADER) / RECORD);
+    let mut end = HEADER;
+    for (apqn, record) in description.records() {
+        assert_eq!(offset(masks, apqn), Some(end));
+        assert_eq!(bytes[end..end + RECORD], record.to_bytes());
+        end += RECORD;
+    }
+    assert_eq!(end, bytes.len());
     // A host with the same queues takes the guest, unless a queue is bound to a protected guest.
-    let mut records = bytes[HEADER..].chunks(RECORD);
-    let answer = description.check(masks, |_| {
-        let record = records.next()?.try_into().ok()?;
-        Some(QueueInfo(u64::from_be_bytes(record)))
-    });
+    let mut records = description.records();
+    let answer = description.check(masks, |_| Some(records.next()?.1.info));
     // Bits 16 and 17 of a record.
     let is_bound = bytes[HEADER..]
         .chunks(RECORD)
