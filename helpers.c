@@ -100,6 +100,13 @@ bool vfio_ap_guest_messages(void)
 	return __ratelimit(&limit);
 }
 
+bool vfio_ap_migration_messages(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, 60 * HZ, 20);
+
+	return __ratelimit(&limit);
+}
+
 void vfio_ap_trace_guest(const char *mdev, const char *cause, int adapter, int domain,
 			  const u64 *apm, const u64 *aqm, const u64 *adm)
 {

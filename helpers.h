@@ -25,6 +25,7 @@ u32 vfio_ap_aqic(u32 qid, u64 control, phys_addr_t indicator);
 int vfio_ap_qci(struct ap_config_info *info);
 
 bool vfio_ap_guest_messages(void);
+bool vfio_ap_migration_messages(void);
 
 void vfio_ap_trace_guest(const char *mdev, const char *cause, int adapter, int domain,
 			  const u64 *apm, const u64 *aqm, const u64 *adm);

@@ -269,7 +269,7 @@ impl Mdev {
         self.driver.debug.guest_changed(name, cause, guest);
         trace::guest_changed(name, cause, guest);
         // A user can open and close a device without limit.
-        if !cause.event.is_of_user() && ratelimit::admits() {
+        if !cause.event.is_of_user() && ratelimit::admits_change() {
             let text = Text { cause, guest };
             dev_info!(self.parent(), "guest: {text}\n");
         }

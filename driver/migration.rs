@@ -439,7 +439,7 @@ fn check(mdev: &Mdev, bytes: &[u8]) -> Result {
 
 /// Logs the reason for which a migration is refused.
 fn refuse(mdev: &Mdev, reason: &dyn fmt::Display) {
-    if ratelimit::admits() {
+    if ratelimit::admits_refusal() {
         dev_info!(mdev.parent(), "migration refused: {reason}\n");
     }
 }

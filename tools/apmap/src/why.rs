@@ -543,7 +543,7 @@ fn history(host: &Host, mdev: &Mdev, messages: &[Message]) -> Vec<Change> {
     let mut changes = Vec::new();
     for event in &events {
         let after = event.matrix.or(before);
-        // Nobody has seen the last guest end.
+        // The end of the last guest is not recorded.
         if event.cause.as_deref() == Some("open") {
             before = None;
         }

@@ -232,7 +232,7 @@ fn a_reset_that_takes_too_long() {
     }
     assert_eq!(overdue, [apqn(1, 1)]);
     assert_eq!(world.follow(), None);
-    // The guest gets nothing, and the end of the reset is the cause in the end.
+    // The guest gets no queue, and the final cause is the end of the reset.
     world.hardware.0.clear();
     expect(
         world,
