@@ -59,12 +59,7 @@ impl PqapHandler for Mdev {
         }
         let request = AqicRequest::new(vcpu.gprs());
         let status = if request.enable {
-            let register = || {
-                let AqicRequest { nib, isc, .. } = request;
-                let has_memory = vcpu.has_memory_at(nib);
-                has_memory.then(|| Gisc::register(vcpu, isc).ok()).flatten()
-            };
-            enable(self, &request, vcpu.is_protected(), &register)
+            enable(self, &Requester::Guest(vcpu), &request)
         } else {
             disable(self, &request)
         };
@@ -117,8 +112,7 @@ pub(crate) fn enable_again(
         nib,
     };
     loop {
-        let register = || Gisc::register_unprotected(kvm, isc).ok();
-        match enable(mdev, &request, false, &register).code() {
+        match enable(mdev, &Requester::Driver(kvm), &request).code() {
             response::NORMAL => return Ok(()),
             response::BUSY | response::RESET_IN_PROGRESS if wait.sleep() => {}
             _ => return Err(EIO),
@@ -126,14 +120,34 @@ pub(crate) fn enable_again(
     }
 }
 
-/// Enables interruptions of a queue. `register` registers the subclass of the guest, if the guest has
-/// memory at the address of the indicator.
-fn enable(
-    mdev: &Mdev,
-    request: &AqicRequest,
-    is_protected: bool,
-    register: &dyn Fn() -> Option<Gisc>,
-) -> Status {
+/// The requester of interruptions.
+enum Requester<'a> {
+    /// A guest that executes AQIC.
+    Guest(&'a Vcpu<'a>),
+    /// The driver, for a guest that runs again.
+    Driver(&'a Kvm),
+}
+
+impl Requester<'_> {
+    /// Registers the subclass of a request. Returns [`None`] if the guest does not have the subclass, or
+    /// no memory for the indicator.
+    fn register(&self, request: &AqicRequest) -> Option<Gisc> {
+        let AqicRequest { nib, isc, .. } = *request;
+        match self {
+            _ if nib == 0 => None,
+            Self::Guest(vcpu) if !vcpu.has_memory_at(nib) => None,
+            Self::Guest(vcpu) => Gisc::register(vcpu, isc).ok(),
+            // The page can only be pinned if there is memory.
+            Self::Driver(kvm) => Gisc::register_unprotected(kvm, isc).ok(),
+        }
+    }
+
+    fn is_protected(&self) -> bool {
+        matches!(self, Self::Guest(vcpu) if vcpu.is_protected())
+    }
+}
+
+fn enable(mdev: &Mdev, requester: &Requester<'_>, request: &AqicRequest) -> Status {
     let AqicRequest { apqn, nib, .. } = *request;
     let driver = &mdev.driver;
 
@@ -144,13 +158,13 @@ fn enable(
     let Ok(place) = KBox::new_uninit(GFP_KERNEL) else {
         return Status::with_code(response::BUSY);
     };
-    let Some(gisc) = (nib != 0).then(register).flatten() else {
+    let Some(gisc) = requester.register(request) else {
         return Status::with_code(response::INVALID_ADDRESS);
     };
     if mdev.pins_mut(&mut driver.state()).is_out_of_memory() {
         return Status::with_code(response::INVALID_ADDRESS);
     }
-    let page = vfio::page_of(nib);
+    let (page, is_protected) = (vfio::page_of(nib), requester.is_protected());
     let wait = Wait::new(GUEST_TIMEOUT);
     while !mdev.pins_mut(&mut driver.state()).want(page, is_protected) {
         if !wait.sleep() {

@@ -35,6 +35,7 @@ use crate::{
     matrix::{
         interrupts::Interruption,
         mask::Apqn,
+        migration::Indicator,
         queues::Reset, //
     }, //
 };
@@ -231,13 +232,14 @@ impl Interruptions {
         Some(&mut it.state)
     }
 
-    /// Returns the queues and the targets of interruptions that an mdev has, and that are not being ended.
-    pub(crate) fn of_mdev(&self, mdev: &Mdev) -> impl Iterator<Item = (Apqn, &Target)> {
-        let id = mdev.id;
-        self.enabled
-            .iter()
-            .filter(move |it| it.state.owner.mdev == id && !it.state.is_ending())
-            .map(|it| (it.apqn, it.state.target()))
+    /// Returns the operands of interruptions that an mdev has for a queue, and that are not being ended.
+    pub(crate) fn indicator(&mut self, mdev: &Mdev, apqn: Apqn) -> Option<Indicator> {
+        let it = self.of_queue(apqn)?;
+        let Target { nib, ref gisc, .. } = *it.target();
+        (it.owner.mdev == mdev.id && !it.is_ending()).then(|| Indicator {
+            nib,
+            isc: gisc.guest_isc(),
+        })
     }
 
     /// Returns the interruptions that are not over.

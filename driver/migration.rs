@@ -55,17 +55,17 @@ use crate::{
         migration::{
             header,
             length,
-            offset,
+            queues,
             Description,
-            Indicator,
             Mismatch,
             QueueInfo,
             Record,
+            Records,
             Refusal,
-            MAX_LENGTH,
-            RECORD, //
+            MAX_LENGTH, //
         },
         Change,
+        Matrix,
         QueueSet, //
     }, //
 };
@@ -222,10 +222,17 @@ fn step(mdev: &Mdev, progress: &mut Progress, next: State) -> Result<Option<ARef
         (State::Stop, State::StopCopy) => {
             let description = match &progress.incoming {
                 // The guest has not run here.
-                Some(incoming) => copy(incoming),
-                None => save(mdev, &progress.stopped),
+                Some(incoming) => {
+                    let mut copy = KVVec::new();
+                    copy.extend_from_slice(incoming, GFP_KERNEL_ACCOUNT)?;
+                    copy
+                }
+                None => {
+                    let guest = Description::parse(&progress.stopped).map_err(|_| EINVAL)?;
+                    describe(mdev, guest.masks(), Some(guest.records()))?
+                }
             };
-            let stream = DataStream::new(description?)?;
+            let stream = DataStream::new(description)?;
             progress.stream = Some(stream.clone());
             return stream::open(stream, Direction::Read).map(Some);
         }
@@ -267,7 +274,8 @@ fn stop(mdev: &Mdev) -> Result<KVVec<u8>> {
         refuse(mdev, &"the guest is protected");
         return Err(EOPNOTSUPP);
     }
-    let guest = describe(mdev)?;
+    let had = mdev.masks(&mdev.driver.state()).granted;
+    let guest = describe(mdev, &had, None)?;
     let revoked = change(mdev, &Change::Stop);
     mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &revoked);
     let is_stopped = {
@@ -285,41 +293,33 @@ fn stop(mdev: &Mdev) -> Result<KVVec<u8>> {
     Ok(guest)
 }
 
-/// Describes the guest, without the properties of its queues.
+/// Describes a guest that has some masks. For a guest that was stopped, the result is its earlier
+/// description, completed by the properties of its queues. Otherwise these are 0.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if there is no memory.
-fn describe(mdev: &Mdev) -> Result<KVVec<u8>> {
-    // The longest description is not allocated with the state locked. The guest may get queues meanwhile.
-    let masks = mdev.masks(&mdev.driver.state()).granted;
-    let mut bytes = KVVec::from_elem(0, length(&masks), GFP_KERNEL_ACCOUNT)?;
-    if let Some(start) = bytes.first_chunk_mut() {
-        *start = header(&masks);
-    }
-    let state = mdev.driver.state();
-    for (apqn, target) in state.interruptions.of_mdev(mdev) {
-        let indicator = Indicator {
-            nib: target.nib,
-            isc: target.gisc.guest_isc(),
+/// - `ENODEV` if a queue of the guest has gone since the guest was stopped.
+/// - `ENOMEM` if there is no memory.
+// Not inlined: two callers would each have it.
+#[inline(never)]
+fn describe(mdev: &Mdev, masks: &Matrix, mut stopped: Option<Records<'_>>) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::with_capacity(length(masks), GFP_KERNEL_ACCOUNT)?;
+    bytes.extend_from_slice(&header(masks), GFP_KERNEL_ACCOUNT)?;
+    for apqn in queues(masks) {
+        let record = if let Some(records) = &mut stopped {
+            let info = queue_info(mdev, apqn).inspect_err(|_| {
+                refuse(mdev, &Refusal::Queue(apqn, Mismatch::Missing));
+            })?;
+            let indicator = records.next().and_then(|(_, record)| record.indicator);
+            Record { info, indicator }
+        } else {
+            let indicator = mdev.driver.state().interruptions.indicator(mdev, apqn);
+            let info = QueueInfo(0);
+            Record { info, indicator }
         };
-        put(
-            &mut bytes,
-            offset(&masks, apqn),
-            QueueInfo(0),
-            Some(indicator),
-        );
+        bytes.extend_from_slice(&record.to_bytes(), GFP_KERNEL_ACCOUNT)?;
     }
-    drop(state);
     Ok(bytes)
-}
-
-/// Writes a record into a description.
-fn put(bytes: &mut [u8], at: Option<usize>, info: QueueInfo, indicator: Option<Indicator>) {
-    let place = at.and_then(|at| bytes.get_mut(at..)?.first_chunk_mut::<RECORD>());
-    if let Some(place) = place {
-        *place = Record { info, indicator }.to_bytes();
-    }
 }
 
 /// Gives the guest the queues that it may have, and the interruptions of its description as far as
@@ -381,36 +381,6 @@ fn queue_info(mdev: &Mdev, apqn: Apqn) -> Result<QueueInfo> {
         return Err(ENODEV);
     }
     pqap::queue_info(apqn).map_err(|_| ENODEV)
-}
-
-/// Copies a description.
-fn copy(description: &[u8]) -> Result<KVVec<u8>> {
-    let mut bytes = KVVec::with_capacity(description.len(), GFP_KERNEL_ACCOUNT)?;
-    bytes.extend_from_slice(description, GFP_KERNEL_ACCOUNT)?;
-    Ok(bytes)
-}
-
-/// Completes the description of a guest by the properties of its queues.
-///
-/// # Errors
-///
-/// - `ENODEV` if a queue of the guest has gone since the guest was stopped.
-/// - `ENOMEM` if there is no memory.
-fn save(mdev: &Mdev, stopped: &[u8]) -> Result<KVVec<u8>> {
-    let mut bytes = copy(stopped)?;
-    let guest = Description::parse(stopped).map_err(|_| EINVAL)?;
-    for (apqn, record) in guest.records() {
-        let info = queue_info(mdev, apqn).inspect_err(|_| {
-            refuse(mdev, &Refusal::Queue(apqn, Mismatch::Missing));
-        })?;
-        put(
-            &mut bytes,
-            offset(guest.masks(), apqn),
-            info,
-            record.indicator,
-        );
-    }
-    Ok(bytes)
 }
 
 /// Checks that the mdev can give a guest the queues of its description.

@@ -37,16 +37,20 @@
 //!
 //! Part of the functional core: pure, without any dependency on the kernel.
 
-use core::fmt;
+use core::{
+    fmt,
+    slice, //
+};
 
 use crate::matrix::{
     mask::{
+        Apid,
         Apqi,
         Apqn,
+        Ids,
         Mask, //
     },
-    Matrix,
-    QueueSet, //
+    Matrix, //
 };
 
 /// The first bytes of a description.
@@ -313,21 +317,40 @@ pub fn header(masks: &Matrix) -> [u8; HEADER] {
     header
 }
 
-/// Returns the queues of a guest in the order of their records.
-pub fn queues(masks: &Matrix) -> impl Iterator<Item = Apqn> {
-    QueueSet::new(masks, &Matrix::EMPTY).queues()
+/// An iterator over the queues of a guest, in the order of their records.
+#[derive(Clone)]
+pub struct Queues {
+    adapters: Ids<Apid>,
+    apid: Apid,
+    aqm: Mask<Apqi>,
+    /// The domains of the adapter `apid` that follow.
+    domains: Ids<Apqi>,
 }
 
-/// Returns the offset of the record of a queue in a description with these masks. [`None`] if there is no
-/// such record.
-pub fn offset(masks: &Matrix, apqn: Apqn) -> Option<usize> {
-    let Apqn { apid, apqi } = apqn;
-    let row = (masks.apm & Mask::up_to(apid.0)).len().checked_sub(1)?;
-    let column = (masks.aqm & Mask::up_to(apqi.0)).len().checked_sub(1)?;
-    let index = row * masks.aqm.len() + column;
-    masks
-        .has_queue(apqn)
-        .then_some(HEADER + RECORD * index as usize)
+/// Returns the queues of a guest, in the order of their records.
+pub fn queues(masks: &Matrix) -> Queues {
+    Queues {
+        adapters: masks.apm.iter(),
+        apid: Apid(0),
+        aqm: masks.aqm,
+        domains: Mask::EMPTY.iter(),
+    }
+}
+
+impl Iterator for Queues {
+    type Item = Apqn;
+
+    // Not inlined: five callers would each have the loop.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Apqn> {
+        loop {
+            if let Some(apqi) = self.domains.next() {
+                return Some(Apqn::new(self.apid, apqi));
+            }
+            self.apid = self.adapters.next()?;
+            self.domains = self.aqm.iter();
+        }
+    }
 }
 
 /// The description of a guest, from an untrusted source.
@@ -344,6 +367,8 @@ impl<'a> Description<'a> {
     /// # Errors
     ///
     /// Returns the reason why `bytes` is not a description.
+    // Not inlined: three callers would each have it.
+    #[inline(never)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (magic, rest) = bytes.split_first_chunk().ok_or(Malformed::Length)?;
         if *magic != MAGIC {
@@ -366,23 +391,22 @@ impl<'a> Description<'a> {
         if bytes.len() != length(&masks) || !left.is_empty() {
             return Err(Malformed::Length);
         }
-        let description = Self { masks, records };
-        match description.queues().find(|(_, record)| record.is_none()) {
-            Some((apqn, _)) => Err(Malformed::Record(apqn)),
-            None => Ok(description),
-        }
-    }
-
-    /// Returns the queues, and their records if these are valid.
-    fn queues(&self) -> impl Iterator<Item = (Apqn, Option<Record>)> + use<'a> {
-        queues(&self.masks).zip(self.records.iter().map(Record::from_bytes))
+        let mut valid = Records {
+            queues: queues(&masks),
+            records: records.iter(),
+        };
+        let invalid = queues(&masks).find(|_| valid.next().is_none());
+        invalid.map_or(Ok(Self { masks, records }), |apqn| {
+            Err(Malformed::Record(apqn))
+        })
     }
 
     /// Returns the queues of the guest, and their records.
-    pub fn records(&self) -> impl Iterator<Item = (Apqn, Record)> + use<'a> {
-        // All records were valid in `parse`.
-        self.queues()
-            .filter_map(|(apqn, record)| Some((apqn, record?)))
+    pub fn records(&self) -> Records<'a> {
+        Records {
+            queues: queues(&self.masks),
+            records: self.records.iter(),
+        }
     }
 
     /// Returns the masks of the guest.
@@ -412,6 +436,24 @@ impl<'a> Description<'a> {
         }
         let missing = (self.masks.adm - permitted.adm).iter().next();
         missing.map_or(Ok(()), |domain| Err(Refusal::ControlDomain(domain)))
+    }
+}
+
+/// An iterator over the queues of a guest, and their records. It ends before an invalid record.
+#[derive(Clone)]
+pub struct Records<'a> {
+    queues: Queues,
+    records: slice::Iter<'a, [u8; RECORD]>,
+}
+
+impl Iterator for Records<'_> {
+    type Item = (Apqn, Record);
+
+    // Not inlined: four callers would each have the parser.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = Record::from_bytes(self.records.next()?)?;
+        Some((self.queues.next()?, record))
     }
 }
 

@@ -48,7 +48,8 @@ Examples:
   apmap plan A 01.0003 02.0003        two additional queues for mdev A
   apmap plan A 01-02.0003 --only      these two queues, and no others
   apmap plan $(uuidgen) 01.0003 --control 03 | sh -e
-                                      a new mdev with a queue and its control domain";
+                                      a new mdev with a queue and its control domain
+  apmap plan A --migrate other.json   room in mdev A for a guest of another host";
 
 const WHY_HELP: &str = "\
 Exit status:
@@ -177,7 +178,7 @@ pub struct PlanArgs {
     /// a complete UUID that does not exist is created
     pub mdev: MdevName,
     /// Queues such as 01.0003, or a product of adapters and domains: 01-03,0a.0003,0004
-    #[arg(required = true)]
+    #[arg(required_unless_present = "migrate")]
     pub queues: Vec<QueueSet>,
     /// Control domains, such as 03 or 00-04
     #[arg(short, long, value_name = "DOMAINS", value_parser = parse_domains)]
@@ -188,6 +189,17 @@ pub struct PlanArgs {
     /// Allow the host's own drivers to lose queues that are not requested
     #[arg(long)]
     pub take_others: bool,
+    /// Prepare the mediated device for a guest of another host, which migrates to it
+    ///
+    /// The file is a recording of that host, by `apmap record`. The request is for all queues
+    /// and control domains of the guest. A reason for which the driver would refuse the guest is
+    /// an obstacle. Only the migration itself shows if the guest can be interrupted.
+    #[arg(long, value_name = "FILE")]
+    pub migrate: Option<PathBuf>,
+    /// The mediated device of the guest on the other host; the default is the one with the same
+    /// UUID, or the only one in use
+    #[arg(long, value_name = "MDEV", requires = "migrate")]
+    pub guest: Option<MdevName>,
     /// The method to take queues from the host's drivers
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub by: By,

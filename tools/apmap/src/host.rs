@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use uuid::Uuid;
 use vfio_ap_core::mask::{Apid, Apqi, Apqn, IDS, Mask};
 use vfio_ap_core::matrix::{self, Limits, Matrix};
+use vfio_ap_core::migration::QueueInfo;
 use vfio_ap_core::queues::{self, Instructions, Queues, response};
 use vfio_ap_core::text;
 
@@ -75,6 +76,8 @@ pub struct Adapter {
     pub configured: bool,
     /// True if the adapter is in check stop.
     pub checkstopped: bool,
+    /// The properties of its queues, or `None` if a recording does not have them.
+    pub info: Option<QueueInfo>,
 }
 
 /// A queue.
@@ -418,6 +421,11 @@ impl Adapter {
             kind,
             configured: flag("config")?.unwrap_or(true),
             checkstopped: flag("chkstop")?.unwrap_or(false),
+            info: queue_info([
+                attribute("ap_functions")?,
+                attribute("raw_hwtype")?,
+                attribute("max_msg_size")?,
+            ]),
         })
     }
 }
@@ -444,6 +452,22 @@ impl Queue {
     pub fn is_with_vfio_ap(&self) -> bool {
         self.driver.as_deref() == Some(VFIO_AP)
     }
+}
+
+/// Returns the properties of the queues of a card: the functions, the type, and the maximum length
+/// of a message in bytes.
+///
+/// The bus reads them from a queue by PQAP(TAPQ), as the driver does.
+fn queue_info(attributes: [Option<String>; 3]) -> Option<QueueInfo> {
+    let [functions, kind, length] = attributes;
+    let functions = functions?.trim().strip_prefix("0x").map(str::to_owned);
+    let functions = u32::from_str_radix(&functions?, 16).ok()?;
+    let kind: u8 = kind?.trim().parse().ok()?;
+    let length: u64 = length?.trim().parse().ok()?;
+    let length = (length / 4096).min(15);
+    Some(QueueInfo(
+        u64::from(functions) << 32 | u64::from(kind) << 24 | length << 8,
+    ))
 }
 
 /// Parses three masks in the format of the bus.

@@ -3,7 +3,8 @@
 //!
 //! `sysfs` reads files. `report` and `journal` interpret the driver's reports and messages, and
 //! `host` interprets the other files. `explain` and `why` find reasons. `draw` and `json` produce
-//! output. `request` and `plan` make plans. `watch` waits for changes.
+//! output. `request` and `plan` make plans, and `migrate` compares a guest of another host. `watch`
+//! waits for changes.
 
 pub mod cli;
 pub mod draw;
@@ -11,6 +12,7 @@ pub mod explain;
 pub mod host;
 pub mod journal;
 pub mod json;
+pub mod migrate;
 pub mod names;
 pub mod plan;
 pub mod report;

@@ -19,6 +19,7 @@ use crate::draw;
 use crate::explain::{self, Cause, Filtered, Reason, Trouble};
 use crate::host::{BUS, Host, MATRIX, VFIO_AP};
 use crate::json::Sets;
+use crate::migrate::Guest;
 use crate::names;
 use crate::request::By;
 
@@ -78,11 +79,13 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Returns an error if the name of the mdev is unknown or ambiguous.
+    /// Returns an error if the name of the mdev is unknown or ambiguous, or if the guest of another
+    /// host cannot be read.
     pub fn new(host: &Host, args: &PlanArgs) -> Result<Self> {
         let uuid = args.mdev.find(host)?;
-        let asked: BTreeSet<Apqn> = args.queues.iter().flat_map(|set| set.queues()).collect();
-        Ok(Planner::new(host, uuid, asked, args).plan(args))
+        let guest = args.migrate.as_deref();
+        let guest = guest.map(|from| Guest::read(from, args.guest.as_ref(), uuid));
+        Ok(Planner::new(host, uuid, guest.transpose()?, args).plan(args))
     }
 
     /// Returns true if there is no obstacle.
@@ -97,6 +100,8 @@ struct Planner<'a> {
     uuid: Uuid,
     /// The index of the mdev, if it exists.
     place: Option<usize>,
+    /// The guest of another host that is to migrate to the mdev.
+    migrant: Option<Guest>,
     asked: BTreeSet<Apqn>,
     /// The queues that the host's own drivers lose.
     taken: BTreeSet<Apqn>,
@@ -110,7 +115,8 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(host: &'a Host, uuid: Uuid, asked: BTreeSet<Apqn>, args: &PlanArgs) -> Self {
+    fn new(host: &'a Host, uuid: Uuid, migrant: Option<Guest>, args: &PlanArgs) -> Self {
+        let mut asked: BTreeSet<Apqn> = args.queues.iter().flat_map(|set| set.queues()).collect();
         let place = host.mdevs.iter().position(|mdev| mdev.uuid == uuid);
         let old = place.map_or(Matrix::EMPTY, |place| host.mdevs[place].assigned);
         let control = args.control.unwrap_or(Mask::EMPTY);
@@ -125,10 +131,15 @@ impl<'a> Planner<'a> {
             new.aqm = new.aqm | set.domains();
         }
         new.adm = new.adm | control;
+        if let Some(guest) = &migrant {
+            new = new.union(&guest.masks);
+            asked.extend(QueueSet::new(&guest.masks, &Matrix::EMPTY).queues());
+        }
         Self {
             host,
             uuid,
             place,
+            migrant,
             asked,
             taken: BTreeSet::new(),
             old,
@@ -148,11 +159,16 @@ impl<'a> Planner<'a> {
         self.check_consent(args.take_others);
         self.assign();
         let outcome = self.outcome();
+        self.check_migrant(&outcome);
         Plan {
             mdev: self.uuid,
             asked: self.asked.iter().map(Apqn::to_string).collect(),
             title: format!(
-                "{} for mdev {}",
+                "{}{} for mdev {}",
+                match &self.migrant {
+                    Some(guest) => format!("The guest of mdev {} with ", guest.name),
+                    None => String::new(),
+                },
                 names::queues(&self.asked),
                 match self.place {
                     Some(place) => names::mdev(place, &self.uuid),
@@ -468,6 +484,24 @@ impl<'a> Planner<'a> {
                     format!("{id:#04x}"),
                 );
             }
+        }
+    }
+
+    /// Adds the reasons for which the driver would refuse a guest that migrates.
+    fn check_migrant(&mut self, outcome: &Matrix) {
+        let Some(guest) = &self.migrant else {
+            return;
+        };
+        let refusals = guest.refusals(self.host, outcome);
+        let more: Vec<Apqn> = QueueSet::new(outcome, &guest.masks).queues().collect();
+        for text in refusals {
+            self.missing(text);
+        }
+        if !more.is_empty() {
+            self.notes.push(format!(
+                "the guest also gets {}, which it does not have there",
+                names::queues(&more)
+            ));
         }
     }
 

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vfio_ap_core::migration::{Description, HEADER, RECORD, header, length, offset};
+use vfio_ap_core::migration::{Description, HEADER, RECORD, header, length, queues};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(description) = Description::parse(bytes) else {
@@ -14,13 +14,13 @@ fuzz_target!(|bytes: &[u8]| {
     let masks = description.masks();
     assert_eq!(bytes.len(), length(masks));
     assert_eq!(bytes[..HEADER], header(masks));
-    let mut end = HEADER;
+    let (mut end, mut names) = (HEADER, queues(masks));
     for (apqn, record) in description.records() {
-        assert_eq!(offset(masks, apqn), Some(end));
+        assert_eq!(names.next(), Some(apqn));
         assert_eq!(bytes[end..end + RECORD], record.to_bytes());
         end += RECORD;
     }
-    assert_eq!(end, bytes.len());
+    assert_eq!((end, names.next()), (bytes.len(), None));
     // A host with the same queues takes the guest, unless a queue is bound to a protected guest.
     let mut records = description.records();
     let answer = description.check(masks, |_| Some(records.next()?.1.info));
