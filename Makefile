@@ -4,7 +4,7 @@
 # On any machine: `make demo` and `make test` set up all that they need.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-# Where the kernel has no CONFIG_RUST: a source of Linux that the crates come from.
+# The source of the crates for a kernel without CONFIG_RUST.
 KSRC ?= $(lastword $(shell ls -v /usr/src/linux-source-7.*.tar.* 2>/dev/null))
 testbed := tools/testbed
 

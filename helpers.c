@@ -92,7 +92,7 @@ bool vfio_ap_is_memory(struct kvm *kvm, u64 address)
 	return __gfn_to_memslot(kvm_memslots(kvm), gpa_to_gfn(address));
 }
 
-/* The name is in the message that counts suppressed messages. */
+/* The message that counts suppressed messages has the name of the function. */
 bool vfio_ap_guest_messages(void)
 {
 	static DEFINE_RATELIMIT_STATE(limit, 5 * HZ, 10);

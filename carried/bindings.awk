@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# What the bindings of the crates are edited by, beside what the kernel does to them.
+# Edits the bindings of the carried crates.
 
-# Constants that are not what bindgen takes for one.
+# The headers define these constants with a prefix, because bindgen ignores the macros.
 { sub(/pub const RUST_CONST_HELPER_/, "pub const ") }
 
-# What passes %pA on; see printing.c.
+# printing.c replaces the functions that get %pA from the crates.
 match($0, /pub fn (_printk|_dev_printk|seq_printf)\(/) {
 	name = substr($0, RSTART + 7, RLENGTH - 8)
 	printf "    #[link_name = \"carried_%s\"]\n", name

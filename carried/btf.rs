@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads BTF, by which a kernel tells how its structures are laid out.
+//! Reads BTF, which describes the types of a kernel.
 //!
 //!     btf declare NAME... -- FILE            print C declarations of structures and enumerations
 //!     btf check BINDINGS... -- FILE...       compare layouts that bindgen has computed
 //!
-//! A FILE is BTF, or an ELF file that has some. Those behind the first one are modules: their types
-//! refer to those of the first one.
+//! A FILE is BTF, or an ELF file with BTF. The first file is the kernel. The others are modules, and their
+//! types refer to those of the kernel.
 
 use std::{collections::HashMap, fs, process::exit};
 
-/// What a type is made of. Types are known by their number; 0 is `void`.
+/// The kind of a type. Types have numbers, and 0 is `void`.
 enum Kind {
-    /// An integer, a floating point number, or what is known by its name alone, with the keyword
-    /// that comes before it.
+    /// A number, or a type of which only the name is known. The string is the keyword before the name.
     Named(&'static str),
     Pointer(u32),
     Array(u32, u32),
-    /// Whether it is a union, and its members.
+    /// A union (true) or a structure, and the members.
     Aggregate(bool, Vec<Member>),
     Enumeration(Vec<(String, i64)>),
-    /// `const` and the like.
+    /// A qualifier such as `const`, and the qualified type.
     Qualified(&'static str, u32),
-    /// The type that is returned, and those of the parameters.
+    /// The type of the result, and the types of the parameters.
     Function(u32, Vec<u32>),
 }
 
@@ -30,29 +29,29 @@ struct Type {
     name: String,
     size: u32,
     kind: Kind,
-    /// What is behind a name that stands for another type.
+    /// The type that a `typedef` stands for, or 0.
     target: u32,
 }
 
 struct Member {
     name: String,
     kind: u32,
-    /// In bits.
+    /// The offset in bits.
     offset: u32,
-    /// In bits, or 0 if it is none of bits.
+    /// The width of a bit field in bits, or 0.
     width: u32,
 }
 
-/// The types of a kernel, and of a module if there is one.
+/// The types of a kernel or of a module.
 #[derive(Default)]
 struct Btf {
     types: Vec<Type>,
     strings: Vec<u8>,
-    /// The number of the first type that is in the last file.
+    /// The number of the first type of the file.
     own: usize,
 }
 
-/// Numbers in either order of bytes.
+/// A reader of numbers in either byte order.
 struct Reader<'a> {
     data: &'a [u8],
     big: bool,
@@ -93,7 +92,7 @@ fn string(strings: &[u8], at: usize) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// The section `.BTF` of an ELF file of 64 bits; other files are taken as they are.
+/// Returns the section `.BTF` of an ELF file of 64 bits. Returns other files as a whole.
 fn section(data: &[u8]) -> Option<&[u8]> {
     if !data.starts_with(b"\x7fELF") {
         return Some(data);
@@ -112,7 +111,7 @@ fn section(data: &[u8]) -> Option<&[u8]> {
 }
 
 impl Btf {
-    /// Adds the types of a file to those of the kernel, in place of those of another module.
+    /// Reads the types of a file. `base` has the types of the kernel, for a module.
     fn read(&mut self, file: &[u8], base: Option<&Self>) -> Option<()> {
         let data = section(file)?;
         let btf = Reader {
@@ -140,7 +139,7 @@ impl Btf {
         Some(())
     }
 
-    /// Reads a type; returns where the next one begins.
+    /// Reads a type. Returns the position of the next one.
     fn read_type(&mut self, btf: &Reader<'_>, at: usize) -> Option<usize> {
         let name = |at| string(&self.strings, btf.u32(at)? as usize);
         let (info, size) = (btf.u32(at + 4)?, btf.u32(at + 8)?);
@@ -203,7 +202,7 @@ impl Btf {
                     8 * count,
                 )
             }
-            // Functions, variables, sections and tags of declarations: nothing refers to them here.
+            // No type refers to functions, variables, sections and tags of declarations.
             12 => (Kind::Named(""), 0),
             14 | 17 => (Kind::Named(""), 4),
             15 => (Kind::Named(""), 12 * count),
@@ -228,7 +227,7 @@ impl Btf {
         }
     }
 
-    /// The C declaration of `inner`, which is of a type.
+    /// Returns the C declaration of `inner` with a type.
     fn declare(&self, number: u32, inner: &str) -> String {
         let of = self.get(None, number);
         match &of.kind {
@@ -259,7 +258,7 @@ impl Btf {
         }
     }
 
-    /// The definition of a structure, a union or an enumeration.
+    /// Returns the definition of a structure, a union or an enumeration.
     fn body(&self, of: &Type) -> String {
         match &of.kind {
             Kind::Aggregate(union, members) => {
@@ -288,7 +287,7 @@ impl Btf {
         }
     }
 
-    /// Adds where each member of a structure is; what has no name of its own is looked into.
+    /// Adds the offset of each member of a structure, also of the members of unnamed members.
     fn offsets(
         &self,
         base: Option<&Self>,
@@ -309,7 +308,7 @@ impl Btf {
         }
     }
 
-    /// The layouts of all structures by their names, among them names that stand for one.
+    /// Adds the layouts of all structures by their names and by the names of their `typedef`s.
     fn layouts(&self, base: Option<&Self>, all: &mut HashMap<String, Vec<Layout>>) {
         for of in &self.types {
             let is = if of.target != 0 {
@@ -340,10 +339,10 @@ impl Type {
     }
 }
 
-/// The size of a structure, and where its members are.
+/// The size of a structure, and the offsets of its members, in bytes.
 type Layout = (u32, HashMap<String, u32>);
 
-/// What bindgen has computed: the tests of sizes and offsets in its output.
+/// Returns the sizes and offsets in the tests that bindgen has written.
 fn computed(bindings: &str) -> HashMap<String, (u32, Vec<(String, u32)>)> {
     let mut all: HashMap<String, (u32, Vec<(String, u32)>)> = HashMap::new();
     for test in bindings.split("[\"").skip(1) {
@@ -372,11 +371,12 @@ fn computed(bindings: &str) -> HashMap<String, (u32, Vec<(String, u32)>)> {
     all
 }
 
-/// How a structure differs from the kernel's, and how many members were compared.
+/// Compares a structure with that of the kernel. Returns the difference, and the number of compared
+/// members.
 fn compare(size: u32, members: &[(String, u32)], kernel: &Layout) -> (Option<String>, usize) {
     let mut count = 0;
     for (name, offset) in members {
-        // bindgen puts something behind what is a keyword in Rust.
+        // bindgen appends an underscore to a keyword of Rust.
         let known = kernel
             .1
             .get(name)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The crates that a Rust module needs, for a kernel without CONFIG_RUST: compiled for its
-# configuration, from what prepare.sh has left in carried/build, and linked into the module as far as
-# it needs them. Documentation/carried-crates.rst tells more.
+# Compiles the crates that a Rust module needs, for the configuration of a kernel without CONFIG_RUST.
+# The sources are in carried/build, where prepare.sh puts them. The linker adds the needed parts to the
+# module. Documentation/carried-crates.rst has the design.
 
 carried := $(obj)/carried/build
 crates := $(carried)/rust
 
 carried-includes := -I$(src)/carried -I$(src)/carried/include -I$(carried)/include
 
-# The flags that the kernel's own rust/Makefile has for each crate.
+# The flags of each crate, from rust/Makefile of the kernel.
 -include $(carried)/flags.mk
 
 carried-rustflags := --edition=2021 -Zunstable-options -Zbinary_dep_depinfo=y \
@@ -20,11 +20,11 @@ carried-rustflags := --edition=2021 -Zunstable-options -Zbinary_dep_depinfo=y \
 	$(patsubst -march=%,-Ctarget-cpu=%,$(filter -march=%,$(KBUILD_CFLAGS))) -Copt-level=2 \
 	-Cdebug-assertions=n -Coverflow-checks=y --sysroot=/dev/null \
 	@$(objtree)/include/generated/rustc_cfg @$(carried)/cfgs
-# The first source of those that a crate depends on.
+# The first Rust source among the prerequisites of a crate.
 crate-root = $(firstword $(filter %.rs,$^))
 carried-rustc = OBJTREE=$(abspath $(carried)) RUSTC_BOOTSTRAP=1 $(RUSTC)
 
-# What runs on the machine that builds: procedural macros, and the libraries that they use.
+# Procedural macros and their libraries run on the build machine.
 
 carried-hostflags := --edition=2021 -O -Cstrip=debuginfo -Astable_features -L$(crates)/host
 
@@ -65,7 +65,7 @@ $(macros): $(host-libraries) FORCE
 
 carried-c-flags = $(carried-includes) -DKBUILD_MODNAME='"carried"'
 
-# $(1): what is more than for any bindings.
+# $(1): the additional parameters.
 carried-bindgen = $(BINDGEN) $< $(1) $(vfio-ap-bindgen-flags) -o $@ -- $(vfio-ap-bindgen-cflags) \
 	$(carried-c-flags)
 carried-bindgen-params = $(shell grep -Ehv '^\#|^$$' $(crates)/bindgen_parameters)
@@ -90,7 +90,7 @@ $(crates)/uapi/uapi_generated.rs: $(crates)/uapi/uapi_helper.h FORCE
 $(crates)/bindings/bindings_helpers_generated.rs: $(crates)/helpers/declared.c FORCE
 	$(call if_changed_dep,carried_helpers)
 
-# The tracer would want an entry for each of them.
+# These objects are not traced, because the function tracer needs a table entry for each function.
 carried-objects := $(crates)/helpers/needed.o $(obj)/carried/printing.o
 $(carried-objects): private part-of-module := y
 $(carried-objects): private ccflags-y += $(carried-includes) -ffunction-sections -Wno-missing-prototypes \
@@ -146,13 +146,13 @@ $(crates)/kernel.o: $(crates)/kernel/lib.rs $(filter-out %/kernel.o,$(crate-obje
 $(crate-objects): FORCE
 	+$(call if_changed_dep,carried_crate)
 
-# A WARN in the form that the table of them has, where the kernel says which that is.
+# The assembly of a WARN has the form of the kernel's table, if the kernel has a header for it.
 quiet_cmd_carried_asm = RSCPP   $@
       cmd_carried_asm = $(CPP) $(c_flags) -xc -C -P $< | sed '1,/^\/\/ Cut here.$$/d' >$@
 $(crates)/kernel/generated_arch_warn_asm.rs: $(crates)/kernel/generated_arch_warn_asm.rs.S FORCE
 	$(if $(wildcard $(src)/carried/build/warn-is-old),,$(call if_changed_dep,carried_asm))
 
-# All layouts that bindgen has computed are compared with those that the kernel has, as its BTF says.
+# Compares the layouts that bindgen has computed with BTF of the kernel.
 
 carried-layouts := $(obj)/bindings_generated.rs $(crates)/bindings/bindings_generated.rs
 
@@ -163,7 +163,7 @@ quiet_cmd_carried_layouts = BTF     $@
 $(carried)/layouts: $(carried-layouts) $(carried)/btf-files FORCE
 	$(call if_changed,carried_layouts)
 
-# The module itself, and what it needs of all of the above.
+# The module, and the parts of the crates that it needs.
 
 quiet_cmd_carried_module = RUSTC [M] $@
       cmd_carried_module = RUST_MODFILE=vfio_ap $(carried-rustc) $(carried-rustflags) \
@@ -192,7 +192,7 @@ targets += $(patsubst $(obj)/%,%,$(host-libraries) $(macros) $(crate-objects) $(
 	$(crates)/bindings/bindings_generated.rs $(crates)/bindings/bindings_helpers_generated.rs \
 	$(crates)/uapi/uapi_generated.rs $(crates)/kernel/generated_arch_warn_asm.rs $(carried)/layouts) vfio_ap_rs.o carried.o
 
-# Where the kernel has no mediated devices, they are built along.
+# Builds mdev for a kernel without mediated devices.
 ifndef CONFIG_VFIO_MDEV
 obj-m += mdev.o
 mdev-y := $(addprefix carried/build/drivers/vfio/mdev/,mdev_core.o mdev_sysfs.o mdev_driver.o)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-# lost.awk DROPPED RELOCATIONS: whether the linker has dropped all functions of the kernel crate that
-# have entries in the table of warnings. The entries have been dropped.
+# lost.awk DROPPED RELOCATIONS: check that the linker has dropped each function of the kernel crate that
+# has an entry in the table of warnings. The linker has dropped these entries.
 
-# What the linker says: "removing unused section '.text.NAME' in file 'rust/kernel.o'".
+# A line of the linker: "removing unused section '.text.NAME' in file 'rust/kernel.o'".
 FNR == NR {
 	split($0, quoted, "'")
 	if (/removing unused section/ && quoted[4] ~ /rust\/kernel\.o$/)
@@ -10,7 +10,7 @@ FNR == NR {
 	next
 }
 
-# What objdump says: an offset, a type, and a section with an addend.
+# A line of objdump has an offset, a type, and a section with an addend.
 $2 ~ /^R_390_PC32/ && $3 ~ /^\.text/ {
 	sub(/\+0x[0-9a-f]*$/, "", $3)
 	if (!($3 in dropped)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Printing for the crates. They print by %pA, which a kernel without CONFIG_RUST does not know: it
- * warns. So the three functions to which they pass it are replaced by these, which let the crate
- * make the text, and print that. See bindings.awk.
+ * Printing for the crates. They print with %pA, and a kernel without CONFIG_RUST warns about it.
+ * bindings.awk redirects three functions to those below. These let the kernel crate format the text,
+ * and print the text.
  */
 #include <linux/dev_printk.h>
 #include <linux/printk.h>
@@ -12,7 +12,7 @@
 
 #include "versions.h"
 
-/* What printk cuts off is not made to begin with. */
+/* The length of a line. printk cuts longer lines off. */
 #define LINE 960
 
 static void make_line(char line[LINE], const void *arguments)
@@ -37,7 +37,7 @@ int carried__printk(const char *format, ...)
 	return _printk("%.2s%s%s%s", format, name ?: "", name ? ": " : "", line);
 }
 
-/* The format is "%pA", as it is below. */
+/* The format is "%pA", also in the next function. */
 void carried__dev_printk(const char *level, const struct device *dev, const char *format, ...)
 {
 	char line[LINE];
@@ -62,7 +62,7 @@ void carried_seq_printf(struct seq_file *file, const char *format, ...)
 	if (size) {
 		size_t length = rust_fmt_argument(buffer, buffer + size, arguments) - buffer;
 
-		/* What is too long for the buffer is made again, for a larger one. */
+		/* seq_file calls again with a larger buffer if the text does not fit. */
 		seq_commit(file, length < size ? length : -1);
 	}
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the crates of Linux 7.3 name, and older kernels do not have or call by another name. Bindings
- * and helpers see it behind all other headers. What is only declared is never called by the module:
- * the linker drops what would.
+ * Names of Linux 7.3 that the crates use, and that older kernels do not have. Bindings and helpers
+ * include this header as the last one. The module does not call functions that are only declared,
+ * because the linker drops their callers.
  */
 #ifndef VFIO_AP_RS_VERSIONS_H
 #define VFIO_AP_RS_VERSIONS_H
@@ -21,7 +21,7 @@
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 
-/* A kernel with CONFIG_RUST declares it. */
+/* Only a kernel with CONFIG_RUST declares this function. */
 char *rust_fmt_argument(char *buffer, char *end, const void *arguments);
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 3, 0)
@@ -32,7 +32,7 @@ char *rust_fmt_argument(char *buffer, char *end, const void *arguments);
 
 typedef struct callback_head	kvfree_rcu_head;
 
-/* Private to the driver core there, and not used here. It is as it is, as it is compared, too. */
+/* Private to the driver core, and not used. The layout is compared, so it has to be right. */
 struct devres_node {
 	struct list_head entry;
 	void (*release)(struct device *dev, void *data);
@@ -66,10 +66,10 @@ void zap_vma_range(struct vm_area_struct *vma, unsigned long address, unsigned l
 #define EFSCORRUPTED		EUCLEAN
 #define DMA_ATTR_MMIO		(1UL << 10)
 
-/* So that there are helpers for copies from and to users. */
+/* Defines the helpers for copies from and to users. */
 #define INLINE_COPY_USER
 
-/* Without a node, and with the alignment that comes with the size. */
+/* These functions ignore the node and the alignment, which follows from the size. */
 #define krealloc_node_align(p, size, align, flags, node)	krealloc(p, size, flags)
 #define kvrealloc_node_align(p, size, align, flags, node)	kvrealloc(p, size, flags)
 #define vrealloc_node_align(p, size, align, flags, node)	vrealloc(p, size, flags)
@@ -79,7 +79,7 @@ void hrtimer_setup(struct hrtimer *timer, enum hrtimer_restart (*function)(struc
 
 #ifdef RUST_HELPERS
 
-/* `aux` is of no use here: no file of the module has any. */
+/* No file of the module has `aux`. */
 __rust_helper struct dentry *
 rust_helper_debugfs_create_file_full(const char *name, umode_t mode, struct dentry *parent,
 				     void *data, const void *aux,

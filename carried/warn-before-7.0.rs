@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A WARN as it is before 7.0: an entry of the table of them has no format.
+// A WARN before Linux 7.0. An entry of the table of warnings has no format there.
 concat!(
     "0: mc 0,0\n",
     ".section __bug_table,\"aw\"\n",

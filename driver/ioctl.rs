@@ -55,7 +55,8 @@ pub(crate) fn execute(mdev: &Mdev, cmd: u32, arg: UserPtr) -> Result {
     }
 }
 
-/// The number of interrupts: the request, and behind it the change of the configuration.
+/// The number of interrupts. The last one is the change of the configuration. Headers of Linux 6.12 do not
+/// name it.
 const IRQS: u32 = b::VFIO_AP_REQ_IRQ_INDEX + 2;
 
 /// Reads the first `N` words of an argument. The first word is the size of the argument in bytes.

@@ -112,7 +112,7 @@ impl Event {
 pub struct Cause {
     /// The event.
     pub event: Event,
-    /// What the event concerns.
+    /// The adapter or queue that the event concerns.
     pub subject: Subject,
 }
 
