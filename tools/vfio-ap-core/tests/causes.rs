@@ -132,9 +132,9 @@ fn scan(world: &mut World, apids: &[u8], apqis: &[u8]) {
     world.host.end_grace();
 }
 
-#[test]
-fn a_queue_that_is_unbound_and_bound() {
-    let world = &mut World::new();
+/// Unbinds queue 01.0001, requires that the guest loses its adapter, and binds the queue.
+#[track_caller]
+fn bind_again(world: &mut World) {
     world.unbind(Event::Unbind, apqn(1, 1));
     expect(
         world,
@@ -143,6 +143,12 @@ fn a_queue_that_is_unbound_and_bound() {
         "0000-0001",
     );
     world.bind(apqn(1, 1));
+}
+
+#[test]
+fn a_queue_that_is_unbound_and_bound() {
+    let world = &mut World::new();
+    bind_again(world);
     expect(world, "bind adapter=01 queue=01.0001", "00-02", "0000-0001");
     assert_eq!(world.follow(), None);
 }
@@ -216,14 +222,7 @@ fn a_reset_that_fails_and_then_does_not() {
 #[test]
 fn a_reset_that_takes_too_long() {
     let world = &mut World::new();
-    world.unbind(Event::Unbind, apqn(1, 1));
-    expect(
-        world,
-        "unbind adapter=01 queue=01.0001",
-        "00,02",
-        "0000-0001",
-    );
-    world.bind(apqn(1, 1));
+    bind_again(world);
     world.hardware.0.insert(apqn(1, 1).to_raw(), response::BUSY);
     world.step();
     let mut overdue = Vec::new();

@@ -220,13 +220,7 @@ fn lctlg_and_stosm_are_executed_for_the_guest() {
 #[test]
 fn exceptions_of_the_guest_are_delivered_to_it() {
     let mut bench = Bench::running();
-    let new = Psw {
-        mask: GUEST_MASK,
-        address: 0x5000,
-    };
-    bench
-        .cpu
-        .write_absolute(GUEST + Class::Program.new_psw(), &new.to_bytes());
+    bench.handle(Class::Program);
     // A data exception.
     let psw = bench.trap(7, &[0xb3, 0x0a, 0x00, 0x12]);
     assert_eq!(psw.address, 0x5000);
@@ -256,15 +250,19 @@ impl Bench {
         bench
             .description
             .set(&mut bench.cpu, StateDescription::cr_field(0), cr0);
-        let new = Psw {
+        bench.handle(Class::Program);
+        bench.enter();
+        bench
+    }
+
+    /// Gives the guest a handler of interruptions at 0x5000.
+    fn handle(&mut self, class: Class) {
+        let handler = Psw {
             mask: GUEST_MASK,
             address: 0x5000,
         };
-        bench
-            .cpu
-            .write_absolute(GUEST + Class::Program.new_psw(), &new.to_bytes());
-        bench.enter();
-        bench
+        self.cpu
+            .write_absolute(GUEST + class.new_psw(), &handler.to_bytes());
     }
 
     /// Returns the code and the identification of the guest's last program exception.
@@ -426,13 +424,7 @@ fn an_enabled_guest_takes_adapter_interruptions_without_leaving() {
     let cr6 = StateDescription::cr_field(6);
     bench.description.set(&mut bench.cpu, cr6, 0xff00_0000);
     bench.cpu.write_absolute(0x7004, &[0x10]);
-    let handler = Psw {
-        mask: GUEST_MASK,
-        address: 0x5000,
-    };
-    bench
-        .cpu
-        .write_absolute(GUEST + Class::Io.new_psw(), &handler.to_bytes());
+    bench.handle(Class::Io);
     assert_eq!(bench.enter().address, GUEST_AT, "not enabled");
     let enabled = Psw {
         mask: GUEST_MASK | bits::IO,
