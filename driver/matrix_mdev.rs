@@ -7,6 +7,7 @@
 
 use kernel::{
     fmt,
+    fs,
     new_mutex,
     new_work,
     prelude::*,
@@ -65,6 +66,7 @@ use crate::{
         eventfd::EventFd,
         kvm::Kvm,
         mdev,
+        migration::State as MigrationState,
         ratelimit,
         sysfs,
         vfio,
@@ -625,6 +627,18 @@ impl vfio::Driver for MatrixMdev {
                 "No device request registered, blocked until released by user\n"
             );
         }
+    }
+
+    fn set_migration_state(mdev: &Mdev, new: MigrationState) -> Result<Option<ARef<fs::File>>> {
+        migration::set_state(mdev, new)
+    }
+
+    fn migration_state(mdev: &Mdev) -> MigrationState {
+        migration::state(mdev)
+    }
+
+    fn migration_data_size(mdev: &Mdev) -> usize {
+        migration::data_size(mdev)
     }
 }
 

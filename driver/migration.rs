@@ -32,14 +32,10 @@ use crate::{
             Wait,
             RESET_TIMEOUT, //
         },
-        Mdev,
-        State as DriverState, //
+        Mdev, //
     },
     linux::{
-        migration::{
-            self,
-            State, //
-        },
+        migration::State,
         ratelimit,
         stream::{
             self,
@@ -96,7 +92,7 @@ impl DataStream {
         )
     }
 
-    /// Ends the stream. Returns what it has.
+    /// Ends the stream. Returns its data, if it has not ended before.
     fn close(&self) -> Option<KVVec<u8>> {
         Some(self.data.lock().take()?.bytes)
     }
@@ -146,7 +142,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Ends the stream. Returns what the stream has.
+    /// Ends the stream. Returns its data, if there is one.
     fn close_stream(&mut self) -> Option<KVVec<u8>> {
         self.stream.take()?.close()
     }
@@ -158,29 +154,37 @@ impl Progress {
     }
 }
 
-impl migration::Migration for MatrixMdev {
-    fn set_state(mdev: &Mdev, new: State) -> Result<Option<ARef<File>>> {
-        let progress = &mut *mdev.migration.lock();
-        let mut file = None;
-        while progress.state != new {
-            let next = mdev.next_migration_state(progress.state, new)?;
-            file = step(mdev, progress, next)?;
-            progress.state = next;
-        }
-        Ok(file)
+/// Changes the state of an mdev. Returns the file that the new state comes with.
+///
+/// # Errors
+///
+/// - `EINVAL` if there is no way to the state, or if the stream is not a description.
+/// - `EIO` if a queue could not be reset in time.
+/// - `ENODEV` if a queue or a control domain is missing, or does not fit.
+/// - `ENOMEM` if there is no memory, and `ENFILE` if the system has too many files.
+pub(crate) fn set_state(mdev: &Mdev, new: State) -> Result<Option<ARef<File>>> {
+    let progress = &mut *mdev.migration.lock();
+    let mut file = None;
+    while progress.state != new {
+        let next = mdev.next_migration_state(progress.state, new)?;
+        file = step(mdev, progress, next)?;
+        progress.state = next;
     }
+    Ok(file)
+}
 
-    fn state(mdev: &Mdev) -> State {
-        mdev.migration.lock().state
-    }
+/// Returns the state of an mdev.
+pub(crate) fn state(mdev: &Mdev) -> State {
+    mdev.migration.lock().state
+}
 
-    fn data_size(mdev: &Mdev) -> usize {
-        let progress = mdev.migration.lock();
-        length(&match progress.state {
-            State::Running => mdev.masks(&mdev.driver.state()).granted,
-            _ => progress.stopped,
-        })
-    }
+/// Returns the length of the stream in bytes.
+pub(crate) fn data_size(mdev: &Mdev) -> usize {
+    let progress = mdev.migration.lock();
+    length(&match progress.state {
+        State::Running => mdev.masks(&mdev.driver.state()).granted,
+        _ => progress.stopped,
+    })
 }
 
 /// Ends a migration when the user resets the mdev. The guest runs after that.
@@ -249,9 +253,9 @@ fn stop(mdev: &Mdev) -> Result<Matrix> {
     let revoked = change(mdev, &Change::Stop);
     mdev.wait_until_ready(&Wait::new(RESET_TIMEOUT), &revoked);
     let is_stopped = {
-        let state: &DriverState = &mdev.driver.state();
+        let state = mdev.driver.state();
         let queues = &state.host.queues;
-        mdev.masks(state).is_committed()
+        mdev.masks(&state).is_committed()
             && revoked
                 .rows()
                 .all(|(apid, row)| (row & queues.bound(apid)).is_subset(&queues.reset_done(apid)))
@@ -324,7 +328,7 @@ fn check(mdev: &Mdev, bytes: &[u8]) -> Result {
         })
 }
 
-/// Logs the reason for which a migration is refused.
+/// Logs the reason against a migration.
 fn refuse(mdev: &Mdev, reason: &dyn fmt::Display) {
     if ratelimit::admits_refusal() {
         dev_info!(mdev.parent(), "migration refused: {reason}\n");

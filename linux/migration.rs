@@ -4,16 +4,9 @@
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
-use kernel::{
-    fs::File,
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
-use crate::{
-    bindings as b,
-    linux::vfio, //
-};
+use crate::bindings as b;
 
 /// A state of a device. Source: `enum vfio_device_mig_state`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -51,26 +44,4 @@ impl State {
             .find(|state| state.to_raw() == raw)
             .ok_or(EINVAL)
     }
-}
-
-/// A driver whose devices can be migrated while they are stopped (`VFIO_MIGRATION_STOP_COPY`).
-pub(crate) trait Migration: Sized {
-    /// Called to change the state of an open device. Returns the file that the new state comes with.
-    ///
-    /// # Errors
-    ///
-    /// An error is the result of the system call. The device can be in any state on the way then.
-    fn set_state(device: &vfio::Device<Self>, new: State) -> Result<Option<ARef<File>>>
-    where
-        Self: vfio::Driver;
-
-    /// Returns the state of an open device.
-    fn state(device: &vfio::Device<Self>) -> State
-    where
-        Self: vfio::Driver;
-
-    /// Returns the length of the stream of an open device in bytes.
-    fn data_size(device: &vfio::Device<Self>) -> usize
-    where
-        Self: vfio::Driver;
 }

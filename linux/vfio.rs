@@ -26,6 +26,7 @@ use kernel::{
         to_result, //
     },
     ffi,
+    fs::File,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -53,10 +54,7 @@ use crate::{
     bindings as b,
     linux::{
         kvm::Kvm,
-        migration::{
-            Migration,
-            State, //
-        }, //
+        migration::State, //
     }, //
 };
 
@@ -127,7 +125,7 @@ impl<T: Driver> Deref for Device<T> {
 }
 
 /// A driver for emulated VFIO devices.
-pub(crate) trait Driver: Migration + Send + Sync + 'static {
+pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// The name of the driver.
     const NAME: &'static CStr;
 
@@ -156,6 +154,20 @@ pub(crate) trait Driver: Migration + Send + Sync + 'static {
 
     /// Called to ask the user for the device. `count` is the number of earlier calls.
     fn request(device: &Device<Self>, count: u32);
+
+    /// Called to change the state of an open device in a migration. Returns the file that the new state
+    /// comes with.
+    ///
+    /// # Errors
+    ///
+    /// An error is the result of the system call. The device can be in any state on the way then.
+    fn set_migration_state(device: &Device<Self>, new: State) -> Result<Option<ARef<File>>>;
+
+    /// Returns the state of an open device in a migration.
+    fn migration_state(device: &Device<Self>) -> State;
+
+    /// Returns the length of the stream of a migration in bytes, for an open device.
+    fn migration_data_size(device: &Device<Self>) -> usize;
 }
 
 struct Callbacks<T>(PhantomData<T>);
@@ -258,7 +270,7 @@ impl<T: Driver> Callbacks<T> {
     ) -> *mut bindings::file {
         // SAFETY: The device is open.
         let device = unsafe { Self::device(raw) };
-        match State::from_raw(new).and_then(|new| T::set_state(device, new)) {
+        match State::from_raw(new).and_then(|new| T::set_migration_state(device, new)) {
             Ok(Some(file)) => ARef::into_raw(file).as_ptr().cast(),
             Ok(None) => core::ptr::null_mut(),
             Err(error) => error.to_ptr(),
@@ -273,7 +285,7 @@ impl<T: Driver> Callbacks<T> {
         state: *mut b::vfio_device_mig_state,
     ) -> ffi::c_int {
         // SAFETY: The device is open, and `state` is valid.
-        unsafe { *state = T::state(Self::device(raw)).to_raw() };
+        unsafe { *state = T::migration_state(Self::device(raw)).to_raw() };
         0
     }
 
@@ -285,7 +297,7 @@ impl<T: Driver> Callbacks<T> {
         length: *mut ffi::c_ulong,
     ) -> ffi::c_int {
         // SAFETY: The device is open, and `length` is valid.
-        unsafe { *length = T::data_size(Self::device(raw)) };
+        unsafe { *length = T::migration_data_size(Self::device(raw)) };
         0
     }
 }
